@@ -1,0 +1,2 @@
+//! Payloads peeled recursively into leaves, each with its steps.
+pub mod sink;

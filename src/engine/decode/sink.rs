@@ -1,0 +1,180 @@
+//! What comes out of a conversation: transactions, names, places of bytes, and leaves.
+
+use crate::{
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Timestamp},
+    findings::Step,
+};
+
+/// A leaf while it is open; given by the sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafId(pub u32);
+
+/// One request with its response, within a conversation, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionId(pub u32);
+
+/// Whether a leaf's bytes are searched for parts of files, or only digested as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Digested, and searched for parts and values where it is no whole file.
+    Search,
+    /// Digested only: its bytes come again in leaves below it.
+    Digest,
+}
+
+/// Where a leaf comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// Which way its bytes went.
+    pub direction: Direction,
+    /// The transaction it belongs to.
+    pub transaction: Option<TransactionId>,
+    /// What was taken off, outermost first; empty for a raw stream. `input` and `output` of a step whose
+    /// end is not known yet are mended by [`Sink::close`].
+    pub steps: Vec<Step>,
+    /// Searched or only digested.
+    pub keep: Keep,
+}
+
+/// How a byte of a stream is accounted for where nothing matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Accounted for by protocol grammar.
+    Understood,
+    /// Decoded, but holding values nobody accounts for.
+    Undetermined,
+    /// Encrypted without keys, or an unknown format.
+    Opaque,
+}
+
+/// The head of an HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Its transaction.
+    pub transaction: TransactionId,
+    /// The method.
+    pub method: String,
+    /// The request target as sent.
+    pub uri: Vec<u8>,
+    /// `HTTP/1.1`.
+    pub version: String,
+    /// Field lines in order: name as sent, value as sent.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// Where the head stands in the stream.
+    pub range: ByteRange,
+}
+
+/// The head of an HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The transaction it answers.
+    pub transaction: TransactionId,
+    /// The status code.
+    pub status: u16,
+    /// `HTTP/1.1`.
+    pub version: String,
+    /// Field lines in order.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// Where the head stands in the stream.
+    pub range: ByteRange,
+}
+
+/// How an HTTP body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// As its framing announced.
+    Complete,
+    /// Before that.
+    Incomplete,
+}
+
+/// One DNS message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsMessage {
+    /// The frame it came in (the last one for TCP).
+    pub frame: FrameNo,
+    /// When.
+    pub time: Timestamp,
+    /// The message's id.
+    pub id: u16,
+    /// Whether it is a response.
+    pub response: bool,
+    /// The response code.
+    pub rcode: u8,
+    /// Questions: name in lower case without the final dot, record type.
+    pub questions: Vec<(String, String)>,
+    /// Answers: name, record type, value in text.
+    pub answers: Vec<(String, String, String)>,
+}
+
+/// A TLS hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsHello {
+    /// The frame that carries its first byte.
+    pub frame: FrameNo,
+    /// Whether the client sent it.
+    pub client: bool,
+    /// The server name (RFC 6066), of a client's hello.
+    pub sni: Option<String>,
+    /// Versions offered, or the one chosen.
+    pub versions: Vec<u16>,
+    /// ALPN names (RFC 7301).
+    pub alpn: Vec<String>,
+    /// Cipher suites offered, or the one chosen.
+    pub ciphers: Vec<u16>,
+}
+
+/// Takes what a conversation gives. Only leaves must be handled; the rest may be ignored.
+///
+/// The order of calls within a conversation is fixed by its bytes alone.
+pub trait Sink {
+    /// Opens a leaf. Several may be open at once (a part and the body around it).
+    fn open(&mut self, origin: Origin) -> LeafId;
+
+    /// Adds bytes to an open leaf. `from` is where in the stream they came from: as many bytes where they were
+    /// copied; any other number where they were transformed (the input consumed for them).
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange);
+
+    /// Ends a leaf, with its steps' final ranges.
+    fn close(&mut self, leaf: LeafId, steps: &[Step]);
+
+    /// Says how bytes of a stream are accounted for. What nothing is said of is undetermined.
+    fn place(&mut self, direction: Direction, range: ByteRange, place: Place) {
+        let _ = (direction, range, place);
+    }
+
+    /// The protocol was recognised: `http1`, `tls`, `dns`.
+    fn protocol(&mut self, name: &'static str) {
+        let _ = name;
+    }
+
+    /// A request's head.
+    fn request(&mut self, head: &RequestHead) {
+        let _ = head;
+    }
+
+    /// A response's head.
+    fn response(&mut self, head: &ResponseHead) {
+        let _ = head;
+    }
+
+    /// The end of a body; `wire` is its length as framed on the wire.
+    fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {
+        let _ = (transaction, direction, end, wire);
+    }
+
+    /// A DNS message.
+    fn dns(&mut self, message: &DnsMessage) {
+        let _ = message;
+    }
+
+    /// A TLS hello.
+    fn tls_hello(&mut self, hello: &TlsHello) {
+        let _ = hello;
+    }
+
+    /// Odd traffic.
+    fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
+        let _ = (kind, frame, detail);
+    }
+}

@@ -1,0 +1,7 @@
+//! The road from a case to findings.
+
+pub mod codec;
+pub mod correlate;
+pub mod decode;
+pub mod net;
+pub mod proto;

@@ -1,0 +1,2 @@
+//! Ethernet to TCP and UDP: packets sorted into flows, streams put together with gaps and overlaps.
+pub mod stream;
