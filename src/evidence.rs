@@ -309,6 +309,23 @@ impl JsonSchema for ByteRange {
     }
 }
 
+/// One layer that was taken off; each can be repeated by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What was done: `http1.body`, `multipart.part`, `base64`, …
+    pub op: String,
+    /// Its parameter: a part's name, a field's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub param: Option<String>,
+    /// Bytes of the layer before that went in.
+    #[serde(rename = "in")]
+    pub input: ByteRange,
+    /// Bytes that came out.
+    #[serde(rename = "out")]
+    pub output: u64,
+}
+
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -3,5 +3,7 @@
 pub mod codec;
 pub mod correlate;
 pub mod decode;
+pub mod ledger;
 pub mod net;
 pub mod proto;
+pub mod timeline;
