@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::evidence::Step;
 use crate::evidence::{Anomaly, ByteRange, Digest, Direction, FrameNo, FrameRange, Timestamp, Transport};
 
+pub mod codes;
 pub mod inspection;
 
 /// The format of `findings.json`. Keys may be added within a version, never renamed.
