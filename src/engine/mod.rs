@@ -7,3 +7,4 @@ pub mod ledger;
 pub mod net;
 pub mod proto;
 pub mod timeline;
+pub mod verdict;

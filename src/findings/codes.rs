@@ -178,6 +178,9 @@ codes! {
     Placeholder = "placeholder", Caveat,
         "The value is one that systems give in place of the real one, so it identifies nothing.",
         "";
+    OtherDevice = "other_device", Caveat,
+        "The bytes were sent from an address that is not the phone's.",
+        "Name the phone's addresses in the scenario, or capture where only the phone is connected.";
     NotBuilt = "not_built", Reason,
         "This version can't check it yet; it blocks nothing but conclusions from absence.",
         "";
