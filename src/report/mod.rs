@@ -9,6 +9,7 @@
 use crate::findings::{Findings, canonical_json};
 
 pub mod html;
+pub mod inspection;
 pub mod markdown;
 pub mod proof;
 pub mod quantity;
