@@ -33,3 +33,31 @@ fn terminal_find() {
 fn markdown() {
     assert_snapshot("report-markdown", &report::markdown(&example::rich(), &Provenance::Unverified));
 }
+
+#[test]
+fn html() {
+    let page = report::html(&example::rich(), &Provenance::Unverified).unwrap();
+    // The style is a file of its own; the page is read without it.
+    let start = page.find("<style>").unwrap();
+    let end = page.find("</style>").unwrap();
+    let text = format!("{}<style>{}", &page[..start], &page[end..]);
+    assert_snapshot("report-html", &text);
+}
+
+/// Writes the pages to look at: `EXHIBIT_PAGES=DIR cargo test --test report pages`.
+#[test]
+fn pages() {
+    let Some(folder) = std::env::var_os("EXHIBIT_PAGES").map(std::path::PathBuf::from) else { return };
+    for (name, findings) in [("rich", example::rich()), ("hostile", example::hostile())] {
+        std::fs::write(
+            folder.join(format!("{name}.html")),
+            report::html(&findings, &Provenance::Unverified).unwrap(),
+        )
+        .unwrap();
+        std::fs::write(
+            folder.join(format!("{name}.md")),
+            report::markdown(&findings, &Provenance::Unverified),
+        )
+        .unwrap();
+    }
+}

@@ -48,4 +48,5 @@ pub struct CheckLine {
 pub fn json(findings: &Findings) -> Result<Vec<u8>, serde_json::Error> {
     canonical_json(findings)
 }
+pub use html::html;
 pub use markdown::markdown;
