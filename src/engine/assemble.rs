@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     analyze::{self, Road},
     correlate::{self, Artifact, Caveat, FlowRef, Group, Hit, Outcome},
-    located::{Carriage, Located},
+    located::{Carriage, HitKey, Located},
     net::{FlowId, Index, stream::Stream},
     timeline,
     verdict::{self, Observed, gates},
@@ -199,11 +199,8 @@ struct Finder<'a, 'c> {
 
 impl Finder<'_, '_> {
     fn findings(&self) -> Vec<Finding> {
-        let places: BTreeMap<*const Hit, usize> =
-            self.outcome.hits.iter().enumerate().map(|(at, hit)| (std::ptr::from_ref(hit), at)).collect();
-        let place = |hit: &Hit| places.get(&std::ptr::from_ref(hit)).copied();
-        let carriage = |hit: &Hit| place(hit).and_then(|at| self.located.carriages.get(&at));
-        let downlink = self.first_seen_downlink(&carriage);
+        let carriage = |hit: &Hit| self.located.carriages.get(&HitKey::of(hit));
+        let downlink = self.first_seen_downlink();
         let up = self.outcome.hits.iter().filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
         let groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
         let mut findings: Vec<Finding> = groups.iter().map(|group| self.finding(group, &carriage, &downlink)).collect();
@@ -226,14 +223,10 @@ impl Finder<'_, '_> {
     }
 
     /// When each artifact was first seen coming down.
-    fn first_seen_downlink<'h>(&self, carriage: &impl Fn(&'h Hit) -> Option<&'h Carriage>) -> BTreeMap<Artifact, Timestamp>
-    where
-        Self: 'h,
-    {
-        let _ = carriage;
+    fn first_seen_downlink(&self) -> BTreeMap<Artifact, Timestamp> {
         let mut first = BTreeMap::new();
-        for (at, hit) in self.outcome.hits.iter().enumerate().filter(|(_, hit)| hit.leaf.direction == Direction::Down) {
-            if let Some(carriage) = self.located.carriages.get(&at) {
+        for hit in self.outcome.hits.iter().filter(|hit| hit.leaf.direction == Direction::Down) {
+            if let Some(carriage) = self.located.carriages.get(&HitKey::of(hit)) {
                 let time = first.entry(hit.artifact).or_insert(carriage.first);
                 *time = carriage.first.min(*time);
             }

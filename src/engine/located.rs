@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     analyze::{Road, side},
-    correlate::{FlowRef, Hit, Outcome},
+    correlate::{Artifact, FlowRef, Hit, Outcome},
     endpoints::{self, Endpoints},
     ledger::{self, LedgerBuilder, PlaceMap},
     net::{Flow, FlowId, Index, Side, stream::Stream},
@@ -34,10 +34,33 @@ pub(super) struct Carriage {
     pub(super) ambiguous: bool,
 }
 
+/// What tells a hit from every other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HitKey {
+    flow: FlowRef,
+    serial: u32,
+    leaf: ByteRange,
+    artifact: Artifact,
+    range: ByteRange,
+}
+
+impl HitKey {
+    /// The key of a hit.
+    pub(super) fn of(hit: &Hit) -> Self {
+        Self {
+            flow: hit.leaf.flow,
+            serial: hit.leaf.serial,
+            leaf: hit.leaf_range,
+            artifact: hit.artifact,
+            range: hit.artifact_range,
+        }
+    }
+}
+
 /// What the second walk over the flows gives.
 pub(super) struct Located {
-    /// By the hit's place in [`Outcome::hits`].
-    pub(super) carriages: BTreeMap<usize, Carriage>,
+    /// By hit; a hit whose bytes stand in no frame has none.
+    pub(super) carriages: BTreeMap<HitKey, Carriage>,
     /// Every flow of the phone, by capture and first frame.
     pub(super) flows: Vec<FlowSummary>,
     /// Endpoint families, by flow.
@@ -53,9 +76,9 @@ pub(super) struct Located {
 /// # Errors
 /// When a capture can't be read any more or is not what it was.
 pub(super) fn locate(road: &Road<'_>, outcome: &Outcome) -> Result<Located, ReadError> {
-    let mut by_flow: BTreeMap<FlowRef, Vec<(usize, &Hit)>> = BTreeMap::new();
-    for (at, hit) in outcome.hits.iter().enumerate() {
-        by_flow.entry(hit.leaf.flow).or_default().push((at, hit));
+    let mut by_flow: BTreeMap<FlowRef, Vec<&Hit>> = BTreeMap::new();
+    for hit in &outcome.hits {
+        by_flow.entry(hit.leaf.flow).or_default().push(hit);
     }
     let mut walk = Walk {
         road,
@@ -96,13 +119,13 @@ struct Walk<'r, 'c> {
 }
 
 impl Walk<'_, '_> {
-    fn flow(&mut self, index: &Index, flow: &Flow, at: FlowRef, hits: &[(usize, &Hit)]) -> Result<(), ReadError> {
+    fn flow(&mut self, index: &Index, flow: &Flow, at: FlowRef, hits: &[&Hit]) -> Result<(), ReadError> {
         let road = self.road;
         let uplink = road.subject.uplink_side(flow);
         let Some((id, up_side)) = side(road, at, Direction::Up) else { return Ok(()) };
         let up = index.stream(id, up_side)?;
         self.carry(&up, Direction::Up, hits);
-        if hits.iter().any(|(_, hit)| hit.leaf.direction == Direction::Down) {
+        if hits.iter().any(|hit| hit.leaf.direction == Direction::Down) {
             let down = index.stream(id, up_side.other())?;
             self.carry(&down, Direction::Down, hits);
         }
@@ -112,7 +135,7 @@ impl Walk<'_, '_> {
         if uplink.is_none() {
             return Ok(());
         }
-        let matched = ByteRange::unite(hits.iter().filter(|(at, hit)| self.counts(*at, hit)).flat_map(|(_, hit)| hit.stream_ranges.clone()));
+        let matched = ByteRange::unite(hits.iter().filter(|hit| self.counts(hit)).flat_map(|hit| hit.stream_ranges.clone()));
         let nothing = PlaceMap::default();
         let places = road.observations.get(&at).map_or(&nothing, |seen| &seen.places);
         let mut sum = Places::default();
@@ -128,8 +151,8 @@ impl Walk<'_, '_> {
     }
 
     /// Finds frames and times of the hits of one direction.
-    fn carry(&mut self, stream: &Stream, direction: Direction, hits: &[(usize, &Hit)]) {
-        for (at, hit) in hits.iter().filter(|(_, hit)| hit.leaf.direction == direction) {
+    fn carry(&mut self, stream: &Stream, direction: Direction, hits: &[&Hit]) {
+        for hit in hits.iter().filter(|hit| hit.leaf.direction == direction) {
             let pieces = || hit.stream_ranges.iter().flat_map(|range| stream.pieces_in(*range));
             let (Some(first), Some(last)) = (pieces().map(|piece| piece.time).min(), pieces().map(|piece| piece.time).max())
             else {
@@ -140,17 +163,17 @@ impl Walk<'_, '_> {
                 .iter()
                 .any(|conflict| hit.stream_ranges.iter().any(|range| range.intersection(conflict.range).is_some()));
             let frames = FrameRange::unite(pieces().map(|piece| piece.frame));
-            self.located.carriages.insert(*at, Carriage { frames, first, last, ambiguous });
+            self.located.carriages.insert(HitKey::of(hit), Carriage { frames, first, last, ambiguous });
         }
     }
 
     /// Whether a hit's bytes are matched in the ledger: probative, not disputed, and (unless the whole leaf was the
     /// file) byte for byte in the stream.
-    fn counts(&self, at: usize, hit: &Hit) -> bool {
+    fn counts(&self, hit: &Hit) -> bool {
         hit.leaf.direction == Direction::Up
             && hit.probative
             && (!hit.transformed || hit.grade == Grade::Exact)
-            && self.located.carriages.get(&at).is_some_and(|carriage| !carriage.ambiguous)
+            && self.located.carriages.get(&HitKey::of(hit)).is_some_and(|carriage| !carriage.ambiguous)
     }
 
     fn family(&self, flow: &Flow, at: FlowRef, up_side: Side) -> String {

@@ -54,6 +54,12 @@ impl Subject {
         Ok(Self { addresses, bound_by: bound_by.to_owned(), binding })
     }
 
+    /// Nobody's address is known: each flow's initiator is taken.
+    pub fn initiators() -> Self {
+        let how = "initiator (assumed)".to_owned();
+        Self { addresses: BTreeSet::new(), bound_by: how.clone(), binding: Binding::Assumed { how } }
+    }
+
     /// The side of a flow that sends uplink; `None` where the flow is not the phone's. Where both ends are
     /// the phone's, or nobody's address is known, that is the initiator.
     pub fn uplink_side(&self, flow: &Flow) -> Option<Side> {

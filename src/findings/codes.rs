@@ -178,6 +178,9 @@ codes! {
     Placeholder = "placeholder", Caveat,
         "The value is one that systems give in place of the real one, so it identifies nothing.",
         "";
+    InsideLonger = "inside_longer", Caveat,
+        "The value was seen only inside a longer number or word.",
+        "Look at the bytes around it: `exhibit show` names the frames.";
     OtherDevice = "other_device", Caveat,
         "The bytes were sent from an address that is not the phone's.",
         "Name the phone's addresses in the scenario, or capture where only the phone is connected.";

@@ -309,6 +309,8 @@ record! {
         pub destination: String,
         /// Bytes of the artifact that were seen, each counted once.
         pub matched_bytes: u64,
+        /// Those of them that carry weight: not repeated, not boilerplate, not common to several artifacts.
+        pub probative_bytes: u64,
         /// The artifact's size.
         pub artifact_bytes: u64,
         /// Which of its bytes.

@@ -194,7 +194,7 @@ impl<'a> Evaluation<'a> {
                 DISABLING.iter().filter(|code| finding.caveats.iter().any(|caveat| caveat == code.name())).copied().collect();
             let thin = finding.grade == Grade::Partial
                 && self.artifact(finding).is_some_and(|artifact| artifact.kind == "photo")
-                && finding.matched_bytes < SMALLEST_PHOTO.min(finding.artifact_bytes);
+                && finding.probative_bytes < SMALLEST_PHOTO.min(finding.artifact_bytes);
             if !disabled.is_empty() {
                 near.extend(disabled);
             } else if thin || !finding.probative {
