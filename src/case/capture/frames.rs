@@ -48,7 +48,7 @@ pub struct Container {
     pub digest: Digest,
     /// Its bytes as it stands.
     pub bytes: u64,
-    /// Frames.
+    /// Frames as Wireshark numbers them: custom blocks of pcapng take a number too.
     pub packets: u32,
     /// The kind of container.
     pub format: Format,
@@ -79,6 +79,13 @@ pub(super) struct Record {
     /// Position and length in the window's buffer.
     pub(super) position: usize,
     pub(super) len: usize,
+}
+
+/// What a walker finds next.
+pub(super) enum Step {
+    Frame(Record),
+    /// No frame, but something that takes a number in Wireshark, whose numbers ours are.
+    Number,
 }
 
 /// What a walker finds beside records.
@@ -115,7 +122,8 @@ impl Facts {
     pub(super) fn secret(&mut self, at: u64, text: &[u8]) {
         self.secret_bytes = self.secret_bytes.saturating_add(text.len());
         if self.secret_bytes > MAX_SECRETS {
-            let detail = format!("key logs of more than {MAX_SECRETS} bytes; the block at byte {at} was left out");
+            let detail =
+                format!("key logs of more than {MAX_SECRETS} bytes; the block at byte {at} was left out");
             return self.odd(AnomalyKind::LimitReached, None, detail);
         }
         self.secrets.push(Secrets { at, text: text.to_vec() });
@@ -174,24 +182,12 @@ impl<'c> Frames<'c> {
     /// # Errors
     /// When the medium fails or the file is shorter than it was. Damage ends the walk without an error.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
-        if self.ended {
-            return Ok(None);
-        }
-        let record = match &mut self.walker {
-            Walker::Pcap(pcap) => pcap.next(&mut self.window, &mut self.facts)?,
-            Walker::PcapNg(pcapng) => pcapng.next(&mut self.window, &mut self.facts)?,
-        };
-        let next = self.packets.checked_add(1);
-        let (Some(record), Some(no)) = (record, next) else {
-            self.ended = true;
-            return Ok(None);
-        };
-        self.packets = no;
+        let Some((record, no)) = self.next_record()? else { return Ok(None) };
         if let Some(time) = record.time {
             self.clock(time);
         }
         Ok(Some(Frame {
-            no: FrameNo(no),
+            no,
             time: record.time.unwrap_or_default(),
             interface: record.interface,
             link: record.link,
@@ -199,6 +195,22 @@ impl<'c> Frames<'c> {
             at: record.at,
             data: self.window.slice(record.position, record.len),
         }))
+    }
+
+    fn next_record(&mut self) -> Result<Option<(Record, FrameNo)>, ReadError> {
+        while !self.ended {
+            let step = match &mut self.walker {
+                Walker::Pcap(pcap) => pcap.next(&mut self.window, &mut self.facts)?,
+                Walker::PcapNg(pcapng) => pcapng.next(&mut self.window, &mut self.facts)?,
+            };
+            let (Some(step), Some(number)) = (step, self.packets.checked_add(1)) else { break };
+            self.packets = number;
+            if let Step::Frame(record) = step {
+                return Ok(Some((record, FrameNo(number))));
+            }
+        }
+        self.ended = true;
+        Ok(None)
     }
 
     fn clock(&mut self, time: Timestamp) {

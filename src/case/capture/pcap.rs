@@ -7,7 +7,7 @@ use pcap_file::{
 
 use super::{
     LinkType,
-    frames::{Facts, MAX_FRAME, Record},
+    frames::{Facts, MAX_FRAME, Record, Step},
     window::Window,
 };
 use crate::evidence::{AnomalyKind, ReadError, Timestamp};
@@ -30,7 +30,7 @@ impl Pcap {
         &mut self,
         window: &mut Window<'_>,
         facts: &mut Facts,
-    ) -> Result<Option<Record>, ReadError> {
+    ) -> Result<Option<Step>, ReadError> {
         if self.parser.is_none() {
             self.open(window, facts)?;
         }
@@ -61,7 +61,7 @@ impl Pcap {
             len,
         };
         window.advance(RECORD_HEADER + len);
-        Ok(Some(record))
+        Ok(Some(Step::Frame(record)))
     }
 
     fn open(&mut self, window: &mut Window<'_>, facts: &mut Facts) -> Result<(), ReadError> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{
     ByteOrder, LinkType,
-    frames::{Facts, MAX_FRAME, Record},
+    frames::{Facts, MAX_FRAME, Record, Step},
     window::Window,
 };
 use crate::evidence::{AnomalyKind, ReadError, Timestamp};
@@ -20,7 +20,10 @@ const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
+const JOURNAL: u32 = 9;
 const SECRETS: u32 = 10;
+const CUSTOM: u32 = 0x0bad;
+const CUSTOM_LOCAL: u32 = 0x4000_0bad;
 
 const BLOCK_HEADER: usize = 8;
 const BLOCK_TRAILER: usize = 4;
@@ -71,7 +74,7 @@ impl PcapNg {
         &mut self,
         window: &mut Window<'_>,
         facts: &mut Facts,
-    ) -> Result<Option<Record>, ReadError> {
+    ) -> Result<Option<Step>, ReadError> {
         while !self.ended {
             let Some(block) = self.block(window, facts)? else { break };
             if block.len > MAX_BLOCK {
@@ -91,15 +94,20 @@ impl PcapNg {
             let trailer = window.slice(position + len - BLOCK_TRAILER, BLOCK_TRAILER).first_chunk();
             let claimed = trailer.map(|&bytes| order.u32(bytes).next_multiple_of(4));
             if claimed != Some(block.len) {
-                let detail = format!("the block at byte {} has two lengths; what follows was not read", block.at);
+                let detail =
+                    format!("the block at byte {} has two lengths; what follows was not read", block.at);
                 facts.odd(AnomalyKind::ContainerDamaged, None, detail);
                 break;
             }
-            let record = self.take(&block, Body { bytes: body, order, at: block.at + 8 }, facts);
+            let step = self.take(&block, Body { bytes: body, order, at: block.at + 8 }, facts);
             window.advance(len);
-            if let Some(mut record) = record {
-                record.position += position + BLOCK_HEADER;
-                return Ok(Some(record));
+            match step {
+                Some(Step::Frame(mut record)) => {
+                    record.position += position + BLOCK_HEADER;
+                    return Ok(Some(Step::Frame(record)));
+                }
+                Some(Step::Number) => return Ok(Some(Step::Number)),
+                None => {}
             }
         }
         self.ended = true;
@@ -109,7 +117,11 @@ impl PcapNg {
     /// Packets dropped by the capturing machine, if the file says: from interface statistics, else from
     /// the counters of packets.
     pub(super) fn dropped(&self) -> Option<u64> {
-        if self.statistics.is_empty() { self.counted } else { Some(self.statistics.values().sum()) }
+        if self.statistics.is_empty() {
+            self.counted
+        } else {
+            Some(self.statistics.values().copied().fold(0, u64::saturating_add))
+        }
     }
 
     fn block(&mut self, window: &mut Window<'_>, facts: &mut Facts) -> Result<Option<Block>, ReadError> {
@@ -140,7 +152,8 @@ impl PcapNg {
         };
         let len = order.u32(len).checked_next_multiple_of(4).filter(|&len| len >= 12);
         let Some(len) = len else {
-            let detail = format!("the block at byte {at} has an impossible length; what follows was not read");
+            let detail =
+                format!("the block at byte {at} has an impossible length; what follows was not read");
             facts.odd(AnomalyKind::ContainerDamaged, None, detail);
             return Ok(None);
         };
@@ -162,7 +175,9 @@ impl PcapNg {
     ) -> Result<bool, ReadError> {
         let (at, len) = (block.at, block.len);
         if matches!(block.kind, SECTION | INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
-            let detail = format!("the block at byte {at} says {len} bytes, more than the {MAX_BLOCK} it may have; what follows was not read");
+            let detail = format!(
+                "the block at byte {at} says {len} bytes, more than the {MAX_BLOCK} it may have; what follows was not read"
+            );
             facts.odd(AnomalyKind::ContainerDamaged, None, detail);
             return Ok(false);
         }
@@ -170,18 +185,20 @@ impl PcapNg {
             self.cut_off(window, block, facts);
             return Ok(false);
         }
-        let detail = format!("the block at byte {at} (type {:#x}) has {len} bytes and was left out", block.kind);
+        let detail =
+            format!("the block at byte {at} (type {:#x}) has {len} bytes and was left out", block.kind);
         facts.odd(AnomalyKind::LimitReached, None, detail);
         Ok(true)
     }
 
-    /// Takes a block's body; gives a record for a packet.
-    fn take(&mut self, block: &Block, body: Body<'_>, facts: &mut Facts) -> Option<Record> {
+    /// Takes a block's body; gives a step for what has a frame number.
+    fn take(&mut self, block: &Block, body: Body<'_>, facts: &mut Facts) -> Option<Step> {
         let taken = match block.kind {
             INTERFACE => self.interface(&body, facts).map(|()| None),
-            PACKET => self.packet(&body).map(Some),
-            SIMPLE_PACKET => self.simple_packet(&body).map(Some),
-            ENHANCED_PACKET => self.enhanced_packet(&body).map(Some),
+            PACKET => self.packet(&body).map(|record| Some(Step::Frame(record))),
+            SIMPLE_PACKET => self.simple_packet(&body).map(|record| Some(Step::Frame(record))),
+            ENHANCED_PACKET => self.enhanced_packet(&body).map(|record| Some(Step::Frame(record))),
+            JOURNAL | CUSTOM | CUSTOM_LOCAL => Some(Some(Step::Number)),
             STATISTICS => {
                 self.statistics(&body);
                 Some(None)
@@ -206,8 +223,13 @@ impl PcapNg {
         if self.interfaces.len() >= MAX_INTERFACES {
             return None;
         }
-        let mut interface =
-            Interface { number: facts.interface(link), link, snap_len: body.u32(4)?, ticks: 1_000_000, offset: 0 };
+        let mut interface = Interface {
+            number: facts.interface(link),
+            link,
+            snap_len: body.u32(4)?,
+            ticks: 1_000_000,
+            offset: 0,
+        };
         for (code, value) in body.options(8) {
             match (code, value) {
                 (9, &[resolution, ..]) => {

@@ -28,13 +28,8 @@ impl Oddities {
 
     /// Sorted by kind and words.
     pub(super) fn finish(self, capture: &str) -> Vec<Anomaly> {
-        let anomaly = |kind, frame, detail| Anomaly {
-            kind,
-            capture: capture.to_owned(),
-            frame,
-            flow: None,
-            detail,
-        };
+        let anomaly =
+            |kind, frame, detail| Anomaly { kind, capture: capture.to_owned(), frame, flow: None, detail };
         let seen = self.seen.into_iter().map(|((kind, words), (frame, count))| {
             let frames = if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
             anomaly(kind, Some(frame), format!("{words}: {frames}, the first is this one"))

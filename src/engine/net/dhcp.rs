@@ -3,10 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{index::MacAddr, packet::Packet};
-use crate::{
-    case::capture::Frame,
-    evidence::FrameNo,
-};
+use crate::{case::capture::Frame, evidence::FrameNo};
 
 const CLIENT: u16 = 68;
 const SERVER: u16 = 67;

@@ -222,8 +222,8 @@ impl Pass {
         }
         end.frames += 1;
         let len = u32::try_from(packet.payload.data.len()).unwrap_or(u32::MAX);
-        let missing =
-            u32::try_from(packet.payload.wire - packet.payload.data.len()).unwrap_or(u32::MAX) & !Segment::KEEP_ALIVE;
+        let missing = u32::try_from(packet.payload.wire - packet.payload.data.len()).unwrap_or(u32::MAX)
+            & !Segment::KEEP_ALIVE;
         let mut segment = Segment {
             key: EndKey::new(number, from_second),
             frame: frame.no.0,
@@ -306,7 +306,8 @@ impl Pass {
         }
         let mut anomalies = self.oddities.finish(&self.name);
         if let Some((frame, count, bytes)) = self.truncated {
-            let detail = format!("{count} frames were stored without {bytes} of their bytes, the first is this one");
+            let detail =
+                format!("{count} frames were stored without {bytes} of their bytes, the first is this one");
             let (kind, frame) = (AnomalyKind::FrameTruncated, Some(frame));
             anomalies.push(Anomaly { kind, capture: self.name.clone(), frame, flow: None, detail });
         }
@@ -369,13 +370,18 @@ fn settle(flow: &mut Flow) {
     flow.flipped = match flow.transport {
         // A SYN+ACK alone shows its sender to be the responder.
         Transport::Tcp if first.isn.is_some() || second.isn.is_some() => {
-            if first.opened { false } else { second.opened || first.isn.is_some() }
+            if first.opened {
+                false
+            } else {
+                second.opened || first.isn.is_some()
+            }
         }
         _ => first_port < 1_024 && second_port >= 1_024,
     };
     let (opener, answerer) = if flow.flipped { (second, first) } else { (first, second) };
     flow.syn_seen = opener.isn.is_some();
-    let acknowledged = answerer.isn.zip(answerer.acked).is_some_and(|(isn, (ack, _))| ack == isn.wrapping_add(1));
+    let acknowledged =
+        answerer.isn.zip(answerer.acked).is_some_and(|(isn, (ack, _))| ack == isn.wrapping_add(1));
     flow.handshake = flow.syn_seen && acknowledged;
     if flow.flipped {
         std::mem::swap(&mut flow.initiator, &mut flow.responder);
@@ -400,9 +406,7 @@ fn bind(
 fn unread_words(unread: Unread) -> (AnomalyKind, String) {
     match unread {
         Unread::Nothing => (AnomalyKind::LinkNotRead, "nothing".to_owned()),
-        Unread::Link(link) => {
-            (AnomalyKind::LinkNotRead, crate::case::capture::LinkType(link).to_string())
-        }
+        Unread::Link(link) => (AnomalyKind::LinkNotRead, crate::case::capture::LinkType(link).to_string()),
         Unread::Protocol(number) => (AnomalyKind::LinkNotRead, format!("network protocol {number:#06x}")),
         Unread::Llc => (AnomalyKind::LinkNotRead, "IEEE 802.2 without IP".to_owned()),
         Unread::IpProtocol(number) => (AnomalyKind::LinkNotRead, format!("IP protocol {number}")),

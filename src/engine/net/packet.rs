@@ -238,7 +238,9 @@ fn ipv6(view: View<'_>) -> Read<'_> {
     for _ in 0..MAX_EXTENSIONS {
         let (following, len) = match next {
             // Hop-by-hop, routing, destination options, mobility, HIP, Shim6: length in units of eight.
-            0 | 43 | 60 | 135 | 139 | 140 => (payload.u8(0), payload.u8(1).map(|len| 8 + 8 * usize::from(len))),
+            0 | 43 | 60 | 135 | 139 | 140 => {
+                (payload.u8(0), payload.u8(1).map(|len| 8 + 8 * usize::from(len)))
+            }
             // Authentication header: length in units of four (RFC 4302).
             51 => (payload.u8(0), payload.u8(1).map(|len| 8 + 4 * usize::from(len))),
             44 => {

@@ -55,7 +55,8 @@ pub(super) fn tcp(
     choice: Choice,
 ) -> Result<Stream, ReadError> {
     let first = segments.first().map(|segment| segment.seq);
-    let Some(base) = end.isn.map(|isn| isn.wrapping_add(1)).or(first).or(end.acked.map(|(ack, _)| ack)) else {
+    let Some(base) = end.isn.map(|isn| isn.wrapping_add(1)).or(first).or(end.acked.map(|(ack, _)| ack))
+    else {
         return Ok(stream);
     };
     let mut line = Line::new(base);
@@ -132,7 +133,11 @@ impl Line {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sequence numbers are taken modulo 2^32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sequence numbers are taken modulo 2^32"
+)]
 fn low_bits(place: i64) -> u32 {
     place as u32
 }
@@ -145,7 +150,8 @@ fn known_end(end: &End, line: &Line) -> Option<i64> {
     };
     let fin = end.fin.and_then(beyond);
     // An acknowledgement one past the end is that of a FIN which was not captured.
-    let acked = end.acked.and_then(|(_, ack)| beyond(ack)).filter(|&ack| end.fin.is_none() && ack > line.high + 1);
+    let acked =
+        end.acked.and_then(|(_, ack)| beyond(ack)).filter(|&ack| end.fin.is_none() && ack > line.high + 1);
     fin.or(acked)
 }
 

@@ -179,10 +179,15 @@ impl Stream {
             let detail = format!("{} payload bytes lie outside the connection's window", stray.len);
             anomaly(AnomalyKind::HeaderMalformed, Some(stray.frame), detail)
         }));
-        for (count, what) in [(self.conflicts.len(), "conflicts"), (self.gaps.len(), "gaps"), (self.strays.len(), "strays")]
+        for (count, what) in
+            [(self.conflicts.len(), "conflicts"), (self.gaps.len(), "gaps"), (self.strays.len(), "strays")]
         {
             if let Some(more @ 1..) = count.checked_sub(MAX_LISTED) {
-                list.push(anomaly(AnomalyKind::LimitReached, None, format!("{more} more {what} of this stream")));
+                list.push(anomaly(
+                    AnomalyKind::LimitReached,
+                    None,
+                    format!("{more} more {what} of this stream"),
+                ));
             }
         }
         list
@@ -190,7 +195,15 @@ impl Stream {
 
     /// Walks the stream from its start.
     pub fn reader(&self) -> StreamReader<'_> {
-        StreamReader { stream: self, offset: 0, next: 0, gap: 0, window: Vec::new(), at: 0, joined: Vec::new() }
+        StreamReader {
+            stream: self,
+            offset: 0,
+            next: 0,
+            gap: 0,
+            window: Vec::new(),
+            at: 0,
+            joined: Vec::new(),
+        }
     }
 
     /// A stream that is one slice of memory in one frame: for tests of what reads streams.
