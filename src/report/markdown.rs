@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     evidence::is_deceptive,
-    findings::{Finding, Findings, GateState, LedgerRow, Places, Verdict},
+    findings::{Finding, Findings, GateState, LedgerRow, Places, Status, Verdict},
     report::{
         Provenance, proof,
         quantity::{counted, frames, grouped, moment, percent, seconds},
@@ -82,8 +82,10 @@ fn verdict(page: &mut String, claim: &Verdict) {
     line(page, &format!("### {}: {}\n", escape(&claim.id), escape(&words::status(claim))));
     let item = |page: &mut String, label: &str, text: &str| line(page, &format!("- {label}: {text}"));
     item(page, "Words", &format!("“{}”", escape(&claim.says)));
-    item(page, "What was tested", &escape(&claim.reading));
-    item(page, "Scope", &escape(&words::scope(claim)));
+    if claim.status != Status::Untestable {
+        item(page, "What was tested", &escape(&claim.reading));
+        item(page, "Scope", &escape(&words::scope(claim)));
+    }
     if !claim.reasons.is_empty() {
         let codes: Vec<String> = claim.reasons.iter().map(|reason| code(reason)).collect();
         item(page, "Reasons", &codes.join(", "));
@@ -110,7 +112,7 @@ fn verdict(page: &mut String, claim: &Verdict) {
         };
         item(page, "Not covered", &format!("{} ({}{how})", escape(&part.part), escape(&part.reason)));
     }
-    if !claim.scope.not_checkable.is_empty() {
+    if claim.status != Status::Untestable && !claim.scope.not_checkable.is_empty() {
         item(page, "Gates that could not be checked", &escape(&claim.scope.not_checkable.join(", ")));
     }
     line(page, "");
@@ -458,8 +460,9 @@ fn follows_www(text: &str, index: usize) -> bool {
 /// A code span, or escaped text where a code span could be broken out of.
 fn code(text: &str) -> String {
     let text = plain(text);
-    let breaks = |c: char| matches!(c, '`' | '|' | '<' | '>' | '&' | '\\');
-    if text.is_empty() || text.starts_with(' ') || text.ends_with(' ') || text.contains(breaks) {
+    let breaks = |c: char| matches!(c, '`' | '|' | '\\');
+    let opens_tag = text.split('<').skip(1).any(|after| !after.starts_with('='));
+    if text.is_empty() || text.starts_with(' ') || text.ends_with(' ') || text.contains(breaks) || opens_tag {
         escape(&text)
     } else {
         format!("`{text}`")

@@ -84,7 +84,9 @@ pub fn duration(seconds: u64) -> String {
     let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
         (0, 0) => format!("{rest} s"),
+        (0, _) if rest == 0 => format!("{minutes} min"),
         (0, _) => format!("{minutes} min {rest} s"),
+        _ if minutes == 0 => format!("{} h", grouped(hours)),
         _ => format!("{} h {minutes} min", grouped(hours)),
     }
 }
@@ -156,6 +158,7 @@ mod tests {
         assert!(moment(Timestamp(u64::MAX)).ends_with("UTC"));
         assert_eq!(seconds(-4), "-0.004 s");
         assert_eq!(seconds(1_036_123), "1,036.123 s");
+        assert_eq!(duration(1_200), "20 min");
         assert_eq!(duration(7_500), "2 h 5 min");
     }
 

@@ -87,13 +87,13 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     let _ = writeln!(text, "{}  {status}", painted(STRONG, &name(&verdict.id)));
     let by = verdict.by.as_deref().map(|by| format!("{} says: ", name(by))).unwrap_or_default();
     wrapped(text, "    ", &format!("{by}“{}”", sentence(&verdict.says)));
-    wrapped(text, "    ", &format!("tested: {}", sentence(&verdict.reading)));
     if verdict.status == Status::Untestable {
         for part in &verdict.not_covered {
             wrapped(text, "    ", &format!("not covered: {}", sentence(&part.reason)));
         }
         return;
     }
+    wrapped(text, "    ", &format!("tested: {}", sentence(&verdict.reading)));
     wrapped(text, "    ", &format!("scope: {}", sentence(&words::scope(verdict))));
     if verdict.grade.is_some() && !verdict.reasons.is_empty() {
         wrapped(text, "    ", &format!("beside it: {}", sentence(&verdict.reasons.join(", "))));
