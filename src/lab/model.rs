@@ -162,8 +162,11 @@ pub struct Action {
 pub struct Send {
     /// The action in or after which it happens.
     pub during: String,
-    /// From the action's start.
+    /// From the action's start, at least.
     pub after: Span,
+    /// Up to so much later, drawn for each run.
+    #[serde(default)]
+    pub spread: Span,
     /// The server's name.
     pub to: String,
     /// The server's port.
@@ -243,7 +246,7 @@ pub struct Field {
 }
 
 /// A time span: digits and `ms`, `s`, `m` or `h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     /// Microseconds.
     pub micros: u64,

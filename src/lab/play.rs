@@ -156,9 +156,11 @@ impl<'a> Stage<'a> {
             let encode = |(index, request): (usize, &model::Request)| {
                 self.encode(&format!("send {no} {index}"), &send.to, request, photos, index == last)
             };
+            let millis = u32::try_from(send.spread.micros / 1000).unwrap_or(u32::MAX);
+            let spread = u64::from(self.seeded(&format!("spread {no}")).below(millis)) * 1000;
             Script {
                 send,
-                at: self.action_at(&send.during) + send.after.micros,
+                at: self.action_at(&send.during) + send.after.micros + spread,
                 requests: send.requests.iter().enumerate().map(encode).collect(),
             }
         };
