@@ -1,19 +1,39 @@
 //! Sealed bundles: archive, seal, keys, trust, verification. `docs/bundle-format.md` is the contract.
 //!
 //! A case with its findings goes in and one file comes out ([`seal()`]); a file goes in and an
-//! [`Unverified`] bundle comes out ([`open()`]), which only [`verify`] turns into something believed.
-//! Nothing here asks the clock, the environment or a terminal: epoch, keys and paths are arguments.
+//! [`Unverified`] bundle comes out ([`open()`]), whose documents make a [`Bundle`]; [`verify()`] says what
+//! of it holds. Nothing here asks the clock, the environment or a terminal: epoch, keys and paths are
+//! arguments, and the engine is handed to `verify` as a function.
 
 pub mod archive;
+mod bag;
+mod contents;
 pub mod dsse;
+mod folder;
+pub mod howto;
 pub mod json;
 pub mod key;
+pub mod layout;
 pub mod manifest;
 pub mod name;
 mod open;
+mod seal;
+pub mod statement;
+pub mod trust;
+mod verify;
 
-pub use archive::reader::{Fault, OpenError};
+pub use archive::{
+    reader::{Fault, OpenError},
+    writer::WriteError,
+};
+pub use bag::Bag;
+pub use contents::Bundle;
+pub use folder::BundleFolder;
 pub use open::{OpenLimits, Unverified, open};
+pub use seal::{Reports, SealError, SealOptions, Sealed, seal, seal_payload};
+pub use verify::{
+    Check, CheckState, Outcome, Render, Rerun, RerunError, Verification, VerifyError, VerifyOptions, verify,
+};
 
 /// The format's name. Until the commitment for redaction exists it stays 0.
 pub const FORMAT: &str = "exhibit/0";

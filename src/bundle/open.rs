@@ -76,6 +76,12 @@ impl Unverified {
         Some(BlobSlice::new(Arc::clone(&self.spool), *range))
     }
 
+    /// The digest of a file of the payload.
+    pub(super) fn digest(&self, name: &str) -> Option<Digest> {
+        let name = MemberName::new(name).ok()?;
+        self.files.get(&name).map(|(_, digest)| *digest)
+    }
+
     /// A file of the payload, whole.
     pub(super) fn document(&self, name: &str) -> Result<Vec<u8>, OpenError> {
         let blob = self.file(name).ok_or_else(|| Fault::Missing { name: name.into() })?;
