@@ -145,6 +145,14 @@ impl Failure {
         Self::new(format!("cannot {}", chain(error)))
     }
 
+    /// The failure in one text, its way out included.
+    pub(crate) fn words(self) -> String {
+        match self.hint {
+            Some(hint) => format!("{} ({hint})", self.message),
+            None => self.message,
+        }
+    }
+
     /// Adds a way out.
     pub(crate) fn hint(mut self, hint: impl std::fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
@@ -153,7 +161,7 @@ impl Failure {
 }
 
 /// An error with its sources, joined by colons.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -1,11 +1,49 @@
 //! `exhibit show`: the findings of a bundle, or one of them with its proof.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
+use clap::Args;
 use exhibit::{
+    bundle::Bundle,
+    case::folder::Folder as _,
+    evidence::read_exact_at,
     findings::{Finding, Findings},
     report::{proof::Wanted, terminal},
 };
+
+use super::{DONE, Failure, Terminal, environment};
+
+/// Bytes of a device file set beside an excerpt at most.
+const MAX_WANTED: u64 = 4_096;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The bundle.
+    bundle: PathBuf,
+    /// A finding's id, or its beginning; all are listed when left out.
+    finding: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
+    let bundle = super::report::open_bundle(&arguments.bundle, &environment::scratch())?;
+    terminal.note("not verified: `exhibit verify` says what holds");
+    let bytes = |wanted: &Wanted<'_>| device_bytes(&bundle, wanted);
+    match show(bundle.findings(), arguments.finding.as_deref(), &bytes, &mut terminal.out) {
+        Ok(()) => Ok(DONE),
+        Err(ShowError::Write(error)) => Err(error.into()),
+        Err(error) => Err(Failure::of(&error).hint("`exhibit show BUNDLE` lists the findings")),
+    }
+}
+
+fn device_bytes(bundle: &Bundle, wanted: &Wanted<'_>) -> Option<Vec<u8>> {
+    let blob = bundle.folder().open(wanted.artifact).ok()?;
+    let mut bytes = vec![0; usize::try_from(wanted.range.len().min(MAX_WANTED)).ok()?];
+    read_exact_at(&*blob, &mut bytes, wanted.range.start).ok()?;
+    Some(bytes)
+}
 
 /// Why nothing could be shown.
 #[derive(Debug, thiserror::Error)]

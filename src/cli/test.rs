@@ -8,11 +8,70 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::{Args, ValueEnum};
 use exhibit::{
     case::folder::{Disk, Folder as _},
     findings::Findings,
     report::snapshot::{self, Outcome},
 };
+
+use super::{Failure, Terminal, environment};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Case folders, or folders of case folders.
+    #[arg(default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// Ask about each difference.
+    #[arg(long, conflicts_with_all = ["accept", "check"])]
+    review: bool,
+    /// Take every difference for the new truth.
+    #[arg(long, conflicts_with = "check")]
+    accept: bool,
+    /// Never write: the default without a terminal.
+    #[arg(long)]
+    check: bool,
+    /// What to do with snapshots whose scenario is gone.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    unreferenced: Option<OnUnreferenced>,
+    /// The folder of snapshots.
+    #[arg(long, default_value = "snapshots", value_name = "DIR")]
+    snapshots: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnUnreferenced {
+    /// Count them as differences.
+    Reject,
+    /// Delete them.
+    Delete,
+}
+
+pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
+    let mode = match arguments {
+        Arguments { review: true, .. } => Mode::Review,
+        Arguments { accept: true, .. } => Mode::Accept,
+        Arguments { check: true, .. } => Mode::Check,
+        _ if Terminal::is_watched() => Mode::Propose,
+        _ => Mode::Check,
+    };
+    let options = Options {
+        root: Path::new("."),
+        paths: &arguments.paths,
+        snapshots: &arguments.snapshots,
+        mode,
+        unreferenced: match arguments.unreferenced {
+            None => Unreferenced::Ignore,
+            Some(OnUnreferenced::Reject) => Unreferenced::Reject,
+            Some(OnUnreferenced::Delete) => Unreferenced::Delete,
+        },
+    };
+    let scratch = environment::scratch();
+    let rerun = |folder: &Path| -> Result<Findings, Box<dyn Error>> {
+        super::report::analyze_case(folder, SCENARIO, &scratch).map_err(|failure| failure.words().into())
+    };
+    Ok(test(&options, &rerun, &mut io::stdin().lock(), &mut terminal.out)?)
+}
 
 /// The file that makes a folder a case.
 const SCENARIO: &str = "scenario.yaml";

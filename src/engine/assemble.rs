@@ -65,7 +65,7 @@ pub(super) fn assemble(
         runs: &runs,
         captures: &captures,
         ledger: &ledger,
-        chain_broken_at: case.custody.broken_at,
+        chain_broken_at: case.chain_broken_at,
         limits_reached,
         binding: &road.subject.binding,
     });
@@ -98,7 +98,7 @@ pub(super) fn assemble(
         claims,
         gates,
         controls: Vec::<Control>::new(),
-        custody: Custody { events: case.custody.events, head: case.custody.head },
+        custody: Custody { events: case.custody.0, head: case.custody.1 },
         anomalies,
         anomaly_count,
     };

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     case::scenario::plan::Plan,
     engine::{
-        net::{Flow, Index, Side, phone::{self, PhoneGuess}},
+        net::{Flow, Index, Side, phone::{self, Found, PhoneGuess}},
         verdict::gates::Binding,
     },
 };
@@ -45,8 +45,14 @@ impl Subject {
             (by_mac, "mac")
         } else {
             match phone::guess(&indexes.iter().collect::<Vec<_>>()) {
-                PhoneGuess::Found { address, by } => ([address].into(), by),
-                PhoneGuess::Ambiguous { candidates } => return Err(AmbiguousPhone { candidates }),
+                PhoneGuess::Found(phone) => {
+                    let how = if phone.how == Found::Dhcp { "dhcp" } else { "busiest private address" };
+                    (phone.addresses.into_iter().collect(), how)
+                }
+                PhoneGuess::Ambiguous { candidates } => {
+                    let candidates = candidates.into_iter().flat_map(|phone| phone.addresses).collect();
+                    return Err(AmbiguousPhone { candidates });
+                }
                 PhoneGuess::None => (BTreeSet::new(), "initiator (assumed)"),
             }
         };
