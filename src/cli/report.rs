@@ -29,7 +29,9 @@ pub(crate) fn report(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
-        Format::Html => out.write_all(report::html(findings, provenance).map_err(io::Error::other)?.as_bytes()),
+        Format::Html => {
+            out.write_all(report::html(findings, provenance).map_err(io::Error::other)?.as_bytes())
+        }
         Format::Markdown => out.write_all(report::markdown(findings, provenance).as_bytes()),
         Format::Json => out.write_all(&report::json(findings)?),
     }

@@ -55,7 +55,9 @@ fn pick<'a>(findings: &'a Findings, id: &str) -> Result<&'a Finding, ShowError> 
         return Ok(exact);
     }
     let candidates: Vec<&Finding> = all()
-        .filter(|finding| finding.id.starts_with(id) || finding.id.strip_prefix("F-").is_some_and(|hex| hex.starts_with(id)))
+        .filter(|finding| {
+            finding.id.starts_with(id) || finding.id.strip_prefix("F-").is_some_and(|hex| hex.starts_with(id))
+        })
         .collect();
     match candidates.as_slice() {
         [] => Err(ShowError::Unknown { id: id.to_owned(), known: findings.findings.len() }),
