@@ -17,7 +17,7 @@ use exhibit::{
 use super::{DONE, Failure, Terminal, environment};
 
 /// Bytes of a device file set beside an excerpt at most.
-const MAX_WANTED: u64 = 4_096;
+const MAX_WANTED: usize = 4_096;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -39,9 +39,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
 }
 
 fn device_bytes(bundle: &Bundle, wanted: &Wanted<'_>) -> Option<Vec<u8>> {
-    let blob = bundle.folder().open(wanted.artifact).ok()?;
-    let mut bytes = vec![0; usize::try_from(wanted.range.len().min(MAX_WANTED)).ok()?];
-    read_exact_at(&*blob, &mut bytes, wanted.range.start).ok()?;
+    let blob = bundle.folder().open(&wanted.finding.artifact).ok()?;
+    let mut bytes = vec![0; wanted.length.min(MAX_WANTED)];
+    read_exact_at(&*blob, &mut bytes, wanted.offset).ok()?;
     Some(bytes)
 }
 
@@ -93,7 +93,9 @@ fn pick<'a>(findings: &'a Findings, id: &str) -> Result<&'a Finding, ShowError> 
         return Ok(exact);
     }
     let candidates: Vec<&Finding> = all()
-        .filter(|finding| finding.id.starts_with(id) || finding.id.strip_prefix("F-").is_some_and(|hex| hex.starts_with(id)))
+        .filter(|finding| {
+            finding.id.starts_with(id) || finding.id.strip_prefix("F-").is_some_and(|hex| hex.starts_with(id))
+        })
         .collect();
     match candidates.as_slice() {
         [] => Err(ShowError::Unknown { id: id.to_owned(), known: findings.findings.len() }),

@@ -269,7 +269,8 @@ fn leftovers(options: &Options<'_>, tally: &mut Tally, out: &mut dyn Write) -> i
     }
     for file in Disk::new(&folder).list(".")? {
         let path = folder.join(&file);
-        let Some(source) = read(&path)?.filter(|_| file.ends_with(".snap")).and_then(|text| snapshot::source(&text))
+        let Some(source) =
+            read(&path)?.filter(|_| file.ends_with(".snap")).and_then(|text| snapshot::source(&text))
         else {
             continue;
         };
@@ -294,7 +295,9 @@ fn proposed(path: &Path) -> PathBuf {
 fn read(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(None)
+        }
         Err(error) => Err(named(error, path)),
     }
 }
@@ -320,6 +323,9 @@ fn named(error: io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
+/// Characters kept of an error; a scenario's author could make it long.
+const MAX_ERROR: usize = 2_000;
+
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -327,5 +333,5 @@ fn chain(error: &dyn Error) -> String {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    text
+    exhibit::evidence::printable(text.as_bytes(), MAX_ERROR)
 }

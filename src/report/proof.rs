@@ -4,7 +4,7 @@
 //! `data/inventory.json` says under which neutral name each of them stands.
 
 use crate::{
-    evidence::{ByteRange, Transport},
+    evidence::{ByteRange, Transport, hex_bytes},
     findings::{ArtifactSummary, CaptureSummary, Finding, Findings, Grade, Part, Step},
     report::{
         quantity::{byte_ranges, counted, grouped},
@@ -136,7 +136,7 @@ fn stream_of(findings: &Findings, part: &Part) -> Command {
 }
 
 fn excerpt_of(finding: &Finding, part: &Part) -> Option<Command> {
-    let count = part.excerpt.len() / 2;
+    let count = hex_bytes(&part.excerpt)?.len();
     (count > 0).then(|| Command {
         shows: format!(
             "the first {count} bytes of this part in the device file are the excerpt {}",

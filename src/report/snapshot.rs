@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use similar::TextDiff;
 
 use crate::{
-    evidence::printable,
+    evidence::{is_deceptive, printable},
     findings::{Finding, Findings, GateState, LedgerRow, Places, Verdict},
     report::words,
 };
@@ -38,7 +38,17 @@ pub fn compare(stored: Option<&str>, current: &str) -> Outcome {
         return Outcome::Same;
     }
     let diff = TextDiff::from_lines(&stored, &current);
-    Outcome::Differs(diff.unified_diff().context_radius(CONTEXT).header("stored", "now").to_string())
+    let diff = diff.unified_diff().context_radius(CONTEXT).header("stored", "now").to_string();
+    Outcome::Differs(shown(&diff))
+}
+
+/// A stored file may come from anybody: what it hides is made visible before it is printed.
+fn shown(diff: &str) -> String {
+    let mut text = String::with_capacity(diff.len());
+    for c in diff.chars() {
+        if c != '\n' && is_deceptive(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+    }
+    text
 }
 
 /// Writes a snapshot file as insta writes it; `source` is the scenario's path.
@@ -196,6 +206,14 @@ mod tests {
             diff.contains("\n-L5 supported (whole file)\n+L5 inconclusive (residual_capacity)\n"),
             "{diff}"
         );
+    }
+
+    #[test]
+    fn a_stored_file_sends_no_escapes_to_the_terminal() {
+        let Outcome::Differs(diff) = compare(Some("a\u{1b}[2J\n"), "b\n") else {
+            panic!("no difference seen")
+        };
+        assert!(diff.contains("-a\\u{1b}[2J\n"), "{diff}");
     }
 
     #[test]
