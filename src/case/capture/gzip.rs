@@ -48,12 +48,13 @@ pub(super) fn unpack_at_most(
     let mut buffer = vec![0; CHUNK];
     let (mut written, mut damage) = (0_u64, None);
     while damage.is_none() {
-        let room = usize::try_from(max - written).unwrap_or(CHUNK).min(CHUNK);
+        // At the limit one more byte tells whether there is more.
+        let room = usize::try_from(max - written).unwrap_or(CHUNK).clamp(1, CHUNK);
         match decoder.read(buffer.get_mut(..room).unwrap_or_default()) {
-            Ok(0) if room == 0 => {
+            Ok(0) => break,
+            Ok(_) if written == max => {
                 damage = Some((AnomalyKind::LimitReached, format!("more than {max} bytes when unpacked")));
             }
-            Ok(0) => break,
             Ok(read) => {
                 out.write_all(buffer.get(..read).unwrap_or_default()).map_err(no_room)?;
                 written += read as u64;

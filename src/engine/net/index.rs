@@ -334,7 +334,8 @@ fn tcp_state(end: &mut End, other: &mut End, tcp: &Tcp, segment: &mut Segment) -
         end.isn.get_or_insert(tcp.seq);
         end.opened |= !ack;
     }
-    if ack {
+    // A RST's numbers may be anyone's: it is often injected.
+    if ack && !tcp.flags.rst() {
         let (_, highest) = other.acked.get_or_insert((tcp.ack, tcp.ack));
         if after(tcp.ack, *highest) {
             *highest = tcp.ack;
