@@ -176,3 +176,213 @@ fn constants_and_short_values_carry_no_verdict() {
     assert_eq!(codes, [vec!["placeholder", "not_probative"], vec!["not_probative"]]);
     assert!(!bench.catalog.identifiers()[2].searched);
 }
+
+/// A small random number below `below`, from a seed.
+fn pick(seed: u64, below: usize) -> usize {
+    let bytes = noise(seed, 8);
+    (u64::from_le_bytes(bytes.try_into().unwrap()) % below as u64) as usize
+}
+
+fn places(hit: &Hit) -> (ByteRange, ByteRange) {
+    (hit.leaf_range, hit.artifact_range)
+}
+
+#[test]
+fn every_copied_run_of_128_bytes_is_found_wherever_it_stands() {
+    for seed in 0..400 {
+        let file = noise(seed, 1_000 + pick(seed + 1, 60_000));
+        let from = pick(seed + 2, file.len() - 128);
+        let mut leaf = noise(seed + 5_000, 128 + pick(seed + 3, 40_000));
+        let at = pick(seed + 4, leaf.len() - 127);
+        leaf[at..at + 128].copy_from_slice(&file[from..from + 128]);
+        // The bytes around must differ, or the run is longer than it was made.
+        for (place, other) in [(at.wrapping_sub(1), from.wrapping_sub(1)), (at + 128, from + 128)] {
+            if let (Some(byte), Some(&other)) = (leaf.get_mut(place), file.get(other)) {
+                *byte = !other;
+            }
+        }
+        let bench = Bench::new(&[("phone/a", &file), ("phone/b", &noise(seed + 9_000, 30_000))], &[]);
+        let found = bench.run(&[&leaf], 1 + pick(seed + 6, 3_000)).hits;
+        let [hit] = found.as_slice() else { panic!("seed {seed}: {found:?}") };
+        let (at, from) = (at as u64, from as u64);
+        assert_eq!(places(hit), (range(at, at + 128), range(from, from + 128)), "seed {seed}");
+        assert_eq!(hit.stream_ranges, [range(1_000 + at, 1_128 + at)]);
+        assert_eq!((bench.name(hit).as_str(), hit.grade), ("phone/a", Grade::Partial));
+        assert!(hit.probative, "{hit:?}");
+    }
+}
+
+#[test]
+fn the_shortest_run_can_be_set_down_to_64_and_up() {
+    for min_run in [64_u32, 65, 100, 1_000] {
+        let file = noise(7, 20_000);
+        let mut bench = Bench::new(&[("phone/a", &file)], &[]);
+        bench.limits.min_run = min_run;
+        for at in [0, 1, 33, 500, 501, 19_000 - min_run as usize] {
+            let leaf = [&noise(8, 77)[..], &file[at..at + min_run as usize], &noise(9, 1_000)].concat();
+            assert_eq!(bench.run(&[&leaf], 500).hits.len(), 1, "{min_run} at {at}");
+            let leaf = [&noise(8, 77)[..], &file[at..at + min_run as usize - 3], &noise(9, 1_000)].concat();
+            assert_eq!(bench.run(&[&leaf], 500).hits.len(), 0, "{min_run} at {at}, too short");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_found_where_nothing_was_copied() {
+    let files: Vec<Vec<u8>> = (0..20).map(|no| noise(no, 50_000)).collect();
+    let named: Vec<(String, &[u8])> =
+        files.iter().enumerate().map(|(no, file)| (format!("phone/{no}"), file.as_slice())).collect();
+    let named: Vec<_> = named.iter().map(|(name, file)| (name.as_str(), *file)).collect();
+    let bench = Bench::new(&named, &[("imei", IMEI)]);
+    let masked: Vec<u8> = files[3].iter().map(|byte| byte ^ 0x5a).collect();
+    let reversed: Vec<u8> = files[4].iter().rev().copied().collect();
+    let every_other: Vec<u8> = files[5].iter().step_by(2).copied().collect();
+    let outcome = bench.run(&[&noise(99, 900_000), &masked, &reversed, &every_other, b"", b"{}"], 1_460);
+    assert_eq!(outcome.hits, []);
+    assert_eq!(outcome.limits_reached, [""; 0]);
+}
+
+#[test]
+fn ranges_of_one_upload_unite_over_connections_and_leave_the_hole() {
+    let photo = noise(11, 90_000);
+    let bench = Bench::new(&[("phone/a.jpg", &photo)], &[]);
+    let sent = [&photo[60_000..], &photo[0..30_000], &photo[29_000..40_000], &photo[60_000..61_000]];
+    let outcome = bench.run(&sent, 1_460);
+    let groups = exhibit::engine::correlate::unite(&outcome.hits, |_| "stock");
+    let [group] = groups.as_slice() else { panic!("{groups:?}") };
+    assert_eq!(group.ranges, [range(0, 40_000), range(60_000, 90_000)]);
+    assert_eq!((group.matched_bytes(), group.hits.len(), group.grade), (70_000, 4, Grade::Partial));
+    assert!(group.probative && group.probative_bytes() > 69_000 && group.caveats.is_empty());
+    let by_flow = exhibit::engine::correlate::unite(&outcome.hits, |hit| hit.leaf.flow.flow);
+    assert_eq!(
+        by_flow.iter().map(|group| group.matched_bytes()).collect::<Vec<_>>(),
+        [30_000, 30_000, 11_000, 1_000]
+    );
+}
+
+#[test]
+fn zeros_and_patterns_are_no_evidence() {
+    let zeros = vec![0; 200_000];
+    let pattern: Vec<u8> = b"0123456789abcdef-ABCDEF.".iter().copied().cycle().take(200_000).collect();
+    let short: Vec<u8> = b"xyz".iter().copied().cycle().take(200_000).collect();
+    let bench = Bench::new(&[("phone/p", &pattern), ("phone/s", &short), ("phone/z", &zeros)], &[]);
+    let outcome = bench.run(&[&zeros[..150_000], &pattern[5..100_000], &short[1..100_000]], 1_460);
+    assert!(outcome.hits.iter().all(|hit| !hit.probative), "{:?}", outcome.hits);
+    assert!(outcome.hits.iter().all(|hit| bench.name(hit) == "phone/p"), "{:?}", outcome.hits);
+    // The whole file of zeros is that file, and still says nothing.
+    let whole = bench.run(&[&zeros], 1_460).hits;
+    assert_eq!((whole.len(), whole[0].grade, whole[0].probative), (1, Grade::Exact, false));
+}
+
+#[test]
+fn runs_that_hold_periodic_stretches_are_found_by_their_ends() {
+    for seed in 0..300 {
+        // Stretches of zeros, of a short pattern and of noise, of random lengths.
+        let mut file = Vec::new();
+        for no in 0..60 {
+            let len = 1 + pick(seed * 1_000 + no, 150);
+            match pick(seed * 1_000 + no + 500, 3) {
+                0 => file.extend(std::iter::repeat_n(0, len)),
+                1 => file.extend(b"\x07\x01\x02".iter().cycle().take(len)),
+                _ => file.extend(noise(seed + no, 1 + len / 8)),
+            }
+        }
+        let from = pick(seed, file.len() - 128);
+        let copied = &file[from..from + 128];
+        let periodic = (1..=16).any(|period| copied.windows(period + 1).all(|w| w[0] == w[period]));
+        let leaf = [&noise(seed + 1, pick(seed, 300))[..], copied, &noise(seed + 2, 300)].concat();
+        let bench = Bench::new(&[("phone/a", &file)], &[]);
+        let outcome = bench.run(&[&leaf], 700);
+        let start = pick(seed, 300) as u64;
+        let covered =
+            outcome.hits.iter().any(|hit| hit.leaf_range.start <= start && hit.leaf_range.end >= start + 128);
+        assert!(covered || periodic || !outcome.limits_reached.is_empty(), "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn content_of_several_files_counts_for_none_of_them() {
+    let profile = noise(20, 3_000);
+    let one = [&noise(21, 5_000)[..], &profile, &noise(22, 40_000)].concat();
+    let two = [&noise(23, 900)[..], &profile, &noise(24, 50_000)].concat();
+    let bench = Bench::new(&[("phone/one", &one), ("phone/two", &two)], &[]);
+    let leaf = [&noise(25, 400)[..], &one[5_000..30_000], &noise(26, 10)].concat();
+    let hits = bench.run(&[&leaf], 1_460).hits;
+    assert_eq!(hits.iter().map(|hit| bench.name(hit)).collect::<Vec<_>>(), ["phone/two", "phone/one"]);
+    assert!(hits.iter().all(|hit| hit.caveats.contains(&Caveat::CommonContent)));
+    let shared: Vec<_> = hits.iter().map(|hit| hit.shared_ranges.clone()).collect();
+    assert_eq!(shared, [vec![range(900, 3_900)], vec![range(5_000, 8_000)]]);
+    assert_eq!((hits[0].probative, hits[0].probative_bytes()), (false, 0));
+    assert!(hits[1].probative && (21_000..22_001).contains(&hits[1].probative_bytes()));
+}
+
+#[test]
+fn a_byte_sent_once_is_not_counted_for_two_places_of_a_file() {
+    let part = noise(30, 2_000);
+    let file = [&noise(31, 500)[..], &part, &noise(32, 700), &part, &noise(33, 300)].concat();
+    let bench = Bench::new(&[("phone/a", &file)], &[]);
+    let hits = bench.run(&[&[&noise(34, 50)[..], &part].concat()], 1_000).hits;
+    assert_eq!(hits.iter().map(places).collect::<Vec<_>>(), [(range(50, 2_050), range(500, 2_500))]);
+}
+
+#[test]
+fn a_leaf_larger_than_memory_allows_is_found_whole_and_in_part() {
+    let film = noise(40, 11 << 20);
+    let bench = Bench::new(&[("phone/film", &film)], &[]);
+    let mut altered = film.clone();
+    altered[9_000_000] ^= 1;
+    let hits = bench.run(&[&film, &altered, &film], 60_000).hits;
+    let grades: Vec<_> = hits.iter().map(|hit| (hit.leaf.flow.flow, hit.grade, hit.leaf_range)).collect();
+    let end = film.len() as u64;
+    assert_eq!(
+        grades,
+        [
+            (0, Grade::Exact, range(0, end)),
+            (1, Grade::Partial, range(0, 9_000_000)),
+            (1, Grade::Partial, range(9_000_001, end)),
+            (2, Grade::Exact, range(0, end)),
+        ]
+    );
+}
+
+#[test]
+fn text_weighs_less_than_photos() {
+    let note =
+        b"Dear all, the meeting of the third of May was moved to the small hall; bring your own cups, \
+        and the list of those who can stay until the evening. Greetings, and see you there on time, as ever.";
+    let bench = Bench::new(&[("phone/note.txt", note), ("phone/x", &noise(50, 200))], &[]);
+    let hits = bench.run(&[note, &note[20..170], &noise(50, 200)[30..180], &noise(51, 1 << 20)], 100).hits;
+    let seen: Vec<_> = hits.iter().map(|hit| (hit.grade, hit.probative)).collect();
+    assert_eq!(seen, [(Grade::Exact, true), (Grade::Partial, false), (Grade::Partial, true)]);
+}
+
+#[test]
+fn hostile_repetition_ends_in_bounded_time_and_says_so() {
+    let unit = noise(60, 97 * 3 + 1);
+    let file: Vec<u8> = unit.iter().copied().cycle().take(600_000).collect();
+    let bench = Bench::new(&[("phone/a", &file), ("phone/b", &file[3..])], &[]);
+    let outcome = bench.run(&[&file[1..400_000], &file[7..300_000]], 60_000);
+    assert!(!outcome.limits_reached.is_empty());
+    assert!(outcome.hits.iter().all(|hit| hit.probative_bytes() < 4_096));
+}
+
+#[test]
+fn a_device_file_that_changes_ends_the_analysis() {
+    use std::io::{Seek as _, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let bytes = noise(70, 50_000);
+    std::fs::write(&path, &bytes).unwrap();
+    let blob = exhibit::evidence::FileBlob::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let file = DeviceFile::new("phone/a".to_owned(), Arc::new(blob)).unwrap();
+    let devices = BTreeMap::from([("phone".to_owned(), Device { files: vec![file] })]);
+    let limits = Limits::default();
+    let bench = Bench { catalog: Catalog::build(&devices, &BTreeMap::new(), &limits).unwrap(), limits };
+    let spool = Spool::new(Scratch::new(folder.path()));
+    let harvest = bench.send(&spool, 0, &bytes[100..20_000], 1_000, Keep::Search).1;
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(std::io::SeekFrom::Start(40_000)).unwrap();
+    file.write_all(b"other bytes").unwrap();
+    let error = conclude(&bench.catalog, spool, vec![harvest], &bench.limits).unwrap_err();
+    assert_eq!(error.to_string(), "read phone/a at byte 0");
+}

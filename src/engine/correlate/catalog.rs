@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::needles::Needles;
 use crate::{
     case::device::{Device, DeviceFile, FileKind},
-    evidence::{Blob, Digest, Limits, ReadError},
+    evidence::{Blob, Digest, Limits, ReadError, read_exact_at},
 };
 
 /// Bytes of a file's start that tell whether a leaf can be that file; long enough that ordinary wrappers
@@ -48,6 +48,27 @@ pub struct Content {
     pub kind: FileKind,
     /// Every file that holds it, sorted.
     pub names: Vec<Name>,
+}
+
+impl Content {
+    /// The error for a read that failed, under the content's first name.
+    pub(super) fn failed(&self, offset: u64, error: std::io::Error) -> ReadError {
+        ReadError::new(self.path(), offset, error)
+    }
+
+    /// Reads the content once more and makes sure that it still is what its digest says: a part that was
+    /// found later is then a part of the file that is sealed.
+    pub(super) fn check_unchanged(&self) -> Result<(), ReadError> {
+        let facts = read(self.path(), &*self.blob, &mut vec![0; READ])?;
+        if facts.digest != self.digest {
+            return Err(ReadError::changed(self.path(), 0));
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> &str {
+        self.names.first().map_or("a device file", |name| &name.path)
+    }
 }
 
 /// What is looked for.
@@ -180,7 +201,7 @@ fn read_all(files: &[&DeviceFile], threads: usize) -> Result<Vec<Facts>, ReadErr
         loop {
             let no = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(no) else { return done };
-            done.push((no, read(file, &mut buffer)));
+            done.push((no, read(&file.path, &*file.blob, &mut buffer)));
         }
     };
     let mut all: Vec<(usize, Result<Facts, ReadError>)> = thread::scope(|scope| {
@@ -195,36 +216,35 @@ fn read_all(files: &[&DeviceFile], threads: usize) -> Result<Vec<Facts>, ReadErr
     all.into_iter().map(|(_, facts)| facts).collect()
 }
 
-fn read(file: &DeviceFile, buffer: &mut [u8]) -> Result<Facts, ReadError> {
+fn read(path: &str, blob: &dyn Blob, buffer: &mut [u8]) -> Result<Facts, ReadError> {
     let (mut hasher, mut len, mut prefix) = (Sha256::new(), 0_u64, None);
     loop {
-        let read = file.blob.read_at(buffer, len).map_err(|error| ReadError::new(&file.path, len, error))?;
+        let read = blob.read_at(buffer, len).map_err(|error| ReadError::new(path, len, error))?;
         let bytes = buffer.get(..read).unwrap_or_default();
         if bytes.is_empty() {
             break;
         }
         if len == 0 {
-            prefix = read_prefix(file, bytes)?;
+            prefix = read_prefix(path, blob, bytes)?;
         }
         hasher.update(bytes);
         len = len.saturating_add(read as u64);
     }
-    if len != file.blob.len() {
-        return Err(ReadError::changed(&file.path, len));
+    if len != blob.len() {
+        return Err(ReadError::changed(path, len));
     }
     Ok(Facts { digest: Digest::finish(hasher), len, prefix })
 }
 
 /// A first read may be short; the prefix is then read by itself.
-fn read_prefix(file: &DeviceFile, bytes: &[u8]) -> Result<Option<[u8; PREFIX]>, ReadError> {
+fn read_prefix(path: &str, blob: &dyn Blob, bytes: &[u8]) -> Result<Option<[u8; PREFIX]>, ReadError> {
     if let Some(prefix) = bytes.first_chunk() {
         return Ok(Some(*prefix));
     }
-    if file.blob.len() < PREFIX as u64 {
+    if blob.len() < PREFIX as u64 {
         return Ok(None);
     }
     let mut prefix = [0; PREFIX];
-    crate::evidence::read_exact_at(&*file.blob, &mut prefix, 0)
-        .map_err(|error| ReadError::new(&file.path, 0, error))?;
+    read_exact_at(blob, &mut prefix, 0).map_err(|error| ReadError::new(path, 0, error))?;
     Ok(Some(prefix))
 }

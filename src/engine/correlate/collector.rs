@@ -10,7 +10,7 @@ use super::{
     hit::{Artifact, FlowRef, Found, Leaf},
     needles::{MAX_HITS, Scanner, Spotted},
     origin::StreamMap,
-    spool::{Extent, Spool, Stored},
+    spool::{Extent, SCRATCH, Spool, Stored},
 };
 use crate::{
     engine::decode::sink::{Keep, LeafId, Origin, TransactionId},
@@ -38,7 +38,7 @@ pub struct Harvest {
     pub(super) found: Vec<Found>,
     /// Bytes of leaves that were searched.
     pub searched: u64,
-    /// Leaves that were searched.
+    /// Leaves in all: each was held against the device's files as a whole.
     pub leaves: u64,
     pub(super) omitted: u64,
 }
@@ -161,6 +161,7 @@ impl<'c> Collector<'c> {
             steps: steps.to_vec(),
             len: leaf.len,
         });
+        self.harvest.leaves += 1;
         if let Some(content) = content {
             let whole = ByteRange::new(0, leaf.len);
             let found = leaf.found(&facts, Artifact::Content(content), Grade::Exact, whole, whole);
@@ -168,7 +169,6 @@ impl<'c> Collector<'c> {
         }
         if leaf.origin.keep == Keep::Search {
             self.harvest.searched += leaf.len;
-            self.harvest.leaves += 1;
             self.identifiers(&mut leaf, &facts);
             let kept = self.keep(&mut leaf, &facts, content);
             self.failure = mem::take(&mut self.failure).or(kept.err());
@@ -217,8 +217,8 @@ impl<'c> Collector<'c> {
             steps: facts.steps.clone(),
             map: mem::take(&mut leaf.map),
         };
-        let text = serde_json::to_vec(&provenance)
-            .map_err(|error| ReadError::new("the scratch file", 0, error.into()))?;
+        let text =
+            serde_json::to_vec(&provenance).map_err(|error| ReadError::new(SCRATCH, 0, error.into()))?;
         let origin = self.spool.append(&text)?;
         self.spool.keep(Stored {
             flow: self.flow,
@@ -317,6 +317,7 @@ impl OpenLeaf {
             artifact_range,
             stream_ranges,
             transformed,
+            shared: Vec::new(),
             inside_longer: false,
         }
     }

@@ -11,14 +11,21 @@
 mod catalog;
 mod chance;
 mod collector;
+mod conclude;
+mod group;
 mod hit;
+mod index;
 mod needles;
 mod origin;
+mod partial;
 mod spool;
+mod weight;
 
 pub use catalog::{Catalog, Content, ContentId, Name};
 pub use chance::Chance;
 pub use collector::{Closed, Collector, Harvest};
-pub use hit::{Artifact, Caveat, FlowRef, Group, Hit, Leaf, Outcome, conclude, unite};
+pub use conclude::{Outcome, conclude};
+pub use group::{Group, unite};
+pub use hit::{Artifact, Caveat, FlowRef, Hit, Leaf};
 pub use needles::{Identifier, IdentifierId};
 pub use spool::Spool;

@@ -17,7 +17,7 @@ const IN_MEMORY: usize = 4 << 20;
 /// Gathered before it is written, so that many small leaves are not many writes.
 const GATHER: usize = 256 << 10;
 /// The name that errors give to the scratch file.
-const SCRATCH: &str = "the scratch file";
+pub(super) const SCRATCH: &str = "the scratch file";
 
 /// Bytes that were put into a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,237 @@
+//! The end of correlation: parts of files are looked for, and every hit is weighed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    catalog::{Catalog, ContentId},
+    chance::Chance,
+    collector::{Harvest, Provenance},
+    hit::{Artifact, Caveat, Found, Hit, Leaf},
+    index::MAX_BLOCKS,
+    needles::IdentifierId,
+    partial::{self, Effort, Run, Runs},
+    spool::{SCRATCH, Spool, Store},
+    weight::Weight,
+};
+use crate::{
+    engine::decode::sink::TransactionId,
+    evidence::{ByteRange, Limits, ReadError},
+    findings::Grade,
+};
+
+/// What correlation gives.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// Sorted by flow, leaf, place in the leaf, artifact and place in the artifact.
+    pub hits: Vec<Hit>,
+    /// Bytes of leaves that were searched, both directions.
+    pub searched: u64,
+    /// Stated limits that were reached, in plain words; each belongs into the findings as an anomaly
+    /// (`limit_reached`), since something may have been left out.
+    pub limits_reached: Vec<String>,
+}
+
+/// Looks for parts of files in what was no whole file, and weighs every hit.
+///
+/// # Errors
+/// When a device file or the scratch file can't be read, or a file is not what it was.
+pub fn conclude(
+    catalog: &Catalog,
+    spool: Spool,
+    harvests: Vec<Harvest>,
+    limits: &Limits,
+) -> Result<Outcome, ReadError> {
+    let store = spool.close()?;
+    let effort = Effort { min_run: limits.min_run, threads: limits.threads, max_blocks: MAX_BLOCKS };
+    let runs = partial::search(catalog, &store, effort)?;
+    let totals = Totals {
+        searched: harvests.iter().map(|harvest| harvest.searched).sum(),
+        leaves: harvests.iter().map(|harvest| harvest.leaves).sum(),
+        device: catalog.bytes(),
+    };
+    let limits_reached = limits_reached(&harvests, &runs);
+    let mut found: Vec<Found> = harvests.into_iter().flat_map(|harvest| harvest.found).collect();
+    found.extend(describe(&store, &runs.runs)?);
+    let scales = Scales::new(catalog, &found)?;
+    let mut hits: Vec<Hit> = found.into_iter().map(|found| weigh(found, catalog, &scales, &totals)).collect();
+    hits.sort_by(|one, other| one.key().cmp(&other.key()));
+    Ok(Outcome { hits, searched: totals.searched, limits_reached })
+}
+
+fn limits_reached(harvests: &[Harvest], runs: &Runs) -> Vec<String> {
+    let omitted: u64 = harvests.iter().map(|harvest| harvest.omitted).sum();
+    let mut reached = Vec::new();
+    if omitted > 0 {
+        reached.push(format!("{omitted} more places of identifiers already found are not listed"));
+    }
+    if runs.repeated > 0 {
+        reached.push(format!(
+            "{} blocks of device files that equal many others were not looked up; a copied run that \
+             holds no other block may be missed",
+            runs.repeated
+        ));
+    }
+    if !runs.curtailed.is_empty() {
+        reached.push(format!(
+            "{} leaves resemble the device in too many places and were not compared to the end",
+            runs.curtailed.len()
+        ));
+    }
+    reached
+}
+
+/// Gives each run the provenance of its leaf and what of it is shared.
+fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
+    let mut found = Vec::with_capacity(runs.len());
+    for runs in runs.chunk_by(|one, other| one.leaf == other.leaf) {
+        let Some(stored) = runs.first().and_then(|run| store.leaves.get(run.leaf)) else { continue };
+        let origin: Provenance = serde_json::from_slice(&store.read(stored.origin)?)
+            .map_err(|error| ReadError::new(SCRATCH, stored.origin.at, error.into()))?;
+        let leaf = Arc::new(Leaf {
+            flow: stored.flow,
+            serial: stored.serial,
+            direction: origin.direction,
+            transaction: origin.transaction.map(TransactionId),
+            steps: origin.steps,
+            len: stored.len,
+        });
+        let common = common(runs);
+        for run in runs {
+            let (stream_ranges, transformed) = origin.map.trace(run.leaf_range());
+            found.push(Found {
+                leaf: leaf.clone(),
+                artifact: Artifact::Content(run.content),
+                grade: Grade::Partial,
+                leaf_range: run.leaf_range(),
+                artifact_range: run.artifact_range(),
+                stream_ranges,
+                transformed,
+                shared: shared(run, &common),
+                inside_longer: false,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Ranges of one leaf that were found in more than one content.
+fn common(runs: &[Run]) -> Vec<ByteRange> {
+    let mut of_content: BTreeMap<ContentId, Vec<ByteRange>> = BTreeMap::new();
+    for run in runs {
+        of_content.entry(run.content).or_default().push(run.leaf_range());
+    }
+    let mut ends: Vec<(u64, i32)> = Vec::new();
+    for ranges in of_content.into_values() {
+        for range in ByteRange::unite(ranges) {
+            ends.extend([(range.start, 1), (range.end, -1)]);
+        }
+    }
+    ends.sort_unstable();
+    let (mut depth, mut since, mut common) = (0, 0, Vec::new());
+    for (place, change) in ends {
+        if depth >= 2 {
+            common.push(ByteRange::new(since, place));
+        }
+        depth += change;
+        since = place;
+    }
+    ByteRange::unite(common)
+}
+
+/// What of a run's bytes in the artifact lies in common ranges of the leaf.
+fn shared(run: &Run, common: &[ByteRange]) -> Vec<ByteRange> {
+    let leaf = run.leaf_range();
+    let first = common.partition_point(|range| range.end <= leaf.start);
+    let inside = common.iter().skip(first).map_while(|range| range.intersection(leaf));
+    let moved = |place: u64| place - run.at + run.from;
+    inside.map(|range| ByteRange::new(moved(range.start), moved(range.end))).collect()
+}
+
+/// What the bound of chance is taken over.
+struct Totals {
+    searched: u64,
+    leaves: u64,
+    device: u64,
+}
+
+/// The weights of every content that was found.
+struct Scales {
+    whole: BTreeMap<ContentId, Weight>,
+    parts: BTreeMap<ContentId, Weight>,
+}
+
+impl Scales {
+    fn new(catalog: &Catalog, found: &[Found]) -> Result<Self, ReadError> {
+        let mut ranges: BTreeMap<ContentId, Vec<ByteRange>> = BTreeMap::new();
+        let mut scales = Self { whole: BTreeMap::new(), parts: BTreeMap::new() };
+        for found in found {
+            let Artifact::Content(id) = found.artifact else { continue };
+            let Some(content) = catalog.content(id) else { continue };
+            if found.grade == Grade::Partial {
+                ranges.entry(id).or_default().push(found.artifact_range);
+            } else if !scales.whole.contains_key(&id) {
+                scales.whole.insert(id, Weight::of_whole(content)?);
+            }
+        }
+        for (id, ranges) in ranges {
+            let Some(content) = catalog.content(id) else { continue };
+            scales.parts.insert(id, Weight::of_parts(content, &ByteRange::unite(ranges))?);
+            content.check_unchanged()?;
+        }
+        Ok(scales)
+    }
+}
+
+fn weigh(found: Found, catalog: &Catalog, scales: &Scales, totals: &Totals) -> Hit {
+    let mut caveats = BTreeSet::new();
+    let (chance, probative_ranges) = match found.artifact {
+        Artifact::Identifier(id) => (weigh_identifier(id, catalog, totals, &mut caveats), Vec::new()),
+        Artifact::Content(id) => {
+            let partial = found.grade == Grade::Partial;
+            let scale = if partial { scales.parts.get(&id) } else { scales.whole.get(&id) };
+            let weight = scale.map(|weight| weight.within(found.artifact_range, &found.shared));
+            let weight = weight.unwrap_or_default();
+            let contents = catalog.contents.len() as u64;
+            let tries = if partial { [totals.searched, totals.device] } else { [totals.leaves, contents] };
+            (Chance::of_bits(&tries, weight.millibits()), weight.ranges())
+        }
+    };
+    let flags = [
+        (found.inside_longer, Caveat::InsideLonger),
+        (!found.shared.is_empty(), Caveat::CommonContent),
+        (!chance.is_probative(), Caveat::NotProbative),
+    ];
+    caveats.extend(flags.into_iter().filter(|&(set, _)| set).map(|(_, caveat)| caveat));
+    Hit {
+        probative: !caveats.contains(&Caveat::NotProbative),
+        leaf: found.leaf,
+        artifact: found.artifact,
+        grade: found.grade,
+        leaf_range: found.leaf_range,
+        artifact_range: found.artifact_range,
+        stream_ranges: found.stream_ranges,
+        transformed: found.transformed,
+        probative_ranges,
+        shared_ranges: found.shared,
+        chance,
+        caveats,
+    }
+}
+
+fn weigh_identifier(
+    id: IdentifierId,
+    catalog: &Catalog,
+    totals: &Totals,
+    caveats: &mut BTreeSet<Caveat>,
+) -> Chance {
+    let needles = &catalog.needles;
+    let identifier = needles.identifiers().get(id.0 as usize);
+    if identifier.is_some_and(|identifier| identifier.placeholder) {
+        caveats.extend([Caveat::Placeholder, Caveat::NotProbative]);
+    }
+    let weight = identifier.map_or(0, |identifier| identifier.weight);
+    Chance::of_millidecades(&[needles.spellings(), totals.searched], weight)
+}
