@@ -23,7 +23,8 @@ const TESTS: &str = "connects, uploads, never_uploads, only_uploads, encrypted, 
 
 /// Reads every claim.
 pub(crate) fn read(resolver: &mut Resolver<'_>, terms: &Terms, phases: &[Phase]) -> Vec<Claim> {
-    let taken: BTreeSet<&str> = resolver.scenario.claims.iter().flat_map(|claim| &claim.id).map(|id| id.0.as_str()).collect();
+    let taken: BTreeSet<&str> =
+        resolver.scenario.claims.iter().flat_map(|claim| &claim.id).map(|id| id.0.as_str()).collect();
     let mut seen = BTreeSet::new();
     let mut claims = Vec::new();
     for (index, written) in resolver.scenario.claims.iter().enumerate() {
@@ -31,7 +32,11 @@ pub(crate) fn read(resolver: &mut Resolver<'_>, terms: &Terms, phases: &[Phase])
             Some(id) => {
                 check_id(resolver, id);
                 if !seen.insert(id.0.clone()) {
-                    resolver.error(id.place, format!("a second claim named {}", word(id)), "give each its own name");
+                    resolver.error(
+                        id.place,
+                        format!("a second claim named {}", word(id)),
+                        "give each its own name",
+                    );
                 }
                 id.0.clone()
             }
@@ -56,7 +61,11 @@ fn check_id(resolver: &mut Resolver<'_>, id: &At<Text>) {
         && id.bytes().next().is_some_and(|c| c.is_ascii_alphanumeric())
         && id.len() <= 32;
     if !fits {
-        resolver.error(id.place, format!("{} can't be a claim's name", word(id)), "letters, digits, `.`, `_`, `-`; at most 32, such as `L2`");
+        resolver.error(
+            id.place,
+            format!("{} can't be a claim's name", word(id)),
+            "letters, digits, `.`, `_`, `-`; at most 32, such as `L2`",
+        );
     }
 }
 
@@ -91,7 +100,10 @@ impl Reader<'_, '_, '_> {
             by: written.by.as_ref().map(|by| by.0.clone()),
             source: written.source.as_ref().map(|source| source.0.clone()),
             says: written.says.0.clone(),
-            reading: written.reading.as_ref().map_or_else(|| reading(&predicate, named), |text| text.0.clone()),
+            reading: written
+                .reading
+                .as_ref()
+                .map_or_else(|| reading(&predicate, named), |text| text.0.clone()),
             reading_given,
             witness: self.witness(&predicate),
             predicate,
@@ -123,7 +135,11 @@ impl Reader<'_, '_, '_> {
         if let Some(inner) = &written.each_phase {
             self.companions(&test);
             if written.phases.is_none() {
-                self.resolver.error(inner.place, "`each_phase` without `in`", "name the phases: `in: [a, b]`");
+                self.resolver.error(
+                    inner.place,
+                    "`each_phase` without `in`",
+                    "name the phases: `in: [a, b]`",
+                );
             }
             return Predicate::EachPhase(Box::new(self.test(inner, inner.place, 1)));
         }
@@ -131,9 +147,14 @@ impl Reader<'_, '_, '_> {
     }
 
     fn untestable_alone(&mut self) {
-        let beside = [self.written.phases.as_ref().and_then(|names| names.0.first()), self.written.witness.as_ref()];
+        let beside =
+            [self.written.phases.as_ref().and_then(|names| names.0.first()), self.written.witness.as_ref()];
         for name in beside.into_iter().flatten() {
-            self.resolver.error(name.place, "an untestable claim is judged in no phase", "leave `in` and `witness` out");
+            self.resolver.error(
+                name.place,
+                "an untestable claim is judged in no phase",
+                "leave `in` and `witness` out",
+            );
         }
         self.companions(&self.written.test());
     }
@@ -148,11 +169,16 @@ impl Reader<'_, '_, '_> {
             }
             [(first, _), (second, at), ..] => {
                 let help = if *first == "untestable" || *second == "untestable" {
-                    "what traffic can't show stands alone; parts that it can't show go to `not_covered`".to_owned()
+                    "what traffic can't show stands alone; parts that it can't show go to `not_covered`"
+                        .to_owned()
                 } else {
                     format!("unite them: `all_of: [{{{first}: …}}, {{{second}: …}}]`, or make two claims")
                 };
-                self.resolver.error(*at, format!("`{second}` beside `{first}`: a claim takes one test"), help);
+                self.resolver.error(
+                    *at,
+                    format!("`{second}` beside `{first}`: a claim takes one test"),
+                    help,
+                );
                 false
             }
         }
@@ -163,17 +189,33 @@ impl Reader<'_, '_, '_> {
         if let Some(attended) = &test.attended
             && test.connects.is_none()
         {
-            self.resolver.error(attended.place, "`attended` without `connects`", "it says whether somebody touches the phone while it connects");
+            self.resolver.error(
+                attended.place,
+                "`attended` without `connects`",
+                "it says whether somebody touches the phone while it connects",
+            );
         }
         if let Some(to) = test.to.as_ref().and_then(|to| to.0.first())
             && test.uploads.is_none()
             && test.never_uploads.is_none()
         {
-            self.resolver.error(to.place, "`to` without `uploads` or `never_uploads`", "with `connects` the destination is its own value");
+            self.resolver.error(
+                to.place,
+                "`to` without `uploads` or `never_uploads`",
+                "with `connects` the destination is its own value",
+            );
         }
         match (&test.setting, &test.is) {
-            (Some(setting), None) => self.resolver.error(setting.place, "`setting` without `is`", "such as `setting: cloud, is: \"off\"`"),
-            (None, Some(is)) => self.resolver.error(is.place, "`is` without `setting`", "such as `setting: cloud, is: \"off\"`"),
+            (Some(setting), None) => self.resolver.error(
+                setting.place,
+                "`setting` without `is`",
+                "such as `setting: cloud, is: \"off\"`",
+            ),
+            (None, Some(is)) => self.resolver.error(
+                is.place,
+                "`is` without `setting`",
+                "such as `setting: cloud, is: \"off\"`",
+            ),
             _ => {}
         }
     }
@@ -206,7 +248,10 @@ impl Reader<'_, '_, '_> {
         }
         if let Some(consent) = &test.needs_consent {
             self.resolver.action_known(&consent.action);
-            return Predicate::NeedsConsent { what: self.thing(&consent.uploads), action: consent.action.0.clone() };
+            return Predicate::NeedsConsent {
+                what: self.thing(&consent.uploads),
+                action: consent.action.0.clone(),
+            };
         }
         if let (Some(setting), Some(is)) = (&test.setting, &test.is) {
             return Predicate::Setting { setting: self.setting(setting), is: is.0.clone() };
@@ -222,7 +267,11 @@ impl Reader<'_, '_, '_> {
 
     fn parts(&mut self, key: &str, parts: &At<Vec<At<Test>>>, depth: usize) -> Vec<Predicate> {
         if parts.is_empty() || parts.len() > MAX_PARTS {
-            self.resolver.error(parts.place, format!("`{key}` holds {} tests", parts.len()), format!("from 1 to {MAX_PARTS}"));
+            self.resolver.error(
+                parts.place,
+                format!("`{key}` holds {} tests", parts.len()),
+                format!("from 1 to {MAX_PARTS}"),
+            );
             return Vec::new();
         }
         parts.iter().map(|part| self.test(part, part.place, depth + 1)).collect()
@@ -240,7 +289,8 @@ impl Reader<'_, '_, '_> {
     /// A term as something that is sent.
     fn thing(&mut self, name: &At<Text>) -> Term {
         let Some(term) = self.term(name) else { return Term::default() };
-        let sent = term.photos || term.files || term.messages || term.all_identifiers || term.schema.is_some();
+        let sent =
+            term.photos || term.files || term.messages || term.all_identifiers || term.schema.is_some();
         if !sent && term.artifacts.is_empty() && term.identifiers.is_empty() {
             self.resolver.error(
                 name.place,
@@ -294,11 +344,19 @@ impl Reader<'_, '_, '_> {
             for name in &names.0 {
                 self.resolver.phase_known(name);
                 if !seen.insert(name.0.as_str()) {
-                    self.resolver.error(name.place, format!("the phase {} is named twice", word(name)), "once is enough");
+                    self.resolver.error(
+                        name.place,
+                        format!("the phase {} is named twice", word(name)),
+                        "once is enough",
+                    );
                 }
             }
             if names.0.is_empty() {
-                self.resolver.error(self.written.says.place, "`in` names no phase", "name one, or leave it out");
+                self.resolver.error(
+                    self.written.says.place,
+                    "`in` names no phase",
+                    "name one, or leave it out",
+                );
             }
             return names.texts();
         }
@@ -308,8 +366,16 @@ impl Reader<'_, '_, '_> {
             (_, [only]) => vec![only.id.clone()],
             _ => {
                 let ids: Vec<String> = self.phases.iter().map(|phase| phase.id.clone()).collect();
-                let help = format!("say where it is judged: `in: {}`, or `in: [{}]`", ids.first().cloned().unwrap_or_default(), ids.join(", "));
-                self.resolver.error(self.written.says.place, "several phases, and the claim names none", help);
+                let help = format!(
+                    "say where it is judged: `in: {}`, or `in: [{}]`",
+                    ids.first().cloned().unwrap_or_default(),
+                    ids.join(", ")
+                );
+                self.resolver.error(
+                    self.written.says.place,
+                    "several phases, and the claim names none",
+                    help,
+                );
                 Vec::new()
             }
         }
@@ -321,14 +387,25 @@ impl Reader<'_, '_, '_> {
         let scenario = self.resolver.scenario;
         let planned = scenario.actions.iter().flat_map(|actions| &actions.list);
         let named = |names: &super::values::Names| names.0.iter().any(|name| phases.contains(&name.0));
-        let done = scenario.phases.iter().flatten().filter(|phase| phases.contains(&phase.id.0)).any(|phase| {
-            phase.starts_with.as_ref().is_some_and(|first| first.0 == *action)
-                || phase.actions.iter().flatten().any(|deed| deed.id.0 == *action)
-        });
-        let listed = planned.filter(|planned| planned.id.0 == *action).any(|planned| planned.phases.as_ref().is_none_or(named));
+        let done =
+            scenario.phases.iter().flatten().filter(|phase| phases.contains(&phase.id.0)).any(|phase| {
+                phase.starts_with.as_ref().is_some_and(|first| first.0 == *action)
+                    || phase.actions.iter().flatten().any(|deed| deed.id.0 == *action)
+            });
+        let listed = planned
+            .filter(|planned| planned.id.0 == *action)
+            .any(|planned| planned.phases.as_ref().is_none_or(named));
         if !done && !listed && self.resolver.names.actions.contains(action.as_str()) {
-            let place = self.written.needs_consent.as_ref().map_or_else(Place::default, |consent| consent.action.place);
-            self.resolver.error(place, format!("the action {} is in none of the claim's phases", word(action)), "add the phase where consent is given to `in`");
+            let place = self
+                .written
+                .needs_consent
+                .as_ref()
+                .map_or_else(Place::default, |consent| consent.action.place);
+            self.resolver.error(
+                place,
+                format!("the action {} is in none of the claim's phases", word(action)),
+                "add the phase where consent is given to `in`",
+            );
         }
     }
 

@@ -58,7 +58,11 @@ fn the_only_phase(scenario: &grammar::Scenario) -> grammar::Phase {
     }
 }
 
-fn short(resolver: &mut Resolver<'_>, phase: &grammar::Phase, actions: &mut Vec<Action>) -> Option<ShortRuns> {
+fn short(
+    resolver: &mut Resolver<'_>,
+    phase: &grammar::Phase,
+    actions: &mut Vec<Action>,
+) -> Option<ShortRuns> {
     let captures: Vec<At<Text>> = match (&phase.capture, &phase.captures) {
         (Some(one), Some(_)) => {
             resolver.error(one.place, "`capture` beside `captures`", "keep one of the two");
@@ -69,13 +73,17 @@ fn short(resolver: &mut Resolver<'_>, phase: &grammar::Phase, actions: &mut Vec<
         (None, None) => Vec::new(),
     };
     resolver.paths.extend(captures.iter().map(|path| PathUse::new(path, PathKind::Capture)));
-    resolver.paths.extend(phase.keys.iter().flat_map(|keys| &keys.0).map(|path| PathUse::new(path, PathKind::Keys)));
+    resolver
+        .paths
+        .extend(phase.keys.iter().flat_map(|keys| &keys.0).map(|path| PathUse::new(path, PathKind::Keys)));
     resolver.paths.extend(phase.files.iter().map(|path| PathUse::new(path, PathKind::Files)));
     let deeds = phase.actions.as_deref().unwrap_or_default();
     let done = times(resolver, phase, deeds, actions);
     if captures.is_empty() {
         let beside = phase.keys.iter().flat_map(|keys| &keys.0).map(|key| key.place);
-        let beside = beside.chain(deeds.first().map(|deed| deed.id.place)).chain(phase.files.iter().map(|files| files.place));
+        let beside = beside
+            .chain(deeds.first().map(|deed| deed.id.place))
+            .chain(phase.files.iter().map(|files| files.place));
         if let Some(place) = beside.min() {
             resolver.error(place, "what was done, and no capture of it", "add `capture: FILE`");
         }
@@ -107,7 +115,11 @@ fn times(
     for deed in deeds {
         resolver.check_id("id of an action", &deed.id);
         if done.iter().any(|before| before.id == deed.id.0) {
-            resolver.error(deed.id.place, format!("a second action named {} in this phase", word(&deed.id)), "give each its own name");
+            resolver.error(
+                deed.id.place,
+                format!("a second action named {} in this phase", word(&deed.id)),
+                "give each its own name",
+            );
         }
         let made: Vec<String> = deed.makes.as_ref().map(Names::texts).unwrap_or_default();
         for path in deed.makes.iter().flat_map(|names| &names.0) {
@@ -125,7 +137,16 @@ fn times(
             end,
             window_end: end,
             by: deed.by.as_ref().map_or_else(|| "operator".to_owned(), |by| by.0.clone()),
-            makes: made.iter().map(|path| below(phase.files.as_ref().map(|files| trimmed(files)).as_deref(), path, &resolver.names.canaries)).collect(),
+            makes: made
+                .iter()
+                .map(|path| {
+                    below(
+                        phase.files.as_ref().map(|files| trimmed(files)).as_deref(),
+                        path,
+                        &resolver.names.canaries,
+                    )
+                })
+                .collect(),
         });
     }
     close_windows(&mut done, phase.window.as_ref().map(|window| window.value.value));
@@ -140,7 +161,13 @@ pub(crate) fn below(files: Option<&str>, made: &str, canaries: &std::collections
     }
 }
 
-fn plan_it(resolver: &mut Resolver<'_>, phase: &grammar::Phase, deed: &grammar::Deed, made: &[String], actions: &mut Vec<Action>) {
+fn plan_it(
+    resolver: &mut Resolver<'_>,
+    phase: &grammar::Phase,
+    deed: &grammar::Deed,
+    made: &[String],
+    actions: &mut Vec<Action>,
+) {
     let verb = deed.verb.value.name();
     match actions.iter_mut().find(|action| action.id == deed.id.0) {
         Some(action) if action.verb != verb => {
@@ -172,11 +199,19 @@ fn start(resolver: &mut Resolver<'_>, deed: &grammar::Deed, before: Option<Times
         Some(span) => match (Millis::read(span), before) {
             (Some(millis), Some(before)) => later(before, millis),
             (Some(_), None) => {
-                resolver.error(at.place, "nothing stands before the first action", "give its time: `at: \"2026-11-20T18:00:05+08:00\"`");
+                resolver.error(
+                    at.place,
+                    "nothing stands before the first action",
+                    "give its time: `at: \"2026-11-20T18:00:05+08:00\"`",
+                );
                 return None;
             }
             (None, _) => {
-                resolver.error(at.place, format!("{} is no duration", word(at)), "such as `+60s`, `+5m` after the start of the action before");
+                resolver.error(
+                    at.place,
+                    format!("{} is no duration", word(at)),
+                    "such as `+60s`, `+5m` after the start of the action before",
+                );
                 return None;
             }
         },
@@ -193,7 +228,11 @@ fn start(resolver: &mut Resolver<'_>, deed: &grammar::Deed, before: Option<Times
         },
     };
     if before.is_some_and(|before| start < before) {
-        resolver.error(at.place, format!("the action {} begins before the one above it", word(&deed.id)), "write actions in order of time");
+        resolver.error(
+            at.place,
+            format!("the action {} begins before the one above it", word(&deed.id)),
+            "write actions in order of time",
+        );
     }
     Some(start)
 }
@@ -239,12 +278,16 @@ pub fn runs(shorts: &[ShortRuns], files: &dyn Fn(&str) -> Vec<String>) -> Result
         captures.dedup();
         if captures.len() > 1 && short.recorded {
             problems.push(
-                Problem::error(short.place, format!("{} captures, and one list of times for all of them", captures.len()))
-                    .help("what was done in each run stands in `record.jsonl`"),
+                Problem::error(
+                    short.place,
+                    format!("{} captures, and one list of times for all of them", captures.len()),
+                )
+                .help("what was done in each run stands in `record.jsonl`"),
             );
         }
         if captures.len() > MAX_RUNS {
-            problems.push(Problem::error(short.place, format!("{} runs: more than {MAX_RUNS}", captures.len())));
+            problems
+                .push(Problem::error(short.place, format!("{} runs: more than {MAX_RUNS}", captures.len())));
             continue;
         }
         runs.extend(captures.into_iter().enumerate().map(|(index, capture)| short.run(index, capture)));
@@ -253,6 +296,12 @@ pub fn runs(shorts: &[ShortRuns], files: &dyn Fn(&str) -> Vec<String>) -> Result
 }
 
 impl ShortRuns {
+    /// Two stories of what happened.
+    pub(crate) fn beside_a_record(&self) -> Problem {
+        Problem::error(self.place, "a capture in the plan, and `record.jsonl` beside it")
+            .help("the record says what happened: remove the capture from the plan, or the record")
+    }
+
     fn run(&self, index: usize, capture: String) -> Run {
         Run {
             id: format!("{}/{:02}", self.phase, index + 1),
@@ -270,7 +319,8 @@ impl ShortRuns {
 fn expand(pattern: &At<Text>, files: &dyn Fn(&str) -> Vec<String>) -> Result<Vec<String>, Problem> {
     let text = pattern.trim_start_matches("./");
     let Some(star) = text.find('*') else { return Ok(vec![text.to_owned()]) };
-    let folder = text.get(..star).and_then(|before| before.rfind('/')).and_then(|end| text.get(..end)).unwrap_or(".");
+    let folder =
+        text.get(..star).and_then(|before| before.rfind('/')).and_then(|end| text.get(..end)).unwrap_or(".");
     let found: Vec<String> = files(folder).into_iter().filter(|path| matches_pattern(text, path)).collect();
     if found.is_empty() {
         return Err(Problem::error(pattern.place, format!("no file matches {}", word(pattern)))

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     values::{At, Duration, Names, Size, Text},
     words::{
-        BootState, CanaryKind, CanaryNeed, Carrier, EpochKind, Instrument, Link, Order, Point, RequirementWord,
-        RoleWord, Section, TwinFigure, Verb,
+        BootState, CanaryKind, CanaryNeed, Carrier, EpochKind, Instrument, Link, Order, Point,
+        RequirementWord, RoleWord, Section, TwinFigure, Verb,
     },
 };
 

@@ -62,7 +62,11 @@ pub fn parse(name: &str, text: &[u8]) -> Result<Parsed, Problems> {
 fn not_text(name: &str, bytes: &[u8], at: usize) -> Problems {
     let before = bytes.get(..at).unwrap_or_default();
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-    let column = before.rsplit(|&byte| byte == b'\n').next().map_or(0, |line| String::from_utf8_lossy(line).chars().count()) + 1;
+    let column = before
+        .rsplit(|&byte| byte == b'\n')
+        .next()
+        .map_or(0, |line| String::from_utf8_lossy(line).chars().count())
+        + 1;
     let problem = Problem::error(values::Place { line, column, len: 1 }, "the text is not UTF-8")
         .help("a scenario is a text file; save it as UTF-8");
     Problems::new(name, &String::from_utf8_lossy(bytes), vec![problem])

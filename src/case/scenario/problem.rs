@@ -216,7 +216,11 @@ fn listed(names: &[&str]) -> String {
 /// alignment), ignoring case and the difference between `-` and `_`.
 pub(crate) fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| -> Vec<char> {
-        text.chars().take(MAX_WORD).flat_map(char::to_lowercase).map(|c| if c == '-' { '_' } else { c }).collect()
+        text.chars()
+            .take(MAX_WORD)
+            .flat_map(char::to_lowercase)
+            .map(|c| if c == '-' { '_' } else { c })
+            .collect()
     };
     let (a, b) = (letters(a), letters(b));
     let mut before: Vec<usize> = Vec::new();
@@ -225,7 +229,8 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, &y) in b.iter().enumerate() {
             let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&last, j) + usize::from(x != y)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let mut best =
+                (at(&last, j) + usize::from(x != y)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(&y) && b.get(j - 1) == Some(&x);
             if swapped {
                 best = best.min(at(&before, j - 1) + 1);
@@ -256,7 +261,8 @@ mod tests {
     fn hostile_text_is_escaped_and_the_caret_stays_below_it() {
         let text = "a: 1\n\"\u{1b}[31m\": 2\n";
         let place = Place { line: 2, column: 1, len: 7 };
-        let drawn = Problems::new("x.yaml", text, vec![Problem::error(place, "wrong").help("right")]).render();
+        let drawn =
+            Problems::new("x.yaml", text, vec![Problem::error(place, "wrong").help("right")]).render();
         assert!(!drawn.contains('\u{1b}'), "{drawn}");
         assert!(drawn.contains("2 | \"\\u{1b}[31m\": 2"), "{drawn}");
         assert!(drawn.contains("x.yaml:2:1\n"), "{drawn}");
@@ -266,7 +272,8 @@ mod tests {
     fn long_lines_are_cut_around_the_place() {
         let text = format!("{}wrong{}", "a".repeat(500), "b".repeat(500));
         let drawn =
-            Problems::new("x", &text, vec![Problem::error(Place { line: 1, column: 501, len: 5 }, "m")]).render();
+            Problems::new("x", &text, vec![Problem::error(Place { line: 1, column: 501, len: 5 }, "m")])
+                .render();
         assert!(drawn.contains("wrong") && drawn.contains("^^^^^"), "{drawn}");
         assert!(drawn.lines().all(|line| line.chars().count() < 160), "{drawn}");
         assert!(drawn.contains("--> x:1:501\n"), "{drawn}");

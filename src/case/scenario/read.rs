@@ -58,8 +58,11 @@ fn options() -> Options {
 /// The first fault.
 pub(crate) fn document<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     if text.len() as u64 > MAX_TEXT {
-        return Err(Problem::error(Place::default(), format!("the file is larger than {} MiB", MAX_TEXT >> 20))
-            .help("a scenario names captures and files, it doesn't hold them"));
+        return Err(Problem::error(
+            Place::default(),
+            format!("the file is larger than {} MiB", MAX_TEXT >> 20),
+        )
+        .help("a scenario names captures and files, it doesn't hold them"));
     }
     characters(text)?;
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| problem(error.without_snippet()))
@@ -67,14 +70,15 @@ pub(crate) fn document<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
 
 /// YAML 1.2 section 5.1: a stream holds printable characters only.
 fn characters(text: &str) -> Result<(), Problem> {
-    let printable_in_yaml = |c: char| {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-    };
+    let printable_in_yaml = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     for (line, content) in text.split('\n').enumerate() {
         if let Some((column, c)) = content.chars().enumerate().find(|&(_, c)| !printable_in_yaml(c)) {
             let place = Place { line: line + 1, column: column + 1, len: 1 };
-            return Err(Problem::error(place, format!("a control character (U+{:04X}) in the text", u32::from(c)))
-                .help("YAML takes printable characters only; is this a text file?"));
+            return Err(Problem::error(
+                place,
+                format!("a control character (U+{:04X}) in the text", u32::from(c)),
+            )
+            .help("YAML takes printable characters only; is this a text file?"));
         }
     }
     Ok(())

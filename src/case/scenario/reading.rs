@@ -7,6 +7,8 @@ use super::{
 
 /// Hosts that a sentence names; more are counted.
 const MAX_NAMED: usize = 3;
+/// Artifacts and identifiers that a sentence names; more are counted.
+const MAX_LISTED: usize = 6;
 
 /// Writes what is tested. `phases` are named unless they were left out of the plan.
 pub(crate) fn reading(test: &Predicate, phases: &[String]) -> String {
@@ -52,10 +54,17 @@ fn joined(parts: &[Predicate], phases: &[String], word: &str) -> String {
     parts.iter().map(|part| sentence(part, phases)).collect::<Vec<_>>().join(word)
 }
 
+/// A built-in word as it is; a declared one with what it lists.
 fn thing(term: &Term) -> String {
-    match BUILT_IN.iter().find(|(name, _)| *name == term.name) {
-        Some((_, words)) => (*words).to_owned(),
-        None => term.name.replace(['_', '-'], " "),
+    let built_in = BUILT_IN.iter().find(|(name, _)| *name == term.name).map(|(_, words)| *words);
+    let listed: Vec<&str> = term.artifacts.iter().chain(&term.identifiers).map(String::as_str).collect();
+    let name = term.name.replace(['_', '-'], " ");
+    match (built_in, listed.as_slice()) {
+        (Some(words), []) => words.to_owned(),
+        (Some(words), _) if term.name != "personal" => words.to_owned(),
+        (_, []) => name,
+        (_, few) if few.len() <= MAX_LISTED => format!("{name} ({})", few.join(", ")),
+        (_, many) => format!("{name} ({} artifacts and identifiers)", many.len()),
     }
 }
 

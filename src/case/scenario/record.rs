@@ -159,7 +159,12 @@ pub fn parse(name: &str, bytes: &[u8], plan: &Plan) -> Result<Record, RecordErro
             break;
         }
         record.lines += 1;
-        let fail = |what: String, help: Option<String>| RecordError { name: name.to_owned(), line: record.lines, what, help };
+        let fail = |what: String, help: Option<String>| RecordError {
+            name: name.to_owned(),
+            line: record.lines,
+            what,
+            help,
+        };
         if line.len() > MAX_LINE || record.runs.len() >= MAX_RUNS {
             return Err(fail("it is too long".to_owned(), None));
         }
@@ -189,15 +194,23 @@ fn run(entry: Entry, plan: &Plan) -> Result<Run, (String, Option<String>)> {
     };
     let number = entry.run.rsplit_once('/').map_or("", |(_, number)| number);
     if number.is_empty() || number.len() > 6 || !number.bytes().all(|c| c.is_ascii_digit()) {
-        return Err((format!("the run {} has no number", word(&entry.run)), Some("runs are named PHASE/NN".to_owned())));
+        return Err((
+            format!("the run {} has no number", word(&entry.run)),
+            Some("runs are named PHASE/NN".to_owned()),
+        ));
     }
     let files = entry.files.map(|files| files.trim_start_matches("./").trim_end_matches('/').to_owned());
     let mut actions = Vec::new();
     for action in entry.actions.iter().flatten() {
         actions.push(done(action, files.as_deref(), plan)?);
     }
-    if let Some((_, late)) = actions.iter().zip(actions.iter().skip(1)).find(|(first, next)| next.start < first.start) {
-        return Err((format!("the action {} begins before the one before it", word(&late.id)), Some("write them in order of time".to_owned())));
+    if let Some((_, late)) =
+        actions.iter().zip(actions.iter().skip(1)).find(|(first, next)| next.start < first.start)
+    {
+        return Err((
+            format!("the action {} begins before the one before it", word(&late.id)),
+            Some("write them in order of time".to_owned()),
+        ));
     }
     close_windows(&mut actions, phase.window_ms);
     Ok(Run {
@@ -212,17 +225,25 @@ fn run(entry: Entry, plan: &Plan) -> Result<Run, (String, Option<String>)> {
     })
 }
 
-fn done(action: &EntryAction, files: Option<&str>, plan: &Plan) -> Result<ActionDone, (String, Option<String>)> {
+fn done(
+    action: &EntryAction,
+    files: Option<&str>,
+    plan: &Plan,
+) -> Result<ActionDone, (String, Option<String>)> {
     let planned = plan.actions.iter().find(|planned| planned.id == action.id);
     let sham = || plan.actions.iter().any(|planned| planned.sham.as_deref() == Some(action.id.as_str()));
     if planned.is_none() && !sham() {
         let known = plan.actions.iter().map(|planned| planned.id.as_str());
-        return Err((format!("no action named {} in the plan", word(&action.id)), did_you_mean(&action.id, known)));
+        return Err((
+            format!("no action named {} in the plan", word(&action.id)),
+            did_you_mean(&action.id, known),
+        ));
     }
     if action.end < action.start {
         return Err((format!("the action {} ends before it begins", word(&action.id)), None));
     }
-    let made = action.makes.clone().or_else(|| planned.map(|planned| planned.makes.clone())).unwrap_or_default();
+    let made =
+        action.makes.clone().or_else(|| planned.map(|planned| planned.makes.clone())).unwrap_or_default();
     // A canary's name has no dot and no slash; everything else is a path below `files`.
     let canaries = made.iter().filter(|made| !made.contains(['/', '.'])).map(String::as_str).collect();
     Ok(ActionDone {

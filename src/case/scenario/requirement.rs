@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{grammar::Requirement, values::Names, words::RequirementWord};
 
-const TAKE_PACKAGES: [RequirementWord; 2] = [RequirementWord::PackagesAbsent, RequirementWord::PackagesPresent];
+const TAKE_PACKAGES: [RequirementWord; 2] =
+    [RequirementWord::PackagesAbsent, RequirementWord::PackagesPresent];
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,7 +22,12 @@ struct Visitor;
 impl Visitor {
     fn word<E: de::Error>(text: &str) -> Result<RequirementWord, E> {
         let names: &'static [&'static str] = &[
-            "rom_matches", "cloud_off", "backup_off", "no_account", "packages_absent", "packages_present",
+            "rom_matches",
+            "cloud_off",
+            "backup_off",
+            "no_account",
+            "packages_absent",
+            "packages_present",
             "wifi_only",
         ];
         let known = RequirementWord::ALL.iter().find(|(_, name, _)| *name == text);
@@ -52,7 +58,9 @@ impl<'de> de::Visitor<'de> for Visitor {
         }
         let packages: Names = map.next_value()?;
         if map.next_key::<String>()?.is_some() {
-            return Err(de::Error::custom("one requirement an entry: put the next one into braces of its own"));
+            return Err(de::Error::custom(
+                "one requirement an entry: put the next one into braces of its own",
+            ));
         }
         Ok(Requirement { word, packages: packages.texts() })
     }
@@ -87,7 +95,8 @@ impl JsonSchema for Requirement {
             RequirementWord::ALL.iter().filter(move |(word, ..)| wanted(*word)).map(|&(_, name, _)| name)
         };
         let alone: Vec<&str> = names(false).collect();
-        let packages = json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
+        let packages =
+            json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
         let properties: serde_json::Map<_, _> =
             names(true).map(|name| (name.to_owned(), packages.clone().to_value())).collect();
         json_schema!({

@@ -2,7 +2,10 @@
 //!
 //! All problems are gathered, so that one look at `check` shows them all.
 
-use std::{collections::{BTreeMap, BTreeSet}, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{
     claims, deeds,
@@ -85,9 +88,15 @@ impl<'a> Names<'a> {
         if scenario.phases.is_none() {
             names.phases.insert(ONLY_PHASE);
         }
-        names.actions.extend(scenario.actions.iter().flat_map(|actions| &actions.list).map(|action| action.id.0.as_str()));
-        names.canaries.extend(scenario.canaries.iter().flat_map(|canaries| canaries.keys()).map(|name| name.0.as_str()));
-        names.sources.extend(scenario.sources.iter().flat_map(|sources| sources.keys()).map(|name| name.0.as_str()));
+        names.actions.extend(
+            scenario.actions.iter().flat_map(|actions| &actions.list).map(|action| action.id.0.as_str()),
+        );
+        names.canaries.extend(
+            scenario.canaries.iter().flat_map(|canaries| canaries.keys()).map(|name| name.0.as_str()),
+        );
+        names
+            .sources
+            .extend(scenario.sources.iter().flat_map(|sources| sources.keys()).map(|name| name.0.as_str()));
         let identifiers = scenario.phone.iter().filter_map(|phone| phone.identifiers.as_ref());
         names.identifiers.extend(identifiers.flat_map(|map| map.keys()).map(|name| name.0.as_str()));
         names
@@ -107,7 +116,8 @@ pub(crate) struct Resolved {
 /// # Errors
 /// Every problem, warnings among them.
 pub(crate) fn resolve(scenario: &Scenario) -> Result<Resolved, Vec<Problem>> {
-    let mut resolver = Resolver { scenario, names: Names::of(scenario), problems: Vec::new(), paths: Vec::new() };
+    let mut resolver =
+        Resolver { scenario, names: Names::of(scenario), problems: Vec::new(), paths: Vec::new() };
     let resolved = resolver.resolve();
     let problems = resolver.problems;
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -170,7 +180,12 @@ impl Resolver<'_> {
         self.problems.push(Problem::error(place, message).help(help));
     }
 
-    pub(crate) fn dangling<'n>(&mut self, kind: &str, name: &At<Text>, known: impl IntoIterator<Item = &'n str>) {
+    pub(crate) fn dangling<'n>(
+        &mut self,
+        kind: &str,
+        name: &At<Text>,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
         self.problems.push(Problem {
             help: did_you_mean(name, known).or_else(|| Some(format!("the scenario declares no {kind}"))),
             ..Problem::error(name.place, format!("no {kind} named {}", word(name)))
@@ -193,7 +208,11 @@ impl Resolver<'_> {
 
     fn version(&mut self, version: &At<u64>) {
         if version.value != 1 {
-            self.error(version.place, format!("grammar version {} is not known here", version.value), "this version reads `exhibit: 1`");
+            self.error(
+                version.place,
+                format!("grammar version {} is not known here", version.value),
+                "this version reads `exhibit: 1`",
+            );
         }
     }
 
@@ -207,7 +226,11 @@ impl Resolver<'_> {
         ];
         for (name, count, most) in counts {
             if count > most {
-                self.error(Place::default(), format!("{count} {name}: more than {most}"), "split the scenario");
+                self.error(
+                    Place::default(),
+                    format!("{count} {name}: more than {most}"),
+                    "split the scenario",
+                );
             }
         }
         if scenario.claims.is_empty() {
@@ -228,7 +251,9 @@ impl Resolver<'_> {
     /// Ids stand in file names and in window names, so they are plain.
     pub(crate) fn check_id(&mut self, kind: &str, id: &At<Text>) {
         let start = id.bytes().next().is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        let rest = id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'_' | b'-'));
+        let rest = id
+            .bytes()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'_' | b'-'));
         if !(start && rest && id.len() <= 64) {
             self.error(
                 id.place,
@@ -252,7 +277,12 @@ impl Resolver<'_> {
             title: source.title.0.clone(),
             publisher: source.publisher.as_ref().map(|name| name.0.clone()),
         };
-        self.scenario.sources.iter().flatten().map(|(name, written)| (name.0.clone(), source(written))).collect()
+        self.scenario
+            .sources
+            .iter()
+            .flatten()
+            .map(|(name, written)| (name.0.clone(), source(written)))
+            .collect()
     }
 
     fn phone(&mut self) -> Phone {
@@ -261,7 +291,11 @@ impl Resolver<'_> {
         for text in phone.addresses.iter().flat_map(|names| &names.0) {
             match text.parse::<IpAddr>() {
                 Ok(address) => addresses.push(address),
-                Err(_) => self.error(text.place, format!("{} is no IP address", word(text)), "such as `192.168.43.17`"),
+                Err(_) => self.error(
+                    text.place,
+                    format!("{} is no IP address", word(text)),
+                    "such as `192.168.43.17`",
+                ),
             }
         }
         let mac = phone.mac.as_ref().and_then(|mac| self.mac(mac));
@@ -272,7 +306,11 @@ impl Resolver<'_> {
         for (name, value) in phone.identifiers.iter().flatten() {
             self.check_id("name of an identifier", name);
             if value.trim().is_empty() {
-                self.error(value.place, format!("the identifier {} is empty", word(name)), "leave it out, or give its value");
+                self.error(
+                    value.place,
+                    format!("the identifier {} is empty", word(name)),
+                    "leave it out, or give its value",
+                );
             }
             identifiers.insert(name.0.clone(), value.0.clone());
         }
@@ -285,7 +323,11 @@ impl Resolver<'_> {
         if parts.len() == 6 && parts.iter().all(octet) {
             return Some(parts.join(":").to_lowercase());
         }
-        self.error(mac.place, format!("{} is no hardware address", word(mac)), "six pairs of hex digits: \"64:09:80:00:00:01\"");
+        self.error(
+            mac.place,
+            format!("{} is no hardware address", word(mac)),
+            "six pairs of hex digits: \"64:09:80:00:00:01\"",
+        );
         None
     }
 
@@ -319,13 +361,25 @@ impl Resolver<'_> {
             }];
         };
         for key in [&scenario.capture, &scenario.files].into_iter().flatten() {
-            self.error(key.place, "beside `phases` this can't be told to belong to one", "move it into its phase");
+            self.error(
+                key.place,
+                "beside `phases` this can't be told to belong to one",
+                "move it into its phase",
+            );
         }
         for key in [&scenario.captures, &scenario.keys].into_iter().flatten().flat_map(|names| &names.0) {
-            self.error(key.place, "beside `phases` this can't be told to belong to one", "move it into its phase");
+            self.error(
+                key.place,
+                "beside `phases` this can't be told to belong to one",
+                "move it into its phase",
+            );
         }
         if written.is_empty() {
-            self.error(Place::default(), "`phases` is empty", "leave the key out for one capture without phases");
+            self.error(
+                Place::default(),
+                "`phases` is empty",
+                "leave the key out for one capture without phases",
+            );
         }
         self.unique("phase", written.iter().map(|phase| &phase.id));
         written.iter().map(|phase| self.phase(phase)).collect()
@@ -337,9 +391,14 @@ impl Resolver<'_> {
             && !matches!(from.0.as_str(), "factory-reset" | "wipe")
         {
             if from.0 == phase.id.0 {
-                self.error(from.place, "the phase starts from itself", "name another, `factory-reset` or `wipe`");
+                self.error(
+                    from.place,
+                    "the phase starts from itself",
+                    "name another, `factory-reset` or `wipe`",
+                );
             } else if !self.names.phases.contains(from.0.as_str()) {
-                let known: Vec<&str> = self.names.phases.iter().copied().chain(["factory-reset", "wipe"]).collect();
+                let known: Vec<&str> =
+                    self.names.phases.iter().copied().chain(["factory-reset", "wipe"]).collect();
                 self.dangling("phase", from, known);
             }
         }
@@ -349,7 +408,9 @@ impl Resolver<'_> {
         if let Some(first) = &phase.starts_with {
             self.action_known(first);
         }
-        if let Some(repeat) = phase.repeat.as_ref().filter(|repeat| repeat.value == 0 || repeat.value > 100_000) {
+        if let Some(repeat) =
+            phase.repeat.as_ref().filter(|repeat| repeat.value == 0 || repeat.value > 100_000)
+        {
             self.error(repeat.place, format!("{} runs", repeat.value), "from 1 to 100000");
         }
         Phase {
@@ -391,7 +452,8 @@ impl Resolver<'_> {
         for made in action.makes.iter().flat_map(|names| &names.0) {
             self.made(made);
         }
-        let everywhere = phases.iter().filter(|phase| phase.role != Role::NegativeControl).map(|phase| phase.id.clone());
+        let everywhere =
+            phases.iter().filter(|phase| phase.role != Role::NegativeControl).map(|phase| phase.id.clone());
         Action {
             id: action.id.0.clone(),
             verb: action.verb.name().to_owned(),
@@ -415,8 +477,10 @@ impl Resolver<'_> {
     }
 
     fn artifact_known(&mut self, name: &At<Text>) {
-        if !self.names.canaries.contains(name.0.as_str()) && !self.names.identifiers.contains(name.0.as_str()) {
-            let known: Vec<&str> = self.names.canaries.iter().chain(&self.names.identifiers).copied().collect();
+        if !self.names.canaries.contains(name.0.as_str()) && !self.names.identifiers.contains(name.0.as_str())
+        {
+            let known: Vec<&str> =
+                self.names.canaries.iter().chain(&self.names.identifiers).copied().collect();
             self.dangling("canary or identifier", name, known);
         }
     }
@@ -459,7 +523,9 @@ impl Resolver<'_> {
             let Some(path) = self.paths.get(index).cloned() else { return };
             let wrong = if path.path.is_empty() {
                 "the path is empty"
-            } else if path.path.starts_with('/') || path.path.get(1..3).is_some_and(|part| part == ":\\" || part == ":/") {
+            } else if path.path.starts_with('/')
+                || path.path.get(1..3).is_some_and(|part| part == ":\\" || part == ":/")
+            {
                 "an absolute path"
             } else if path.path.contains('\\') {
                 "a path with `\\`"
@@ -508,7 +574,10 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
         ("clocks.probe", clocks.into_iter().any(|clock| clock.probe.is_some())),
         ("phases.rom", phases().any(|phase| phase.rom.is_some())),
         ("phases.require", phases().any(|phase| phase.require.is_some())),
-        ("actions.order", scenario.actions.as_ref().is_some_and(|actions| actions.order == Some(Order::Randomized))),
+        (
+            "actions.order",
+            scenario.actions.as_ref().is_some_and(|actions| actions.order == Some(Order::Randomized)),
+        ),
         ("actions.washout", scenario.actions.as_ref().is_some_and(|actions| actions.washout.is_some())),
         ("actions.sham", actions().any(|action| action.sham.is_some())),
         ("actions.evidence", actions().any(|action| action.evidence.is_some())),
@@ -517,7 +586,10 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
         ("controls.twin", controls.is_some_and(|controls| controls.twin.is_some())),
         ("gates.spike_recall", gates.is_some_and(|gates| gates.spike_recall.is_some())),
         ("gates.budget", gates.is_some_and(|gates| gates.budget.is_some())),
-        ("terms.schema", scenario.terms.iter().flat_map(|terms| terms.values()).any(|term| term.schema.is_some())),
+        (
+            "terms.schema",
+            scenario.terms.iter().flat_map(|terms| terms.values()).any(|term| term.schema.is_some()),
+        ),
     ]
     .into_iter()
     .filter(|(_, there)| *there)

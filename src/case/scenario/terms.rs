@@ -164,8 +164,7 @@ impl Reader<'_, '_> {
             } else {
                 "a host name such as `upload.cloud.example`, `*.cloud.example`, or an IP address"
             };
-            self.problems
-                .push(Problem::error(host.place, format!("{} is no host", word(host))).help(help));
+            self.problems.push(Problem::error(host.place, format!("{} is no host", word(host))).help(help));
         }
     }
 
@@ -218,7 +217,8 @@ impl Reader<'_, '_> {
                 self.stack.pop();
             }
             _ => {
-                let known = self.declared.keys().map(|name| name.0.as_str()).chain(BUILT_IN.map(|(name, _)| name));
+                let known =
+                    self.declared.keys().map(|name| name.0.as_str()).chain(BUILT_IN.map(|(name, _)| name));
                 self.problems.push(Problem {
                     help: did_you_mean(name, known),
                     ..Problem::error(name.place, format!("no term named {}", word(name)))
