@@ -1,13 +1,42 @@
-//! `exhibit lab`: a simulated phone with known truth.
+//! `lab make`: the files of a simulated phone, made again.
 
-use std::{io, io::Write, path::Path};
+use std::{io::Write as _, path::PathBuf};
 
-use exhibit::lab;
+use clap::{Args, Subcommand};
+use exhibit::{evidence::Digest, lab};
 
-/// Makes the simulated files of a scenario folder again and lists them, with their digests, as `sha256sum` would.
-pub(crate) fn make(folder: &Path, out: &mut dyn Write) -> Result<io::Result<()>, lab::MakeError> {
-    let played = lab::make(folder)?;
-    Ok(played.files().try_for_each(|made| {
-        writeln!(out, "{}  {}", exhibit::evidence::Digest::of(&made.bytes), made.path)
-    }))
+use super::{DONE, Failure, Terminal};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Play a scenario's lab.yaml; writes its captures, device files, record and truth, the same bytes each time.
+    Make {
+        /// The scenario's folder.
+        folder: PathBuf,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
+    let What::Make { folder } = &arguments.what;
+    let played = lab::make(folder).map_err(|error| {
+        let failure = Failure::of(&error);
+        match error {
+            lab::MakeError::File { doing: "read", .. } => {
+                failure.hint("`lab make` takes a folder with a lab.yaml in it, such as scenarios/hello")
+            }
+            lab::MakeError::Play(_) => failure.hint("a longer `tail`, or less `loss`, lets the phone finish"),
+            _ => failure,
+        }
+    })?;
+    // As `sha256sum -c` reads it.
+    for made in played.files() {
+        writeln!(terminal.out, "{}  {}", Digest::of(&made.bytes), made.path)?;
+    }
+    Ok(DONE)
 }
