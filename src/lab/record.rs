@@ -56,6 +56,15 @@ struct Line<'a> {
     files: &'a str,
     actions: Vec<Done<'a>>,
     device_state: &'a std::collections::BTreeMap<String, String>,
+    clock_probes: [Probe; 1],
+}
+
+/// Phone and capture point share the virtual clock, so they never differ.
+#[derive(Serialize)]
+struct Probe {
+    at: Timestamp,
+    offset_ms: i64,
+    uncertainty_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -92,6 +101,7 @@ pub(super) fn lines(runs: &[Run<'_>]) -> Vec<u8> {
             files: &run.device,
             actions: done.collect(),
             device_state: &run.phase.state,
+            clock_probes: [Probe { at: run.start, offset_ms: 0, uncertainty_ms: 0 }],
         };
         let line = json(&line);
         prev = Digest::of(line.as_bytes());
