@@ -68,7 +68,7 @@ impl Base64 {
     }
 
     /// Decodes the first `symbols` of what is held.
-    fn decode(&mut self, symbols: usize, budget: &mut Budget) -> Result<&[u8], Damage> {
+    fn decode(&mut self, symbols: usize, budget: &Budget) -> Result<&[u8], Damage> {
         self.decoded.clear();
         let group = self.held.get(..symbols).unwrap_or_default();
         ENGINE.decode_vec(group, &mut self.decoded).map_err(|_| Damage::Corrupt)?;
@@ -79,13 +79,7 @@ impl Base64 {
 }
 
 impl Coding for Base64 {
-    fn push(
-        &mut self,
-        input: &[u8],
-        budget: &mut Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage> {
-        budget.input(input.len());
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         let mut given = 0;
         for (index, &byte) in input.iter().enumerate() {
             if matches!(byte, b'\r' | b'\n' | b'\t' | b' ') {
@@ -107,7 +101,7 @@ impl Coding for Base64 {
         Ok(())
     }
 
-    fn finish(&mut self, budget: &mut Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+    fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         match self.held.len() {
             0 => Ok(()),
             1 => Err(Damage::CutOff),

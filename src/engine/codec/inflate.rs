@@ -83,7 +83,7 @@ impl Inflate {
         &mut self,
         mut field: HeadField,
         input: &[u8],
-        out: &mut dyn FnMut(&[u8]),
+        out: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<usize, Damage> {
         for (index, &byte) in input.iter().enumerate() {
             if self.head.len() >= MAX_GZIP_HEAD {
@@ -100,9 +100,7 @@ impl Inflate {
             }
             field = self.gzip_field(field, byte)?;
             if field == HeadField::End {
-                if self.head.len() > 10 {
-                    out(&self.head);
-                }
+                out(index + 1, &self.head);
                 self.head.clear();
                 self.inflate.reset(false);
                 self.crc.reset();
@@ -152,7 +150,7 @@ impl Inflate {
     fn body(
         &mut self,
         input: &[u8],
-        budget: &mut Budget,
+        budget: &Budget,
         out: &mut dyn FnMut(usize, usize, &[u8]),
     ) -> Result<usize, Damage> {
         let (mut position, mut given) = (0, 0);
@@ -188,11 +186,12 @@ impl Inflate {
     }
 
     /// Takes bytes of a gzip member's checksum and length; gives how many.
-    fn tail(&mut self, input: &[u8]) -> Result<usize, Damage> {
+    fn tail(&mut self, input: &[u8], out: &mut dyn FnMut(usize, &[u8])) -> Result<usize, Damage> {
         let taken = input.len().min(8 - self.head.len().min(8));
         self.head.extend_from_slice(input.get(..taken).unwrap_or_default());
         let (fields, _) = self.head.as_chunks::<4>();
         if let &[crc, size] = fields {
+            out(taken, &self.head);
             let held = u32::from_le_bytes(crc) == self.crc.clone().finalize()
                 && u32::from_le_bytes(size) == self.size;
             self.head.clear();
@@ -223,19 +222,13 @@ pub(crate) fn is_zlib(cmf: u8, flg: u8) -> bool {
 }
 
 impl Coding for Inflate {
-    fn push(
-        &mut self,
-        input: &[u8],
-        budget: &mut Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage> {
-        budget.input(input.len());
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         let mut at = 0;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.state {
                 State::Head(field) => {
-                    let taken = self.head(field, rest, &mut |bytes| {
-                        out(Output { consumed: at..at, bytes, kind: Kind::Aside });
+                    let taken = self.head(field, rest, &mut |taken, bytes| {
+                        out(Output { consumed: at..at + taken, bytes, kind: Kind::Aside });
                     })?;
                     if self.state == State::Body && self.wrapper == Wrapper::ZlibOrNone {
                         let head = std::mem::take(&mut self.head);
@@ -248,7 +241,9 @@ impl Coding for Inflate {
                 State::Body => self.body(rest, budget, &mut |from, to, bytes| {
                     out(Output { consumed: at + from..at + to, bytes, kind: Kind::Content });
                 })?,
-                State::Tail => self.tail(rest)?,
+                State::Tail => self.tail(rest, &mut |taken, bytes| {
+                    out(Output { consumed: at..at + taken, bytes, kind: Kind::Aside });
+                })?,
                 State::Between if rest.first() == Some(&0x1f) => {
                     self.state = State::Head(HeadField::Fixed);
                     0
@@ -259,7 +254,7 @@ impl Coding for Inflate {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+    fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         match self.state {
             State::Between | State::Done => Ok(()),
             _ => Err(Damage::CutOff),
@@ -306,14 +301,15 @@ mod tests {
         let bytes = gzip(b"hello hello hello", FEXTRA | FNAME | FCOMMENT | FHCRC, &fields);
         let (content, aside, result) = cut_everywhere(Wrapper::Gzip, &bytes);
         assert_eq!(content, b"hello hello hello");
-        assert_eq!(&aside[10..], fields);
+        assert_eq!(aside[10..aside.len() - 8], fields);
         assert_eq!(result, Ok(()));
     }
 
     #[test]
     fn members_follow_each_other_and_other_bytes_do_not() {
         let two = [gzip(b"one ", 0, b""), gzip(b"two", 0, b"")].concat();
-        assert_eq!(cut_everywhere(Wrapper::Gzip, &two), (b"one two".to_vec(), Vec::new(), Ok(())));
+        let (content, aside, result) = cut_everywhere(Wrapper::Gzip, &two);
+        assert_eq!((content, aside.len(), result), (b"one two".to_vec(), 36, Ok(())));
         let trailing = [gzip(b"one", 0, b""), b"xyz".to_vec()].concat();
         assert_eq!(cut_everywhere(Wrapper::Gzip, &trailing).2, Err(Damage::Trailing));
     }
@@ -334,11 +330,11 @@ mod tests {
         assert_eq!(plain, (Vec::new(), Vec::new(), Err(Damage::NotThis)));
         let whole = gzip(b"hello", 0, b"");
         let cut = all(&mut Inflate::new(Wrapper::Gzip), &[&whole[..whole.len() - 1]], 99);
-        assert_eq!(cut, (b"hello".to_vec(), Vec::new(), Err(Damage::CutOff)));
+        assert_eq!((cut.0, cut.2), (b"hello".to_vec(), Err(Damage::CutOff)));
         let mut damaged = whole.clone();
         damaged[whole.len() - 8] ^= 1;
         let damaged = all(&mut Inflate::new(Wrapper::Gzip), &[&damaged], 99);
-        assert_eq!(damaged, (b"hello".to_vec(), Vec::new(), Err(Damage::Corrupt)));
+        assert_eq!((damaged.0, damaged.2), (b"hello".to_vec(), Err(Damage::Corrupt)));
     }
 
     #[test]
@@ -354,9 +350,7 @@ mod tests {
         let bytes = gzip(&[7; 200_000], 0, b"");
         let mut consumed = Vec::new();
         let mut inflate = Inflate::new(Wrapper::Gzip);
-        inflate
-            .push(&bytes, &mut Budget::new(1 << 20), &mut |output| consumed.push(output.consumed))
-            .unwrap();
+        inflate.push(&bytes, &Budget::new(1 << 20), &mut |output| consumed.push(output.consumed)).unwrap();
         assert_eq!(consumed.first().unwrap().start, 10);
         assert!(consumed.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert!(consumed.last().unwrap().end <= bytes.len() - 8);

@@ -5,7 +5,7 @@
 //! what was decoded before it has already been given out, and the caller goes back to the encoded bytes.
 //! Nothing here knows about protocols or chooses a coding.
 
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
 mod base64;
 mod chunked;
@@ -25,18 +25,13 @@ pub trait Coding {
     ///
     /// # Errors
     /// [`Damage`] where the bytes break the coding; it must not be pushed to again.
-    fn push(
-        &mut self,
-        input: &[u8],
-        budget: &mut Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage>;
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage>;
 
     /// Says that no more comes.
     ///
     /// # Errors
     /// [`Damage::CutOff`] where the coding is not at its end.
-    fn finish(&mut self, budget: &mut Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage>;
+    fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage>;
 }
 
 /// Decoded bytes.
@@ -55,8 +50,8 @@ pub struct Output<'a> {
 pub enum Kind {
     /// The content.
     Content,
-    /// What the coding carries beside its content, such as the file name in a gzip header: it could
-    /// hold anything.
+    /// What the coding carries beside its content, such as the header of gzip with its file name, and its
+    /// checksum: it could hold anything.
     Aside,
 }
 
@@ -90,55 +85,55 @@ const FREE_OUTPUT: u64 = 64 << 20;
 /// messages and JSON stay below 50, and what shrinks more holds nothing that could be told from chance.
 const MAX_RATIO: u64 = 256;
 
-/// How many bytes decoding may still give.
-#[derive(Clone, Debug)]
+/// How many bytes decoding may still give; shared by all codings that are taken off one after the other.
+#[derive(Debug)]
 pub struct Budget {
-    left: u64,
-    given: u64,
-    taken: u64,
+    left: Cell<u64>,
+    given: Cell<u64>,
+    taken: Cell<u64>,
 }
 
 impl Budget {
     /// Allows `max` bytes in all, and no more than a fixed ratio to what goes in.
     pub fn new(max: u64) -> Self {
-        Self { left: max, given: 0, taken: 0 }
+        Self { left: Cell::new(max), given: Cell::new(0), taken: Cell::new(0) }
     }
 
-    /// Counts encoded bytes.
-    pub fn input(&mut self, bytes: usize) {
-        self.taken = self.taken.saturating_add(bytes as u64);
+    /// Counts bytes of the wire.
+    pub fn input(&self, bytes: u64) {
+        self.taken.set(self.taken.get().saturating_add(bytes));
     }
 
     /// Counts decoded bytes.
     ///
     /// # Errors
     /// [`Damage::Budget`] when there are too many of them.
-    pub fn output(&mut self, bytes: usize) -> Result<(), Damage> {
+    pub fn output(&self, bytes: usize) -> Result<(), Damage> {
         let bytes = bytes as u64;
-        let allowed = FREE_OUTPUT.saturating_add(self.taken.saturating_mul(MAX_RATIO));
-        self.given = self.given.saturating_add(bytes);
-        self.left = self.left.checked_sub(bytes).ok_or(Damage::Budget)?;
-        if self.given > allowed { Err(Damage::Budget) } else { Ok(()) }
+        let allowed = FREE_OUTPUT.saturating_add(self.taken.get().saturating_mul(MAX_RATIO));
+        self.given.set(self.given.get().saturating_add(bytes));
+        self.left.set(self.left.get().checked_sub(bytes).ok_or(Damage::Budget)?);
+        if self.given.get() > allowed { Err(Damage::Budget) } else { Ok(()) }
     }
 }
 
-/// Decodes a whole slice: content, the free text beside it, and how it ended.
 #[cfg(test)]
+/// Decodes a whole slice: content, the free text beside it, and how it ended.
 pub(crate) fn all(
     coding: &mut dyn Coding,
     pieces: &[&[u8]],
     max: u64,
 ) -> (Vec<u8>, Vec<u8>, Result<(), Damage>) {
     let (mut content, mut aside) = (Vec::new(), Vec::new());
-    let mut budget = Budget::new(max);
+    let budget = Budget::new(max);
     let mut take = |output: Output<'_>| match output.kind {
         Kind::Content => content.extend_from_slice(output.bytes),
         Kind::Aside => aside.extend_from_slice(output.bytes),
     };
     let mut result = Ok(());
     for piece in pieces {
-        result = result.and_then(|()| coding.push(piece, &mut budget, &mut take));
+        result = result.and_then(|()| coding.push(piece, &budget, &mut take));
     }
-    result = result.and_then(|()| coding.finish(&mut budget, &mut take));
+    result = result.and_then(|()| coding.finish(&budget, &mut take));
     (content, aside, result)
 }

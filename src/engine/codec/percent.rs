@@ -56,13 +56,7 @@ impl Percent {
 }
 
 impl Coding for Percent {
-    fn push(
-        &mut self,
-        input: &[u8],
-        budget: &mut Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage> {
-        budget.input(input.len());
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         self.decoded.clear();
         input.iter().for_each(|&byte| self.byte(byte));
         budget.output(self.decoded.len())?;
@@ -72,7 +66,7 @@ impl Coding for Percent {
         Ok(())
     }
 
-    fn finish(&mut self, budget: &mut Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+    fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         self.decoded.clear();
         self.flush();
         budget.output(self.decoded.len())?;

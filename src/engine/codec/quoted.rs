@@ -37,13 +37,7 @@ impl QuotedPrintable {
 }
 
 impl Coding for QuotedPrintable {
-    fn push(
-        &mut self,
-        input: &[u8],
-        budget: &mut Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage> {
-        budget.input(input.len());
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         self.decoded.clear();
         let mut consumed = 0;
         let result = input.iter().try_for_each(|&byte| {
@@ -58,7 +52,7 @@ impl Coding for QuotedPrintable {
         result
     }
 
-    fn finish(&mut self, _: &mut Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+    fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         if self.held.is_empty() { Ok(()) } else { Err(Damage::CutOff) }
     }
 }
