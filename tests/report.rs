@@ -26,7 +26,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cli_test::{Mode, Options, Unreferenced};
 use exhibit::{
-    evidence::{ByteRange, Digest, FrameNo, FrameRange, is_deceptive},
+    evidence::{ByteRange, Digest, FrameNo, FrameRange, hex_bytes, is_deceptive},
     findings::{Findings, codes},
     report::{self, CheckLine, Provenance, proof, snapshot, terminal},
 };
@@ -92,7 +92,11 @@ fn outcome() {
 fn show_one_finding() {
     let findings = example::rich();
     let mut out = Vec::new();
-    let bytes = |wanted: &proof::Wanted<'_>| Some(vec![0xff; wanted.length]);
+    let excerpt = hex_bytes(&findings.findings[0].parts[0].excerpt).unwrap();
+    let bytes = |wanted: &proof::Wanted<'_>| {
+        assert_eq!((wanted.offset, wanted.length), (0, excerpt.len()));
+        Some([&excerpt[..wanted.length - 1], b"?"].concat())
+    };
     cli_show::show(&findings, Some("3fa9"), &bytes, &mut out).unwrap();
     assert_snapshot("report-show", &plain(&String::from_utf8(out).unwrap()));
 }

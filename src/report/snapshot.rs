@@ -56,7 +56,7 @@ pub fn file(source: &str, current: &str) -> String {
     format!("---\nsource: {}\nexpression: exhibit test\n---\n{}", scalar(source), normal(current))
 }
 
-/// The scenario that a snapshot file names, if it was written by [`file`].
+/// The scenario that a snapshot file names, if it was written by [`file()`].
 pub fn source(stored: &str) -> Option<String> {
     let stored = stored.replace("\r\n", "\n");
     let head = stored.strip_prefix("---\n")?.split("\n---\n").next()?;

@@ -18,7 +18,7 @@ pub const SIMULATED: &str =
 
 /// Heads every report that nobody verified.
 pub const UNVERIFIED: &str = "Not verified: rendered from findings alone. Whether they follow from the \
-     captures was not checked; `exhibit verify BUNDLE --report FILE` does that.";
+     captures was not checked; exhibit verify BUNDLE --report FILE does that.";
 
 /// The rule that stands beside every list of findings.
 pub const NOT_FOUND: &str = "“Not found” means not found in the listed encodings; it never means “not sent”.";
