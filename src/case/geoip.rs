@@ -23,7 +23,20 @@ pub enum Table {
     Rows {
         /// The table they came from.
         name: String,
+        /// Its date, `YYYY-MM-DD`, where known.
+        date: String,
         /// Row by row.
         rows: BTreeMap<IpAddr, Registration>,
     },
+}
+
+impl Table {
+    /// tmp
+    pub fn lookup(&self, _: IpAddr) -> Registration { Registration{country:None,special:None} }
+    /// tmp
+    pub fn name(&self)->&str{"t"}
+    /// tmp
+    pub fn date(&self)->&str{"t"}
+    /// tmp
+    pub fn label(&self)->String{"t".into()}
 }

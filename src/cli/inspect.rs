@@ -1,17 +1,17 @@
 //! `inspect CAPTURE`: what the engine sees.
 
-use std::{io::Write as _, path::PathBuf, sync::Arc};
+use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use exhibit::{
-    case::{capture::Capture, folder::{Disk, Folder as _}, geoip::Table, scenario::plan::Plan},
+    case::{Case, Parts, folder::Disk},
     engine,
     findings::{canonical_json, inspection::Inspection},
     report,
 };
 use serde::Serialize;
 
-use super::{DONE, Failure, Terminal, environment, run::not_analyzed};
+use super::{DONE, Failure, Terminal, environment, run::{failed, not_analyzed}};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -39,13 +39,14 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let Some(name) = arguments.capture.to_str() else {
         return Err(Failure::new(format!("cannot use {}: its name is not UTF-8", arguments.capture.display())));
     };
-    let scratch = environment::scratch();
-    let file = Disk::new(".").open(name).map_err(|error| Failure::cannot(format!("open {name}"), &error))?;
-    let capture = Capture::open(name, Arc::clone(&file), &scratch).map_err(|error| Failure::of(&error))?;
-    let phone = arguments.phone.as_deref().map(super::find::phone).transpose()?.unwrap_or_default();
-    let plan = Plan::of_phone(phone);
+    let parts = Parts {
+        captures: vec![name.replace(std::path::MAIN_SEPARATOR, "/")],
+        phone: arguments.phone.as_deref().map(super::find::phone).transpose()?.unwrap_or_default(),
+        ..Parts::default()
+    };
+    let case = Case::from_parts(&Disk::new("."), parts, &environment::scratch()).map_err(|error| failed(&error))?;
     let limits = environment::limits(None, None);
-    let inspection = engine::inspect(&capture, &plan, &Table::Embedded, &limits).map_err(|error| not_analyzed(&error))?;
+    let inspection = engine::inspect(&case, &limits).map_err(|error| not_analyzed(&error))?;
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", report::inspection::text(&inspection))?,
         Format::Json => terminal.out.write_all(&canonical_json(&inspection).map_err(|error| Failure::of(&error))?)?,

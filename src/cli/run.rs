@@ -153,7 +153,7 @@ fn signing_key(arguments: &Arguments, terminal: &mut Terminal) -> Result<SealKey
     }
     let path = environment::configuration_folder()?.join("seal.pem");
     let (key, made) = key::load_or_make(&path).map_err(|error| Failure::of(&error).hint(hint))?;
-    if made == Made::New {
+    if made == Made::Now {
         terminal.note(format_args!("made your signing key: {}", path.display()));
         terminal.note(format_args!("its fingerprint, to give to those who verify: {}", key.public().fingerprint()));
     }
@@ -190,6 +190,7 @@ pub(crate) fn not_analyzed(error: &AnalysisError) -> Failure {
         AnalysisError::Phone(_) => {
             failure.hint("name it: `--phone IP` for find, `phone: {addresses: [IP]}` in a scenario")
         }
+        AnalysisError::NoCapture => failure,
         AnalysisError::Read(_) => failure.hint("the input must stay as it is until the analysis ends; is the disk full?"),
     }
 }

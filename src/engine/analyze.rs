@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     case::Case,
-    evidence::{Anomaly, BlobReader, Digest, Direction, Limits, ReadError, Scratch},
+    evidence::{Anomaly, Digest, Direction, Limits, ReadError, Scratch},
     findings::{Analysis, InputDigest},
 };
 
@@ -42,6 +42,9 @@ pub enum AnalysisError {
     /// The phone can't be told from another machine.
     #[error(transparent)]
     Phone(#[from] AmbiguousPhone),
+    /// The case holds no capture.
+    #[error("find a capture in the case")]
+    NoCapture,
 }
 
 /// Goes from a case to findings. The result depends on the case and the limits alone.
@@ -197,10 +200,18 @@ fn digests(case: &Case, road: &Road<'_>) -> Result<BTreeMap<String, InputDigest>
         if digests.contains_key(path) {
             continue;
         }
-        let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
-        let bytes = std::io::copy(&mut BlobReader::new(input.blob.clone()), &mut hasher)
-            .map_err(|error| ReadError::new(path, 0, error))?;
-        digests.insert(path.clone(), InputDigest { sha256: Digest::finish(hasher), bytes });
+        let mut hasher = sha2::Sha256::default();
+        let mut buffer = vec![0; 64 << 10];
+        let mut offset = 0;
+        loop {
+            let read = input.blob.read_at(&mut buffer, offset).map_err(|error| ReadError::new(path, offset, error))?;
+            if read == 0 {
+                break;
+            }
+            sha2::Digest::update(&mut hasher, buffer.get(..read).unwrap_or_default());
+            offset = offset.saturating_add(read as u64);
+        }
+        digests.insert(path.clone(), InputDigest { sha256: Digest::finish(hasher), bytes: offset });
     }
     Ok(digests)
 }

@@ -16,7 +16,7 @@ use super::{
     subject::Subject,
 };
 use crate::{
-    case::{capture::{ByteOrder, Capture, Family}, geoip::Table, scenario::plan::Plan},
+    case::{Case, capture::{ByteOrder, Family}, geoip::Table},
     evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Limits, ReadError, Step, printable},
     findings::inspection::{
         self, Body, BodyPart, Container, Dns, Hello, Inspection, Island, Phone, Response, Transaction,
@@ -28,16 +28,17 @@ const MAX_ANOMALIES: usize = 1_000;
 /// Characters kept of a request target or a field.
 const MAX_TEXT: usize = 8_192;
 
-/// Walks one capture. `plan` may say whose traffic is uplink; an empty one leaves it to the capture.
+/// Walks the first capture of a case.
 ///
 /// # Errors
 /// When the capture can't be read, or two addresses could be the phone's.
-pub fn inspect(capture: &Capture, plan: &Plan, table: &Table, limits: &Limits) -> Result<Inspection, AnalysisError> {
-    let index = net::index(capture, limits)?;
-    let indexes = [index];
+pub fn inspect(case: &Case, limits: &Limits) -> Result<Inspection, AnalysisError> {
+    let (plan, table) = (&case.plan, &case.addresses);
+    let indexes: Vec<Index> =
+        case.captures.values().take(1).map(|capture| net::index(capture, limits)).collect::<Result<_, _>>()?;
     // Without a phone every flow's initiator sends uplink; several candidates are no error here.
     let subject = Subject::determine(plan, &indexes).unwrap_or_else(|_| Subject::initiators());
-    let [index] = indexes;
+    let Some(index) = indexes.into_iter().next() else { return Err(AnalysisError::NoCapture) };
     let mut all = Inspection {
         format: inspection::FORMAT.to_owned(),
         capture: index.capture.clone(),

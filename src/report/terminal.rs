@@ -67,6 +67,20 @@ pub fn verdicts(findings: &Findings) -> String {
     text
 }
 
+/// Each claim with what its verdict permits writing, as `verify` prints them.
+pub fn claims(findings: &Findings) -> String {
+    let mut text = String::new();
+    if findings.simulated {
+        let _ = writeln!(text, "{}", painted(ALARM, words::SIMULATED));
+    }
+    for claim in &findings.claims {
+        let _ = writeln!(text, "{}", verdict_line(claim));
+        wrapped(&mut text, "    ", &format!("You may write: {}", sentence(&claim.permits)));
+        wrapped(&mut text, "    ", &format!("You may not write: {}", sentence(&claim.does_not_permit)));
+    }
+    text
+}
+
 /// Each verdict on one line, as `verify` and snapshots want it: `L2  supported (whole file)`.
 pub fn verdict_line(verdict: &Verdict) -> String {
     format!("{}  {}", name(&verdict.id), sentence(&words::status(verdict)))

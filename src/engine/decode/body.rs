@@ -166,12 +166,9 @@ fn cut(stream: &Stream, range: ByteRange) -> Stream {
         Some(crate::engine::net::stream::Piece { range: kept, at, ..*piece })
     });
     let gaps = stream.gaps.iter().filter_map(|gap| gap.intersection(range));
-    Stream {
-        capture: stream.capture.clone(),
-        blob: stream.blob.clone(),
-        pieces: pieces.collect(),
-        gaps: gaps.collect(),
-        conflicts: Vec::new(),
-        from_start: stream.from_start,
-    }
+    let mut part = Stream::empty(&stream.capture, stream.blob.clone());
+    part.pieces = pieces.collect();
+    part.gaps = gaps.collect();
+    part.from_start = stream.from_start;
+    part
 }
