@@ -11,14 +11,15 @@ use super::{
     anomalies::Oddities,
     dhcp::{self, Lease},
     flow::{End, Flow, FlowId, Side},
-    packet::{self, Packet, Tcp, Unread},
+    fragments::{Fragments, Source},
+    packet::{self, Fragment, Packet, Tcp, Unread, View},
     reassembly::{self, Choice},
     segments::{Collector, EndKey, Segment, Segments},
     stream::Stream,
 };
 use crate::{
-    case::capture::{Capture, Container, Frame},
-    evidence::{Anomaly, AnomalyKind, Blob, FrameNo, Limits, ReadError, Transport},
+    case::capture::{Capture, Container, Frame, LinkType},
+    evidence::{Anomaly, AnomalyKind, Blob, ByteRange, FrameNo, Limits, ReadError, Transport},
 };
 
 /// Hardware addresses remembered: a hot spot has dozens, an attacker invents one a frame.
@@ -76,8 +77,7 @@ pub struct Index {
 /// # Errors
 /// When the capture can't be read any more, or references to its payloads can't be written to scratch.
 pub fn index(capture: &Capture, limits: &Limits) -> Result<Index, ReadError> {
-    let _ = limits;
-    let mut pass = Pass::new(capture);
+    let mut pass = Pass::new(capture, limits.max_depth);
     let mut frames = capture.frames();
     while let Some(frame) = frames.next_frame()? {
         pass.frame(&frame)?;
@@ -159,6 +159,11 @@ struct Pass {
     recent: Option<(Key, u32)>,
     flows: Vec<Flow>,
     segments: Collector,
+    /// Tunnels that are taken off one frame.
+    depth: u32,
+    fragments: Fragments,
+    /// Datagrams and their parts so far.
+    datagrams: u32,
     oddities: Oddities,
     truncated: Option<(FrameNo, u64, u64)>,
     bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
@@ -166,13 +171,16 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(capture: &Capture) -> Self {
+    fn new(capture: &Capture, depth: u32) -> Self {
         Self {
             name: capture.name.clone(),
             latest: HashMap::new(),
             recent: None,
             flows: Vec::new(),
             segments: Collector::new(capture.scratch()),
+            depth,
+            fragments: Fragments::default(),
+            datagrams: 0,
             oddities: Oddities::default(),
             truncated: None,
             bindings: BTreeMap::new(),
@@ -187,13 +195,60 @@ impl Pass {
             *count += 1;
             *bytes += u64::from(missing);
         }
-        let sliced = packet::slice(frame.link, frame.data, frame.wire_len);
+        let sliced = packet::slice(frame.link, frame.data, frame.wire_len, self.depth);
         match sliced.packet {
-            Ok(packet) => self.packet(frame, &packet, sliced.mac),
-            Err(Unread::Nothing) => Ok(()),
+            Ok(packet) => {
+                let (at, len) = (frame.at + packet.payload.at as u64, packet.payload.data.len() as u64);
+                let range = ByteRange::new(0, len);
+                let source = Source { range, at, frame: frame.no, time: frame.time };
+                self.packet(frame, &packet, sliced.mac, &[source])
+            }
+            Err(Unread::Fragment(fragment)) => self.fragment(frame, fragment, sliced.mac),
             Err(unread) => {
-                let (kind, words) = unread_words(unread);
-                self.oddities.add(kind, frame.no, words);
+                self.unread(frame, &unread);
+                Ok(())
+            }
+        }
+    }
+
+    fn unread(&mut self, frame: &Frame<'_>, unread: &Unread<'_>) {
+        if let Some((kind, words)) = unread_words(unread) {
+            self.oddities.add(kind, frame.no, words);
+        }
+    }
+
+    /// Takes a fragment, and the packet that it completes; what is inside may be a fragment again.
+    fn fragment(
+        &mut self,
+        frame: &Frame<'_>,
+        fragment: Fragment<'_>,
+        mac: Option<[u8; 6]>,
+    ) -> Result<(), ReadError> {
+        let Some(whole) = self.fragments.add(&fragment, frame) else { return Ok(()) };
+        if whole.ambiguous {
+            let words = "IP fragments overlap with other bytes".to_owned();
+            self.oddities.add(AnomalyKind::ConflictOverlap, frame.no, words);
+        }
+        match packet::assembled(&fragment, &whole.bytes) {
+            Ok(packet) => {
+                let start = packet.payload.at as u64;
+                let payload = ByteRange::new(start, start + packet.payload.data.len() as u64);
+                let part = |source: &Source| {
+                    let range = source.range.intersection(payload)?;
+                    let at = source.at + (range.start - source.range.start);
+                    let range = ByteRange::new(range.start - start, range.end - start);
+                    Some(Source { range, at, ..*source })
+                };
+                let sources: Vec<Source> = whole.sources.iter().filter_map(part).collect();
+                self.packet(frame, &packet, mac, &sources)
+            }
+            Err(Unread::Fragment(_)) => {
+                let words = "an IP fragment inside fragments".to_owned();
+                self.oddities.add(AnomalyKind::FragmentNotReassembled, frame.no, words);
+                Ok(())
+            }
+            Err(unread) => {
+                self.unread(frame, &unread);
                 Ok(())
             }
         }
@@ -204,6 +259,7 @@ impl Pass {
         frame: &Frame<'_>,
         packet: &Packet<'_>,
         mac: Option<[u8; 6]>,
+        sources: &[Source],
     ) -> Result<(), ReadError> {
         let Some(number) = self.find(frame, packet) else {
             let words = format!("a flow beyond the first {}", EndKey::MAX_FLOWS);
@@ -213,43 +269,55 @@ impl Pass {
         let Some(flow) = self.flows.get_mut(number as usize) else { return Ok(()) };
         flow.frames += 1;
         flow.last = flow.last.max(frame.time);
-        let from_second = usize::from(packet.source != flow.initiator);
+        let from_second = packet.source != flow.initiator;
         let [first, second] = &mut flow.ends;
-        let (end, other) = if from_second == 0 { (first, second) } else { (second, first) };
+        let (end, other) = if from_second { (second, first) } else { (first, second) };
         if mac.is_some() && end.mac != mac {
             end.mac = mac;
             bind(&mut self.bindings, packet.source.ip(), mac, frame.no);
         }
         end.frames += 1;
-        let len = u32::try_from(packet.payload.data.len()).unwrap_or(u32::MAX);
-        let missing = u32::try_from(packet.payload.wire - packet.payload.data.len()).unwrap_or(u32::MAX)
-            & !Segment::KEEP_ALIVE;
-        let mut segment = Segment {
-            key: EndKey::new(number, from_second),
-            frame: frame.no.0,
-            at: frame.at + packet.payload.at as u64,
-            time: frame.time.0,
-            seq: 0,
-            len,
-            crc: 0,
-            tail: missing,
-        };
-        match &packet.tcp {
+        let View { data, wire, .. } = packet.payload;
+        let missing = Segment::tail(wire - data.len());
+        let (seq, mark) = match &packet.tcp {
             Some(tcp) => {
                 flow.reset |= tcp.flags.rst();
-                if !tcp_state(end, other, tcp, &mut segment) {
-                    return Ok(());
-                }
+                let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let Some(place) = tcp_state(end, other, tcp, len, missing) else { return Ok(()) };
+                place
             }
-            None => dhcp::lease(packet, frame, &mut self.leases, MAX_LEASES),
-        }
-        if len == 0 && missing == 0 {
-            return Ok(());
-        }
-        end.payload += u64::from(len);
+            None => {
+                dhcp::lease(packet, frame, &mut self.leases, MAX_LEASES);
+                (self.datagrams, Segment::DATAGRAM)
+            }
+        };
+        end.payload += data.len() as u64;
         end.missing += u64::from(missing);
-        segment.crc = crc32fast::hash(packet.payload.data);
-        self.segments.push(segment).map_err(|error| ReadError::new("scratch file", 0, error))
+        let key = EndKey::new(number, usize::from(from_second));
+        for (part, source) in sources.iter().enumerate() {
+            let last = part + 1 == sources.len();
+            let bytes = data.get(place(source.range.start)..place(source.range.end)).unwrap_or_default();
+            let tail = if last { missing } else { 0 };
+            if bytes.is_empty() && tail == 0 {
+                continue;
+            }
+            let offset = u32::try_from(source.range.start).unwrap_or(u32::MAX);
+            let datagram = mark == Segment::DATAGRAM;
+            let continues = if datagram && part > 0 { Segment::CONTINUES } else { 0 };
+            let segment = Segment {
+                key,
+                frame: source.frame.0,
+                at: source.at,
+                time: source.time.0,
+                seq: if datagram { self.datagrams } else { seq.wrapping_add(offset) },
+                len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                crc: crc32fast::hash(bytes),
+                tail: tail | mark | continues,
+            };
+            self.datagrams = self.datagrams.wrapping_add(u32::from(datagram));
+            self.segments.push(segment).map_err(|error| ReadError::new("scratch file", 0, error))?;
+        }
+        Ok(())
     }
 
     /// The flow that a packet belongs to, made where there is none yet.
@@ -305,6 +373,13 @@ impl Pass {
             settle(flow);
         }
         let mut anomalies = self.oddities.finish(&self.name);
+        if let Some((frame, count)) = self.fragments.finish() {
+            let frames = if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
+            let detail =
+                format!("parts of IP packets that never became whole: {frames}, the first is this one");
+            let (kind, frame) = (AnomalyKind::FragmentNotReassembled, Some(frame));
+            anomalies.push(Anomaly { kind, capture: self.name.clone(), frame, flow: None, detail });
+        }
         if let Some((frame, count, bytes)) = self.truncated {
             let detail =
                 format!("{count} frames were stored without {bytes} of their bytes, the first is this one");
@@ -326,8 +401,13 @@ impl Pass {
     }
 }
 
-/// Takes what a segment says of its connection; false where its payload is no data.
-fn tcp_state(end: &mut End, other: &mut End, tcp: &Tcp, segment: &mut Segment) -> bool {
+fn place(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// Takes what a segment says of its connection; gives its data's sequence number and mark, or `None` where its
+/// payload is no data.
+fn tcp_state(end: &mut End, other: &mut End, tcp: &Tcp, len: u32, missing: u32) -> Option<(u32, u32)> {
     let (syn, fin, ack) = (tcp.flags.syn(), tcp.flags.fin(), tcp.flags.ack());
     end.base.get_or_insert(if syn { tcp.seq } else { tcp.seq.wrapping_sub(1) });
     if syn {
@@ -342,21 +422,20 @@ fn tcp_state(end: &mut End, other: &mut End, tcp: &Tcp, segment: &mut Segment) -
         }
     }
     // A SYN takes a sequence number itself, and data may follow it (RFC 9293 section 3.4, RFC 7413).
-    segment.seq = if syn { tcp.seq.wrapping_add(1) } else { tcp.seq };
-    let past = segment.seq.wrapping_add(segment.len).wrapping_add(segment.missing());
+    let seq = if syn { tcp.seq.wrapping_add(1) } else { tcp.seq };
+    let past = seq.wrapping_add(len).wrapping_add(missing);
     if fin {
         end.fin.get_or_insert(past);
     }
     // RFC 9293 section 3.8.4: one octet below the next number, which the other end has acknowledged.
     let acknowledged = end.acked.is_some_and(|(_, highest)| end.next == Some(highest));
-    if segment.len == 1 && segment.missing() == 0 && acknowledged && end.next == Some(past) {
-        segment.tail |= Segment::KEEP_ALIVE;
-    }
+    let keep_alive = len == 1 && missing == 0 && acknowledged && end.next == Some(past);
     if end.next.is_none_or(|next| after(past, next)) {
         end.next = Some(past);
     }
     // Text in a RST explains it and is no data (RFC 9293 section 3.5.3).
-    !tcp.flags.rst()
+    let mark = if keep_alive { Segment::KEEP_ALIVE } else { 0 };
+    (!tcp.flags.rst()).then_some((seq, mark))
 }
 
 /// Whether a sequence number follows another within half of their circle (RFC 1982).
@@ -404,15 +483,18 @@ fn bind(
     }
 }
 
-fn unread_words(unread: Unread) -> (AnomalyKind, String) {
-    match unread {
-        Unread::Nothing => (AnomalyKind::LinkNotRead, "nothing".to_owned()),
-        Unread::Link(link) => (AnomalyKind::LinkNotRead, crate::case::capture::LinkType(link).to_string()),
+/// The kind and words of what is not read; `None` for what carries nothing of anyone's.
+fn unread_words(unread: &Unread<'_>) -> Option<(AnomalyKind, String)> {
+    let (kind, words) = match unread {
+        Unread::Nothing => return None,
+        Unread::Link(link) => (AnomalyKind::LinkNotRead, LinkType(*link).to_string()),
         Unread::Protocol(number) => (AnomalyKind::LinkNotRead, format!("network protocol {number:#06x}")),
         Unread::Llc => (AnomalyKind::LinkNotRead, "IEEE 802.2 without IP".to_owned()),
+        Unread::Encrypted => (AnomalyKind::LinkNotRead, "encrypted IEEE 802.11".to_owned()),
         Unread::IpProtocol(number) => (AnomalyKind::LinkNotRead, format!("IP protocol {number}")),
-        Unread::Fragment => (AnomalyKind::FragmentNotReassembled, "an IP fragment".to_owned()),
-        Unread::Malformed(what) => (AnomalyKind::HeaderMalformed, what.to_owned()),
+        Unread::Fragment(_) => (AnomalyKind::FragmentNotReassembled, "an IP fragment".to_owned()),
+        Unread::Malformed(what) => (AnomalyKind::HeaderMalformed, (*what).to_owned()),
         Unread::Truncated(what) => (AnomalyKind::FrameTruncated, format!("{what} not stored as a whole")),
-    }
+    };
+    Some((kind, words))
 }

@@ -35,6 +35,9 @@ pub(super) fn udp(mut stream: Stream, segments: &[Segment]) -> Stream {
     for segment in segments {
         let end = offset + u64::from(segment.len);
         if end > offset {
+            if segment.has(Segment::CONTINUES) {
+                stream.continue_datagram();
+            }
             stream.push(piece(segment, ByteRange::new(offset, end), segment.at), segment.crc);
         }
         offset = end + u64::from(segment.missing());
@@ -235,7 +238,7 @@ impl Builder {
             let overlap = piece.range.intersection(range).unwrap_or_default();
             self.keep(segment, ByteRange::new(place, overlap.start), base, range.start, &mut ours)?;
             place = overlap.end;
-            if !(choice == Choice::First && segment.keep_alive()) {
+            if !(choice == Choice::First && segment.has(Segment::KEEP_ALIVE)) {
                 self.compare(segment, &piece, overlap, base + (overlap.start - range.start), &mut ours)?;
             }
         }

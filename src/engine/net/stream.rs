@@ -62,8 +62,10 @@ pub struct Stream {
     pub strays: Vec<Stray>,
     /// Whether the first byte is the stream's first (a SYN was seen); always true for UDP.
     pub from_start: bool,
-    /// Whether each piece is a datagram that must not be joined with the next.
+    /// Whether pieces are datagrams that must not be joined with the next.
     pub datagrams: bool,
+    /// Pieces that continue the datagram of the piece before, by place, sorted.
+    continued: Vec<usize>,
     /// CRC-32 of each piece as it was indexed; empty where there was no index.
     checks: Vec<u32>,
 }
@@ -97,8 +99,14 @@ impl Stream {
             strays: Vec::new(),
             from_start: false,
             datagrams: false,
+            continued: Vec::new(),
             checks: Vec::new(),
         }
+    }
+
+    /// The next piece belongs to the datagram of the last one.
+    pub(super) fn continue_datagram(&mut self) {
+        self.continued.push(self.pieces.len());
     }
 
     pub(super) fn reserve(&mut self, pieces: usize) {
@@ -266,7 +274,8 @@ impl StreamReader<'_> {
         while let Some(piece) = stream.pieces.get(self.next).copied() {
             let size = self.joined.len() as u64 + piece.range.len();
             let another = !range.is_empty();
-            if piece.range.start != range.end || (another && (stream.datagrams || size > JOINED as u64)) {
+            let apart = stream.datagrams && stream.continued.binary_search(&self.next).is_err();
+            if piece.range.start != range.end || (another && (apart || size > JOINED as u64)) {
                 break;
             }
             let from = self.load(&piece)?;
