@@ -218,7 +218,7 @@ fn next_field(flags: u8, from: u8) -> HeadField {
 
 /// Whether two bytes are a zlib header (RFC 1950 section 2.2) without a preset dictionary.
 pub(crate) fn is_zlib(cmf: u8, flg: u8) -> bool {
-    cmf & 0x0f == 8 && cmf >> 4 <= 7 && u16::from_be_bytes([cmf, flg]) % 31 == 0 && flg & 0x20 == 0
+    cmf & 0x0f == 8 && cmf >> 4 <= 7 && u16::from_be_bytes([cmf, flg]).is_multiple_of(31) && flg & 0x20 == 0
 }
 
 impl Coding for Inflate {
@@ -350,7 +350,12 @@ mod tests {
         let bytes = gzip(&[7; 200_000], 0, b"");
         let mut consumed = Vec::new();
         let mut inflate = Inflate::new(Wrapper::Gzip);
-        inflate.push(&bytes, &Budget::new(1 << 20), &mut |output| consumed.push(output.consumed)).unwrap();
+        let mut take = |output: Output<'_>| {
+            if output.kind == Kind::Content {
+                consumed.push(output.consumed);
+            }
+        };
+        inflate.push(&bytes, &Budget::new(1 << 20), &mut take).unwrap();
         assert_eq!(consumed.first().unwrap().start, 10);
         assert!(consumed.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert!(consumed.last().unwrap().end <= bytes.len() - 8);

@@ -24,9 +24,7 @@ impl Percent {
 
     /// Decodes a whole slice; `None` where that changes nothing.
     pub fn decode(mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if memchr::memchr2(b'%', if self.plus { b'+' } else { b'%' }, bytes).is_none() {
-            return None;
-        }
+        memchr::memchr2(b'%', if self.plus { b'+' } else { b'%' }, bytes)?;
         bytes.iter().for_each(|&byte| self.byte(byte));
         self.flush();
         (self.decoded != bytes).then_some(self.decoded)

@@ -160,7 +160,7 @@ fn one_leaf(out: &mut Out<'_>, mut stage: Stage, bytes: Bytes<'_>, at: u64, deco
 fn base64_runs(value: &[u8]) -> Vec<Range<usize>> {
     let symbol = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
     if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic ")) {
-        return vec![6..value.len()];
+        return std::iter::once(6..value.len()).collect();
     }
     let mut runs = Vec::new();
     let mut start = 0;
@@ -244,9 +244,12 @@ mod tests {
     #[test]
     fn long_runs_and_credentials_are_base64_and_words_are_not() {
         let long = "A".repeat(64);
-        assert_eq!(base64_runs(format!("t={long}==; u=1").as_bytes()), [2..68]);
-        assert_eq!(base64_runs(b"Basic dTpw"), [6..10]);
-        assert_eq!(base64_runs(b"text/html, application/xhtml+xml"), Vec::<Range<usize>>::new());
-        assert_eq!(base64_runs(format!("{long}.{long}.x").as_bytes()), [0..64, 65..129]);
+        let runs = |value: &str| -> Vec<(usize, usize)> {
+            base64_runs(value.as_bytes()).into_iter().map(|run| (run.start, run.end)).collect()
+        };
+        assert_eq!(runs(&format!("t={long}==; u=1")), [(2, 68)]);
+        assert_eq!(runs("Basic dTpw"), [(6, 10)]);
+        assert_eq!(runs("text/html, application/xhtml+xml"), []);
+        assert_eq!(runs(&format!("{long}.{long}.x")), [(0, 64), (65, 129)]);
     }
 }
