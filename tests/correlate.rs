@@ -180,7 +180,7 @@ fn constants_and_short_values_carry_no_verdict() {
 /// A small random number below `below`, from a seed.
 fn pick(seed: u64, below: usize) -> usize {
     let bytes = noise(seed, 8);
-    (u64::from_le_bytes(bytes.try_into().unwrap()) % below as u64) as usize
+    usize::try_from(u64::from_le_bytes(bytes.try_into().unwrap()) % below as u64).unwrap()
 }
 
 fn places(hit: &Hit) -> (ByteRange, ByteRange) {

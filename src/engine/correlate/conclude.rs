@@ -1,7 +1,7 @@
 //! The end of correlation: parts of files are looked for, and every hit is weighed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -172,8 +172,8 @@ impl Scales {
             let Some(content) = catalog.content(id) else { continue };
             if found.grade == Grade::Partial {
                 ranges.entry(id).or_default().push(found.artifact_range);
-            } else if !scales.whole.contains_key(&id) {
-                scales.whole.insert(id, Weight::of_whole(content)?);
+            } else if let Entry::Vacant(place) = scales.whole.entry(id) {
+                place.insert(Weight::of_whole(content)?);
             }
         }
         for (id, ranges) in ranges {

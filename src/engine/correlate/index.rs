@@ -40,6 +40,7 @@ const TAG_BITS: u32 = 9;
 /// Random numbers of the cyclic polynomial hash (splitmix64 from 0, so that anyone can make them again).
 static TABLE: [u64; 256] = table();
 
+#[expect(clippy::indexing_slicing, reason = "a constant: it would fail to compile")]
 const fn table() -> [u64; 256] {
     let mut table = [0; 256];
     let mut state: u64 = 0;
@@ -199,7 +200,7 @@ impl<'c> Index<'c> {
     }
 
     fn slot(&self, hash: u64) -> usize {
-        let scaled = (hash & 0xffff_ffff) * self.slots.len() as u64 >> 32;
+        let scaled = ((hash & 0xffff_ffff) * self.slots.len() as u64) >> 32;
         usize::try_from(scaled).unwrap_or(0)
     }
 
