@@ -108,8 +108,23 @@ pub fn seal(
     options: &SealOptions<'_>,
 ) -> Result<Sealed, SealError> {
     let folders = case.devices.keys().cloned().collect();
+    seal_inputs(&case.inputs, folders, analysis, reports, options)
+}
+
+/// Seals inputs with what came out of them. `folders` are the case's folders by logical path, sorted:
+/// one may hold nothing.
+///
+/// # Errors
+/// Each [`SealError`].
+pub fn seal_inputs(
+    inputs: &BTreeMap<String, Input>,
+    folders: Vec<String>,
+    analysis: &Analysis,
+    reports: &Reports,
+    options: &SealOptions<'_>,
+) -> Result<Sealed, SealError> {
     let mut payload = Members::default();
-    let inventory = take_inputs(&case.inputs, &analysis.inputs, folders, &mut payload)?;
+    let inventory = take_inputs(inputs, &analysis.inputs, folders, &mut payload)?;
     let inventory = canonical_json(&inventory)?;
     let seed = match (options.seed, options.keys.first()) {
         (Some(seed), _) => Zeroizing::new(seed),
