@@ -28,7 +28,7 @@ mod vectors;
 
 fn state(verification: &Verification, name: &str) -> (CheckState, String) {
     let check = verification.checks.iter().find(|check| check.name == name).unwrap();
-    (check.state, check.text.clone())
+    (check.state, check.words())
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn each_bad_vector_fails_for_its_one_reason() {
         let failed: Vec<_> =
             verification.checks.iter().filter(|check| check.state == CheckState::Failed).collect();
         assert_eq!(failed.len(), 1, "{}: {:?}", vector.name, verification.checks);
-        assert_eq!(failed[0].name, vector.check, "{}: {}", vector.name, failed[0].text);
-        assert!(failed[0].text.contains(vector.says), "{}: {}", vector.name, failed[0].text);
+        assert_eq!(failed[0].name, vector.check, "{}: {}", vector.name, failed[0].words());
+        assert!(failed[0].words().contains(vector.says), "{}: {}", vector.name, failed[0].words());
         assert_eq!(verification.outcome(), Outcome::DoesNotHold, "{}", vector.name);
     }
 }
