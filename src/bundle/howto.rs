@@ -55,9 +55,9 @@ $ openssl pkey -pubin -in attestations/seal.keys.pem -outform DER | sha256sum | 
 6. What was found, where: each finding's capture, and a filter that shows its frames in tshark or Wireshark
    The inventory gives the file behind the name that the findings use.
 
-$ jq -r '.claims[] | [.id, .status, .permits] | @tsv' data/findings.json
+$ jq -ac '.claims[] | [.id, .status, .permits]' data/findings.json
 $ jq -r --slurpfile inventory data/inventory.json '.findings[] as $f | $f.parts[] | . as $p | $inventory[0].inputs[] | select(.path == $p.capture) | [$f.id, .member, $p.filter] | @tsv' data/findings.json > ../findings.tsv
-$ while IFS=$'\t' read -r finding member filter; do echo "$finding"; tshark -n -r "$member" -Y "$filter" -T fields -e frame.number -e frame.time_epoch -e ip.src -e ip.dst -e ipv6.src -e ipv6.dst < /dev/null; done < ../findings.tsv
+$ while IFS=$'\t' read -r finding member filter; do printf '%q\n' "$finding"; tshark -n -r "$member" -Y "$filter" -T fields -e frame.number -e frame.time_epoch -e ip.src -e ip.dst -e ipv6.src -e ipv6.dst < /dev/null; done < ../findings.tsv
 
 7. The digests of files that were found are those of the phone's files
 

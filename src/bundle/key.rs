@@ -160,7 +160,7 @@ pub enum Made {
     /// It was there.
     Before,
     /// It was made now.
-    Now,
+    New,
 }
 
 /// Loads the key at `path`, or makes it when there is none, with the folders above it.
@@ -181,7 +181,7 @@ pub fn load_or_make(path: &Path) -> Result<(SealKey, Made), KeyError> {
         Err(KeyError::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
             Ok((SealKey::load(path)?, Made::Before))
         }
-        other => other.map(|()| (key, Made::Now)),
+        other => other.map(|()| (key, Made::New)),
     }
 }
 
@@ -376,7 +376,7 @@ mod tests {
         let path = folder.path().join("new/exhibit.key.pem");
         let (made, now) = load_or_make(&path).unwrap();
         let (again, before) = load_or_make(&path).unwrap();
-        assert_eq!((now, before), (Made::Now, Made::Before));
+        assert_eq!((now, before), (Made::New, Made::Before));
         assert_eq!(made.public(), again.public());
         assert_eq!(PublicKey::load(&public_path(&path)).unwrap(), made.public());
         assert!(matches!(test_1().save(&path), Err(KeyError::Write { .. })));

@@ -30,7 +30,7 @@ pub use bag::Bag;
 pub use contents::Bundle;
 pub use folder::BundleFolder;
 pub use open::{OpenLimits, Unverified, open};
-pub use seal::{Reports, SealError, SealOptions, Sealed, seal, seal_payload};
+pub use seal::{Reports, SealError, SealOptions, Sealed, seal, seal_inputs, seal_payload};
 pub use verify::{
     Check, CheckState, Outcome, Render, Rerun, RerunError, Verification, VerifyError, VerifyOptions, verify,
 };

@@ -27,7 +27,7 @@ use crate::evidence::{Blob, BlobSlice, ByteRange, Digest, FileBlob, Scratch};
 const MAX_TAG: u64 = 64 << 20;
 
 /// A document of the payload that is read whole (findings, inventory, reports).
-const MAX_DOCUMENT: u64 = 64 << 20;
+pub(super) const MAX_DOCUMENT: u64 = 64 << 20;
 
 /// Faults that are named; more say nothing new.
 const MAX_FAULTS: usize = 100;

@@ -21,6 +21,7 @@ use super::{
     layout::{self, About, Addresses, Inventory, InventoryEntry, Namer},
     manifest::Oxum,
     name::{MemberName, NameFault},
+    open::MAX_DOCUMENT,
     statement::{Statement, Tool},
 };
 use crate::{
@@ -90,6 +91,12 @@ pub enum SealError {
     /// A name of a member breaks the grammar.
     #[error("name a file of the bundle")]
     Name(#[from] NameFault),
+    /// A document that readers would refuse.
+    #[error("seal {name}: it is larger than {MAX_DOCUMENT} bytes")]
+    DocumentTooLarge {
+        /// The member.
+        name: &'static str,
+    },
     /// The system gives no random bytes.
     #[error("make a seed: the system gives no random bytes")]
     Entropy,
@@ -108,22 +115,42 @@ pub fn seal(
     options: &SealOptions<'_>,
 ) -> Result<Sealed, SealError> {
     let folders = case.devices.keys().cloned().collect();
+    seal_inputs(&case.inputs, folders, analysis, reports, options)
+}
+
+/// Seals inputs with what came out of them. `folders` are the case's folders by logical path, sorted:
+/// one may hold nothing.
+///
+/// # Errors
+/// Each [`SealError`].
+pub fn seal_inputs(
+    inputs: &BTreeMap<String, Input>,
+    folders: Vec<String>,
+    analysis: &Analysis,
+    reports: &Reports,
+    options: &SealOptions<'_>,
+) -> Result<Sealed, SealError> {
     let mut payload = Members::default();
-    let inventory = take_inputs(&case.inputs, &analysis.inputs, folders, &mut payload)?;
+    let inventory = take_inputs(inputs, &analysis.inputs, folders, &mut payload)?;
     let inventory = canonical_json(&inventory)?;
     let seed = match (options.seed, options.keys.first()) {
         (Some(seed), _) => Zeroizing::new(seed),
         (None, Some(key)) => derive_seed(key, &inventory),
         (None, None) => random_seed()?,
     };
-    for (name, bytes) in documents(analysis, reports)? {
+    let mut add = |name, bytes: Vec<u8>| {
+        // Flows are not read whole; everything else is.
+        if bytes.len() as u64 > MAX_DOCUMENT && name != layout::FLOWS {
+            return Err(SealError::DocumentTooLarge { name });
+        }
         payload.push(MemberName::new(name)?, Source::Bytes(bytes));
+        Ok(())
+    };
+    for (name, bytes) in documents(analysis, reports)? {
+        add(name, bytes)?;
     }
-    payload.push(MemberName::new(layout::INVENTORY)?, Source::Bytes(inventory));
-    payload.push(
-        MemberName::new(layout::SEED)?,
-        Source::Bytes(format!("{}\n", hex(seed.as_ref())).into_bytes()),
-    );
+    add(layout::INVENTORY, inventory)?;
+    add(layout::SEED, format!("{}\n", hex(seed.as_ref())).into_bytes())?;
     let about = about(analysis, options, &payload);
     payload.push(MemberName::new(layout::ABOUT)?, Source::Bytes(canonical_json(&about)?));
     seal_payload(payload, &analysis.findings.case, options)

@@ -90,8 +90,22 @@ pub struct Check {
     pub name: &'static str,
     /// How it stands.
     pub state: CheckState,
-    /// The same in words, escaped.
+    /// Why, escaped; may be empty.
     pub text: String,
+}
+
+impl Check {
+    /// The whole line behind the name: how it stands and why.
+    pub fn words(&self) -> String {
+        let state = match self.state {
+            CheckState::Held => "held",
+            CheckState::Failed => "FAILED",
+            // The reason alone: "not proved: …", "signed by a key nobody vouched for: …".
+            CheckState::NotCheckable => return self.text.clone(),
+            CheckState::NotClaimed => "not claimed",
+        };
+        if self.text.is_empty() { state.to_owned() } else { format!("{state}: {}", self.text) }
+    }
 }
 
 /// What the five lines come to.
@@ -167,12 +181,12 @@ pub fn verify<R: io::Read>(
         Err(error) => return broken(error, Some(signature), seal),
     };
     if seal.as_ref().is_some_and(|seal| seal.case != bundle.about().case) {
-        signature = check(SIGNATURE, CheckState::Failed, "FAILED: the seal is for another case");
+        signature = check(SIGNATURE, CheckState::Failed, "the seal is for another case");
     }
     let checks = vec![
-        check(INTEGRITY, CheckState::Held, format!("held: {size}")),
+        check(INTEGRITY, CheckState::Held, size),
         signature,
-        check(TIME, CheckState::NotClaimed, "not claimed"),
+        check(TIME, CheckState::NotClaimed, ""),
         rerun(&bundle, options)?,
         origin(&bundle),
     ];
@@ -195,7 +209,7 @@ fn broken(
         text.push_str(&format!("; and {more} more"));
     }
     let unasked = |name| check(name, CheckState::NotCheckable, "not checked: the bundle is not whole");
-    let mut checks = vec![check(INTEGRITY, CheckState::Failed, format!("FAILED: {text}"))];
+    let mut checks = vec![check(INTEGRITY, CheckState::Failed, text)];
     checks.push(signature.unwrap_or_else(|| unasked(SIGNATURE)));
     checks.extend([TIME, RERUN, ORIGIN].map(unasked));
     Ok(Verification { checks, bundle: None, signers: signers(seal) })
@@ -212,11 +226,11 @@ struct Seal {
 }
 
 fn signature(file: &Unverified, options: &VerifyOptions<'_>) -> (Check, Option<Seal>) {
-    let failed = |why: String| (check(SIGNATURE, CheckState::Failed, format!("FAILED: {why}")), None);
+    let failed = |why: String| (check(SIGNATURE, CheckState::Failed, why), None);
     let signed = match (&file.envelope, &file.keys) {
         (Some(envelope), Some(keys)) => Signed { envelope: envelope.clone(), keys: keys.clone() },
         (None, None) if options.signers.is_empty() => {
-            return (check(SIGNATURE, CheckState::NotClaimed, "not claimed: the bundle is unsigned"), None);
+            return (check(SIGNATURE, CheckState::NotClaimed, "the bundle is unsigned"), None);
         }
         (None, None) => return failed("the bundle is unsigned, and you named a signer".into()),
         _ => return failed("the envelope or the keys beside it are missing".into()),
@@ -242,14 +256,14 @@ fn vouched(keys: &[PublicKey], options: &VerifyOptions<'_>) -> Check {
     let name = |key: &PublicKey| format!("key sha256:{}", key.fingerprint());
     let all = keys.iter().map(name).collect::<Vec<_>>().join(" and ");
     if let Some(key) = keys.iter().find(|key| options.trust.is_some_and(|trust| trust.is_revoked(key))) {
-        return check(SIGNATURE, CheckState::Failed, format!("FAILED: {} is revoked", name(key)));
+        return check(SIGNATURE, CheckState::Failed, format!("{} is revoked", name(key)));
     }
     if let Some(signer) = options.signers.iter().find(|signer| !keys.iter().any(|key| signer.names(key))) {
         let wanted = match signer {
             Signer::Fingerprint(start) => start.clone(),
             Signer::Key(key) => key.fingerprint().to_string(),
         };
-        let text = format!("FAILED: not signed by sha256:{wanted}, which you named, but by {all}");
+        let text = format!("not signed by sha256:{wanted}, which you named, but by {all}");
         return check(SIGNATURE, CheckState::Failed, text);
     }
     let held = |key: &PublicKey, who: &str| {
@@ -257,7 +271,7 @@ fn vouched(keys: &[PublicKey], options: &VerifyOptions<'_>) -> Check {
             0 => String::new(),
             n => format!("; {n} more signed it"),
         };
-        check(SIGNATURE, CheckState::Held, format!("held: {} ({who}){others}", name(key)))
+        check(SIGNATURE, CheckState::Held, format!("{} ({who}){others}", name(key)))
     };
     for key in keys {
         if options.signers.iter().any(|signer| signer.names(key)) {
@@ -285,7 +299,7 @@ fn rerun(bundle: &Bundle, options: &VerifyOptions<'_>) -> Result<Check, VerifyEr
             let version = |tool: &Tool| printable(format!("{} {}", tool.name, tool.version).as_bytes(), 60);
             format!(" (sealed with {}, this is {})", version(tool), version(&Tool::this()))
         };
-        Ok(check(RERUN, CheckState::Failed, format!("FAILED: {why}{other}")))
+        Ok(check(RERUN, CheckState::Failed, format!("{why}{other}")))
     };
     let analysis = match rerun(bundle) {
         Ok(analysis) => analysis,
@@ -299,7 +313,7 @@ fn rerun(bundle: &Bundle, options: &VerifyOptions<'_>) -> Result<Check, VerifyEr
         Err(why) => failed(why),
         Ok(names) if names.is_empty() => {
             let reports = if options.render.is_some() { ", flows and reports" } else { " and flows" };
-            Ok(check(RERUN, CheckState::Held, format!("held: identical findings{reports}")))
+            Ok(check(RERUN, CheckState::Held, format!("identical findings{reports}")))
         }
         Ok(names) => failed(format!("it gives other bytes for {}", names.join(", "))),
     }
