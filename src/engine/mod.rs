@@ -3,5 +3,8 @@
 pub mod codec;
 pub mod correlate;
 pub mod decode;
+pub mod ledger;
 pub mod net;
 pub mod proto;
+pub mod timeline;
+pub mod verdict;

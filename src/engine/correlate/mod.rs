@@ -1,1 +1,24 @@
-//! correlate
+//! Leaves matched with artifacts: whole files, parts of files, identifiers.
+//!
+//! Enter the device's files and the phone's identifiers ([`Catalog`]) and, conversation by conversation,
+//! the leaves that decoding gives ([`Collector`]); leave [`Hit`]s, sorted, each with the place in the
+//! artifact, in the leaf and in the stream. The road: a catalogue is built, each conversation's collector
+//! gives a [`Harvest`], [`conclude`] looks for parts of files in what was no whole file and weighs every hit.
+//!
+//! This room doesn't know phases, endpoints or verdicts. It says how likely a hit is by chance and which of
+//! its bytes carry weight; what follows from that is decided above.
+
+mod catalog;
+mod chance;
+mod collector;
+mod hit;
+mod needles;
+mod origin;
+mod spool;
+
+pub use catalog::{Catalog, Content, ContentId, Name};
+pub use chance::Chance;
+pub use collector::{Closed, Collector, Harvest};
+pub use hit::{Artifact, Caveat, FlowRef, Group, Hit, Leaf, Outcome, conclude, unite};
+pub use needles::{Identifier, IdentifierId};
+pub use spool::Spool;

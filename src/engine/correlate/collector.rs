@@ -1,0 +1,323 @@
+//! Takes the leaves of one conversation: digests them, searches them, keeps what is no whole file.
+
+use std::{collections::BTreeMap, mem, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    catalog::{Catalog, ContentId, PREFIX},
+    hit::{Artifact, FlowRef, Found, Leaf},
+    needles::{MAX_HITS, Scanner, Spotted},
+    origin::StreamMap,
+    spool::{Extent, Spool, Stored},
+};
+use crate::{
+    engine::decode::sink::{Keep, LeafId, Origin, TransactionId},
+    evidence::{ByteRange, Digest, Direction, Limits, ReadError},
+    findings::{Grade, Step},
+};
+
+/// Bytes of a leaf held in memory before they go to the spool: photos fit, films do not.
+const HELD: usize = 4 << 20;
+
+/// What became of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Its bytes.
+    pub len: u64,
+    /// Of its bytes; absent where its first bytes or its length already show that it is no device file.
+    pub digest: Option<Digest>,
+    /// The content that it is.
+    pub content: Option<ContentId>,
+}
+
+/// What one conversation gave.
+#[derive(Debug, Default)]
+pub struct Harvest {
+    pub(super) found: Vec<Found>,
+    /// Bytes of leaves that were searched.
+    pub searched: u64,
+    /// Leaves that were searched.
+    pub leaves: u64,
+    pub(super) omitted: u64,
+}
+
+/// Takes leaves as [`crate::engine::decode::sink::Sink`] gives them; the engine's sink hands them on.
+///
+/// Every leaf is compared with the device's files as a whole, also one that is only digested. A leaf that
+/// is to be searched and is no whole file is kept for [`super::conclude`]; one that is a whole file is not
+/// searched for parts of other files. Empty leaves match nothing.
+pub struct Collector<'c> {
+    catalog: &'c Catalog,
+    spool: &'c Spool,
+    flow: FlowRef,
+    min_run: u64,
+    next: u32,
+    open: BTreeMap<LeafId, OpenLeaf>,
+    harvest: Harvest,
+    /// Hits of each identifier so far.
+    hits: BTreeMap<u32, usize>,
+    /// A buffer to be used again.
+    spare: Vec<u8>,
+    failure: Option<ReadError>,
+}
+
+struct OpenLeaf {
+    origin: Origin,
+    len: u64,
+    hashing: Hashing,
+    map: StreamMap,
+    scanner: Scanner,
+    spotted: Vec<Spotted>,
+    held: Vec<u8>,
+    spilled: Vec<Extent>,
+}
+
+/// A leaf is digested only while it can still be a device file.
+enum Hashing {
+    Undecided([u8; PREFIX]),
+    On(Box<Sha256>),
+    Off,
+}
+
+/// Where a kept leaf came from: what stands in the spool beside it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Provenance {
+    pub(super) direction: Direction,
+    pub(super) transaction: Option<u32>,
+    pub(super) steps: Vec<Step>,
+    pub(super) map: StreamMap,
+}
+
+impl<'c> Collector<'c> {
+    /// Starts on one conversation, which is one flow here.
+    pub fn new(catalog: &'c Catalog, spool: &'c Spool, flow: FlowRef, limits: &Limits) -> Self {
+        Self {
+            catalog,
+            spool,
+            flow,
+            min_run: u64::from(limits.min_run),
+            next: 0,
+            open: BTreeMap::new(),
+            harvest: Harvest::default(),
+            hits: BTreeMap::new(),
+            spare: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Opens a leaf.
+    pub fn open(&mut self, origin: Origin) -> LeafId {
+        let id = LeafId(self.next);
+        self.next = self.next.saturating_add(1);
+        let hashing =
+            if self.catalog.contents.is_empty() { Hashing::Off } else { Hashing::Undecided([0; PREFIX]) };
+        let leaf = OpenLeaf {
+            origin,
+            len: 0,
+            hashing,
+            map: StreamMap::default(),
+            scanner: Scanner::default(),
+            spotted: Vec::new(),
+            held: mem::take(&mut self.spare),
+            spilled: Vec::new(),
+        };
+        self.open.insert(id, leaf);
+        id
+    }
+
+    /// Adds bytes to an open leaf; nothing happens when it is not open.
+    pub fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange) {
+        if bytes.is_empty() || self.failure.is_some() {
+            return;
+        }
+        let Some(leaf) = self.open.get_mut(&leaf) else { return };
+        leaf.map.push(bytes.len() as u64, from);
+        leaf.digest(bytes, self.catalog);
+        if leaf.origin.keep == Keep::Search {
+            if !self.catalog.needles.is_empty() {
+                leaf.scanner.push(&self.catalog.needles, bytes, &mut leaf.spotted);
+            }
+            if self.catalog.longest() >= self.min_run
+                && let Err(error) = leaf.hold(bytes, self.spool)
+            {
+                self.failure = Some(error);
+            }
+        }
+    }
+
+    /// Ends a leaf. The steps are those it ends with.
+    pub fn close(&mut self, leaf: LeafId, steps: &[Step]) -> Option<Closed> {
+        let LeafId(serial) = leaf;
+        let mut leaf = self.open.remove(&leaf)?;
+        let digest = leaf.end_digest();
+        let content = digest.and_then(|digest| self.catalog.find(leaf.len, digest));
+        let facts = Arc::new(Leaf {
+            flow: self.flow,
+            serial,
+            direction: leaf.origin.direction,
+            transaction: leaf.origin.transaction,
+            steps: steps.to_vec(),
+            len: leaf.len,
+        });
+        if let Some(content) = content {
+            let whole = ByteRange::new(0, leaf.len);
+            let found = leaf.found(&facts, Artifact::Content(content), Grade::Exact, whole, whole);
+            self.harvest.found.push(found);
+        }
+        if leaf.origin.keep == Keep::Search {
+            self.harvest.searched += leaf.len;
+            self.harvest.leaves += 1;
+            self.identifiers(&mut leaf, &facts);
+            let kept = self.keep(&mut leaf, &facts, content);
+            self.failure = mem::take(&mut self.failure).or(kept.err());
+        }
+        leaf.held.clear();
+        self.spare = mem::take(&mut leaf.held);
+        Some(Closed { len: leaf.len, digest, content })
+    }
+
+    fn identifiers(&mut self, leaf: &mut OpenLeaf, facts: &Arc<Leaf>) {
+        leaf.scanner.finish(&self.catalog.needles, &mut leaf.spotted);
+        leaf.spotted.sort_unstable();
+        for spotted in mem::take(&mut leaf.spotted) {
+            let hits = self.hits.entry(spotted.identifier.0).or_default();
+            if *hits >= MAX_HITS {
+                self.harvest.omitted += 1;
+                continue;
+            }
+            *hits += 1;
+            let artifact = Artifact::Identifier(spotted.identifier);
+            let whole = ByteRange::new(0, spotted.leaf.len());
+            let mut found = leaf.found(facts, artifact, Grade::Identifier, spotted.leaf, whole);
+            found.inside_longer = spotted.inside_longer;
+            self.harvest.found.push(found);
+        }
+    }
+
+    /// Puts a leaf that is no whole file into the spool, or forgets it.
+    fn keep(
+        &mut self,
+        leaf: &mut OpenLeaf,
+        facts: &Leaf,
+        content: Option<ContentId>,
+    ) -> Result<(), ReadError> {
+        let searchable = self.catalog.longest() >= self.min_run && leaf.len >= self.min_run;
+        if content.is_some() || !searchable || self.failure.is_some() {
+            self.spool.release(mem::take(&mut leaf.spilled));
+            return Ok(());
+        }
+        if !leaf.held.is_empty() {
+            leaf.spilled.push(self.spool.append(&leaf.held)?);
+        }
+        let provenance = Provenance {
+            direction: facts.direction,
+            transaction: facts.transaction.map(|TransactionId(no)| no),
+            steps: facts.steps.clone(),
+            map: mem::take(&mut leaf.map),
+        };
+        let text = serde_json::to_vec(&provenance)
+            .map_err(|error| ReadError::new("the scratch file", 0, error.into()))?;
+        let origin = self.spool.append(&text)?;
+        self.spool.keep(Stored {
+            flow: self.flow,
+            serial: facts.serial,
+            len: leaf.len,
+            origin,
+            extents: mem::take(&mut leaf.spilled).into(),
+        });
+        Ok(())
+    }
+
+    /// Ends the conversation; leaves that are still open end here with the steps they have.
+    ///
+    /// # Errors
+    /// When the scratch file could not be written.
+    pub fn finish(mut self) -> Result<Harvest, ReadError> {
+        while let Some((&id, leaf)) = self.open.first_key_value() {
+            let steps = leaf.origin.steps.clone();
+            self.close(id, &steps);
+        }
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(self.harvest),
+        }
+    }
+}
+
+impl OpenLeaf {
+    fn digest(&mut self, bytes: &[u8], catalog: &Catalog) {
+        let before = self.len;
+        self.len = before.saturating_add(bytes.len() as u64);
+        if self.len > catalog.longest() {
+            self.hashing = Hashing::Off;
+        }
+        match &mut self.hashing {
+            Hashing::Off => {}
+            Hashing::On(hasher) => hasher.update(bytes),
+            Hashing::Undecided(prefix) => {
+                let filled = usize::try_from(before).unwrap_or(PREFIX).min(PREFIX);
+                let room = prefix.get_mut(filled..).unwrap_or_default();
+                let (head, rest) = bytes.split_at(room.len().min(bytes.len()));
+                room.iter_mut().zip(head).for_each(|(to, &from)| *to = from);
+                if self.len < PREFIX as u64 {
+                    return;
+                }
+                self.hashing = if catalog.may_begin(prefix) {
+                    let mut hasher = Box::new(Sha256::new());
+                    hasher.update(*prefix);
+                    hasher.update(rest);
+                    Hashing::On(hasher)
+                } else {
+                    Hashing::Off
+                };
+            }
+        }
+    }
+
+    fn end_digest(&mut self) -> Option<Digest> {
+        match mem::replace(&mut self.hashing, Hashing::Off) {
+            Hashing::On(hasher) => Some(Digest::finish(*hasher)),
+            Hashing::Undecided(prefix) if self.len > 0 => {
+                let len = usize::try_from(self.len).unwrap_or(PREFIX);
+                prefix.get(..len).map(Digest::of)
+            }
+            _ => None,
+        }
+    }
+
+    fn hold(&mut self, bytes: &[u8], spool: &Spool) -> Result<(), ReadError> {
+        let mut bytes = bytes;
+        while self.held.len() + bytes.len() >= HELD {
+            let (now, later) = bytes.split_at(HELD - self.held.len());
+            self.held.extend_from_slice(now);
+            self.spilled.push(spool.append(&self.held)?);
+            self.held.clear();
+            bytes = later;
+        }
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn found(
+        &self,
+        leaf: &Arc<Leaf>,
+        artifact: Artifact,
+        grade: Grade,
+        leaf_range: ByteRange,
+        artifact_range: ByteRange,
+    ) -> Found {
+        let (stream_ranges, transformed) = self.map.trace(leaf_range);
+        Found {
+            leaf: leaf.clone(),
+            artifact,
+            grade,
+            leaf_range,
+            artifact_range,
+            stream_ranges,
+            transformed,
+            inside_longer: false,
+        }
+    }
+}

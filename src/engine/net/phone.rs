@@ -1,0 +1,1 @@
+//! Which address is the phone's, where nobody said.
