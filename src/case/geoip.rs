@@ -26,6 +26,8 @@ pub enum Table {
     Rows {
         /// The table they came from.
         name: String,
+        /// Its date, `YYYY-MM-DD`; empty where unknown.
+        date: String,
         /// Row by row.
         rows: BTreeMap<IpAddr, Registration>,
     },
@@ -33,6 +35,9 @@ pub enum Table {
 
 /// The embedded table: the crate and its version, which Cargo.lock pins by digest.
 const EMBEDDED: &str = "iptocc 1.4.175";
+/// The day on which that version was published (`pubtime` in the package registry's index). The table says no
+/// date of its own; its version is a counter that goes up each night.
+const EMBEDDED_DATE: &str = "2026-11-01";
 
 impl Table {
     /// What it says of an address. A table of kept rows answers from these alone.
@@ -58,13 +63,21 @@ impl Table {
         }
     }
 
-    /// The day of its data, `YYYY-MM-DD`, where it says one.
-    ///
-    /// The embedded table says none: neither its answers nor its data files nor its package carry a date
-    /// (the packaged files are stamped 2006-07-24 by Cargo, for all crates alike), and its version is a
-    /// counter. What can be said is the version, and that it was current when Cargo.lock took it.
-    pub fn date(&self) -> Option<&str> {
-        None
+    /// Its date, `YYYY-MM-DD`: for the embedded table the day of its publication, so its rows are no younger. Empty
+    /// where unknown.
+    pub fn date(&self) -> &str {
+        match self {
+            Self::Embedded => EMBEDDED_DATE,
+            Self::Rows { date, .. } => date,
+        }
+    }
+
+    /// Name and date in one text.
+    pub fn label(&self) -> String {
+        match self.date() {
+            "" => format!("{}, date unknown", self.name()),
+            date => format!("{} of {date}", self.name()),
+        }
     }
 }
 

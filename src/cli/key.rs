@@ -27,7 +27,7 @@ enum Spelling {
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
     let path = environment::configuration_folder()?.join("seal.pem");
     let (key, made) = key::load_or_make(&path).map_err(|error| Failure::of(&error))?;
-    if made == Made::Now {
+    if made == Made::New {
         terminal.note(format_args!("made your signing key: {}", path.display()));
     }
     let public = key.public();

@@ -91,7 +91,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         terminal.note(format_args!("analyzing {}", case.plan.id));
     }
     let analysis = engine::analyze(&case, &scratch, &limits).map_err(|error| not_analyzed(&error))?;
-    print(arguments.format, &analysis.findings, terminal)?;
+    // A reader that went away (`| head`) does not cost the bundle.
+    let printed = print(arguments.format, &analysis.findings, terminal);
     if !arguments.no_bundle {
         let keys: Vec<&SealKey> = key.iter().collect();
         let default = PathBuf::from(format!("{}.private.tar.gz", case.plan.id));
@@ -104,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         };
         seal_case(&case, &analysis, &options, terminal)?;
     }
+    printed?;
     let met = analysis.findings.claims.iter().any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
     Ok(if met { DOES_NOT_HOLD } else { DONE })
 }
@@ -153,7 +155,7 @@ fn signing_key(arguments: &Arguments, terminal: &mut Terminal) -> Result<SealKey
     }
     let path = environment::configuration_folder()?.join("seal.pem");
     let (key, made) = key::load_or_make(&path).map_err(|error| Failure::of(&error).hint(hint))?;
-    if made == Made::Now {
+    if made == Made::New {
         terminal.note(format_args!("made your signing key: {}", path.display()));
         terminal.note(format_args!("its fingerprint, to give to those who verify: {}", key.public().fingerprint()));
     }

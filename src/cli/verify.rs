@@ -4,7 +4,7 @@ use std::{fs::File, io::{BufReader, Write as _}, path::PathBuf};
 
 use clap::Args;
 use exhibit::{
-    bundle::{self, Bundle, CheckState, OpenLimits, Outcome, RerunError, VerifyOptions, key::{PublicKey, SealKey}, trust::{Signer, Trust}},
+    bundle::{self, Bundle, OpenLimits, Outcome, RerunError, VerifyOptions, key::{PublicKey, SealKey}, trust::{Signer, Trust}},
     case::{Case, geoip::{Registration, Table}},
     engine::{self, AnalysisError},
     evidence::{Limits, Scratch},
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let verification = bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options)
         .map_err(|error| Failure::of(&error).hint("this says nothing about the bundle; is there room in TMPDIR?"))?;
     for check in &verification.checks {
-        writeln!(terminal.out, "{:<11} {}", check.name, words(check.state, &check.text))?;
+        writeln!(terminal.out, "{:<11} {}", check.name, check.text)?;
     }
     let outcome = verification.outcome();
     if let (Some(bundle), true) = (&verification.bundle, outcome != Outcome::DoesNotHold) {
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         write!(terminal.out, "{}", terminal::claims(bundle.findings()))?;
         writeln!(terminal.out, "{}   Reply by the accused party: none", verification.contents())?;
         if let Some(path) = &arguments.report {
-            let checks = verification.checks.iter().map(|check| CheckLine { name: check.name.to_owned(), words: words(check.state, &check.text) });
+            let checks = verification.checks.iter().map(|check| CheckLine { name: check.name.to_owned(), words: check.text.clone() });
             let provenance = Provenance::Verified { bundle: bundle.id().to_string(), checks: checks.collect() };
             write_report(path, bundle, &provenance)?;
         }
@@ -73,16 +73,6 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         Outcome::HoldsInPart => HOLDS_IN_PART,
         Outcome::DoesNotHold => DOES_NOT_HOLD,
     })
-}
-
-fn words(state: CheckState, text: &str) -> String {
-    let state = match state {
-        CheckState::Held => "held",
-        CheckState::Failed => "FAILED",
-        CheckState::NotCheckable => "not checkable",
-        CheckState::NotClaimed => "not claimed",
-    };
-    if text.is_empty() { state.to_owned() } else { format!("{state}: {text}") }
 }
 
 fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Result<(), Failure> {

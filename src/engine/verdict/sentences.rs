@@ -35,14 +35,14 @@ pub(super) fn write(
     let permits = match status {
         Status::Untestable => "Nothing: captured traffic can't show it.".to_owned(),
         Status::Inconclusive => format!(
-            "Whether it holds that the phone under test {} was not settled by this evidence: {}.",
+            "This evidence did not settle whether this holds: “{}” ({}).",
             claim.reading,
             join(outcome.reasons.iter().map(|code| code.name().to_owned()))
         ),
         Status::Supported | Status::Refuted => {
             let what = seen(observed, &carrying, outcome, figures);
-            let verdict = if status == Status::Supported { "as the reading says" } else { "against the reading" };
-            format!("{}{}, {verdict} ({}). {}", prelude(observed, scope), what, claim.reading, custody(observed, scope))
+            let verdict = if status == Status::Supported { "as the reading says:" } else { "against the reading:" };
+            format!("{}{what}, {verdict} “{}”. {}", prelude(observed, scope), claim.reading, custody(observed, scope))
         }
     };
     Sentences { permits, does_not_permit: does_not_permit(claim, status) }
@@ -83,7 +83,7 @@ fn more(count: usize) -> String {
 
 fn finding_words(finding: &Finding) -> String {
     let what = finding.artifact.strip_prefix("identifier:").map_or_else(
-        || finding.artifact.rsplit('/').next().unwrap_or_default().to_owned(),
+        || finding.artifact.clone(),
         |kind| format!("the phone's {kind}"),
     );
     let how = match finding.artifact_bytes {
