@@ -268,6 +268,10 @@ fn text_in_a_reset_is_no_data() {
     let index = after_syn(0, &[up(1, b"abc"), reset]);
     assert!(index.flows[0].reset);
     assert_eq!(text(&upload(&index)), "abc");
+    assert_eq!(upload(&index).strays.iter().map(|stray| stray.len).collect::<Vec<_>>(), [3]);
+    // Nor does an injected one's number say where the stream is.
+    let injected = tcp(server(), client(), 9, 0x3000_0000, RST | ACK, b"");
+    assert_eq!(upload(&after_syn(0, &[up(1, b"abc"), injected])).gaps, []);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "small numbers of hand-made files")]
+
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};

@@ -12,6 +12,7 @@ mod fragments;
 mod index;
 mod link;
 mod packet;
+mod pass;
 pub mod phone;
 mod reassembly;
 mod segments;

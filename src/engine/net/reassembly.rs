@@ -18,7 +18,7 @@ use crate::evidence::{ByteRange, FrameNo, ReadError, Timestamp, read_exact_at};
 /// sent in this connection, unless the capture paused.
 const MAX_WINDOW: i64 = 1 << 30;
 /// Read around a place where segments overlap, so that many small ones cost few reads.
-const AROUND: usize = 64 << 10;
+const AROUND: usize = 8 << 10;
 
 /// Which version of ambiguous bytes stands in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +54,27 @@ pub(super) fn udp(mut stream: Stream, segments: &[Segment]) -> Stream {
 pub(super) fn tcp(
     stream: Stream,
     end: &End,
-    segments: Vec<Segment>,
+    mut segments: Vec<Segment>,
     choice: Choice,
 ) -> Result<Stream, ReadError> {
+    let mut builder = Builder::new(stream);
+    segments.retain(|segment| {
+        let text_of_reset = segment.has(Segment::RESET);
+        if text_of_reset {
+            builder.stray(segment);
+        }
+        !text_of_reset
+    });
     let first = segments.first().map(|segment| segment.seq);
     let Some(base) = end.isn.map(|isn| isn.wrapping_add(1)).or(first).or(end.acked.map(|(ack, _)| ack))
     else {
-        return Ok(stream);
+        return Ok(builder.stream);
     };
     let mut line = Line::new(base);
     let mut places: Vec<Option<i64>> = line.places(&segments);
     let lowest = places.iter().flatten().copied().min().unwrap_or(0);
     // Without a SYN the stream starts at the lowest byte seen; with one, nothing below it is data.
     let shift = if end.isn.is_some() { 0 } else { lowest.min(0) };
-    let mut builder = Builder::new(stream);
     let mut order: Vec<usize> = (0..segments.len()).collect();
     if choice == Choice::Last {
         order.reverse();

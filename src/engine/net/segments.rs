@@ -56,7 +56,9 @@ impl Segment {
     pub(super) const DATAGRAM: u32 = 1 << 30;
     /// Marks what continues the datagram before it (another fragment's part).
     pub(super) const CONTINUES: u32 = 1 << 29;
-    const MARKS: u32 = Self::KEEP_ALIVE | Self::DATAGRAM | Self::CONTINUES;
+    /// Marks text in a RST, which is no data (RFC 9293 section 3.5.3).
+    pub(super) const RESET: u32 = 1 << 28;
+    const MARKS: u32 = Self::KEEP_ALIVE | Self::DATAGRAM | Self::CONTINUES | Self::RESET;
 
     /// A tail without marks.
     pub(super) fn tail(missing: usize) -> u32 {

@@ -32,7 +32,8 @@ pub struct Conflict {
     pub other_at: u64,
 }
 
-/// A payload that has no place in its stream: it lies beyond any window, or before the initial number.
+/// A payload that has no place in its stream: it lies beyond any window or before the initial number, or is the
+/// text of a RST (RFC 9293 section 3.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stray {
     /// The frame.
@@ -184,7 +185,10 @@ impl Stream {
             anomaly(AnomalyKind::StreamGap, next, detail)
         }));
         list.extend(self.strays.iter().take(MAX_LISTED).map(|stray| {
-            let detail = format!("{} payload bytes lie outside the connection's window", stray.len);
+            let detail = format!(
+                "{} payload bytes have no place in the stream (beyond any window, or in a RST)",
+                stray.len
+            );
             anomaly(AnomalyKind::HeaderMalformed, Some(stray.frame), detail)
         }));
         for (count, what) in
