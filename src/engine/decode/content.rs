@@ -9,7 +9,7 @@ use super::{
     form::Form,
     layers::{Bytes, Held, Out, Stage},
     multipart::Multipart,
-    sink::Keep,
+    sink::{Keep, Place},
 };
 
 /// Bytes that are held until it is clear what content is. Also the shortest base64 that is decoded
@@ -55,6 +55,8 @@ pub(super) struct Content {
 
 enum Inner {
     Plain,
+    /// In a coding that is not taken off here.
+    Unread,
     Coded(Box<Coded>),
     Multipart(Box<Multipart>),
     Form(Box<Form>),
@@ -143,6 +145,9 @@ impl Content {
         }
         let at = self.stage.output();
         self.stage.write(out, bytes);
+        if matches!(self.inner, Some(Inner::Unread)) && bytes.copied {
+            out.place(bytes.from, Place::Opaque);
+        }
         let failed = match &mut self.inner {
             Some(Inner::Coded(coded)) => self.stage.within(out, |out| coded.push(out, bytes, at)),
             Some(Inner::Multipart(multipart)) => {
@@ -193,7 +198,7 @@ impl Content {
                     out.anomaly(AnomalyKind::CodingMismatch, Some(held.bytes().from.start), detail);
                 }
                 "deflate" => return coded("deflate", Box::new(Inflate::new(Wrapper::ZlibOrNone)), inner),
-                _ => return Inner::Plain,
+                _ => return Inner::Unread,
             }
         }
         let inner = Declared { media: self.declared.media.clone(), ..Declared::default() };

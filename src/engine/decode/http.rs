@@ -5,9 +5,12 @@ use std::collections::VecDeque;
 use crate::{
     engine::{
         codec::Part,
-        net::stream::Stream,
-        proto::http1::{
-            Asked, Framing, Handler, Head, Parser, Role, StartLine, request_framing, response_framing,
+        net::stream::{Chunk, Stream},
+        proto::{
+            http1::{
+                Asked, Framing, Handler, Head, Parser, Role, StartLine, request_framing, response_framing,
+            },
+            tls,
         },
     },
     evidence::{AnomalyKind, ByteRange, Direction, Limits, ReadError, Timestamp},
@@ -18,6 +21,7 @@ use super::{
     body::Body,
     heads,
     layers::Out,
+    names::TunnelledHellos,
     raw::Raw,
     sink::{BodyEnd, Place, RequestHead, ResponseHead, Sink, TransactionId},
 };
@@ -42,6 +46,7 @@ pub(super) fn walk(
             exchange: &mut exchange,
             body: None,
             raw: Raw::default(),
+            tunnelled: None,
             result: Ok(()),
         };
         side.exchange.broken |= !stream.from_start;
@@ -137,6 +142,8 @@ struct Side<'s, 'e> {
     exchange: &'e mut Exchange,
     body: Option<Body>,
     raw: Raw,
+    /// Looks for hellos in bytes that are no HTTP: through a proxy, TLS follows a CONNECT.
+    tunnelled: Option<tls::Parser>,
     result: Result<(), ReadError>,
 }
 
@@ -231,11 +238,20 @@ impl Handler for Side<'_, '_> {
 
     fn raw(&mut self, bytes: &[u8], range: ByteRange) {
         self.out.transaction = None;
+        if !self.raw.is_open() {
+            self.tunnelled = Some(tls::Parser::new());
+        }
+        if let Some(parser) = &mut self.tunnelled {
+            parser.push(&Chunk::Bytes { range, data: bytes }, &mut TunnelledHellos(&mut self.out));
+        }
         self.raw.write(&mut self.out, bytes, range);
         self.out.place(range, Place::Opaque);
     }
 
-    fn raw_gap(&mut self, _: ByteRange) {
+    fn raw_gap(&mut self, gap: ByteRange) {
+        if let Some(parser) = &mut self.tunnelled {
+            parser.push(&Chunk::Gap(gap), &mut TunnelledHellos(&mut self.out));
+        }
         self.exchange.broken = true;
         self.raw.close(&mut self.out);
     }

@@ -67,7 +67,7 @@ impl<'a> Conversation<'a> {
 /// # Errors
 /// When the capture can't be read.
 pub fn walk(conversation: &Conversation<'_>, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
-    if conversation.has_port(&[53, 5353]) && names::dns(conversation, limits, sink)? {
+    if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
         return Ok(());
     }
     if conversation.transport == Transport::Udp {

@@ -15,6 +15,9 @@ use super::{
     sink::{DnsMessage, Place, Sink, TlsHello},
 };
 
+/// DNS, multicast DNS (RFC 6762), link-local names (RFC 4795).
+pub(super) const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
+
 /// Messages that are looked at to tell whether a flow is DNS.
 const PROBED: u32 = 8;
 
@@ -186,13 +189,11 @@ pub(super) fn tls(
 }
 
 /// Tells the sink of hellos and of what is understood.
-pub(super) struct Hellos<'o, 's>(pub(super) &'o mut Out<'s>);
+struct Hellos<'o, 's>(&'o mut Out<'s>);
 
 impl tls::Handler for Hellos<'_, '_> {
     fn hello(&mut self, at: u64, hello: tls::Hello) {
-        let tls::Hello { client, sni, versions, alpn, ciphers } = hello;
-        let frame = self.0.frame(at).unwrap_or(FrameNo(0));
-        self.0.sink.tls_hello(&TlsHello { frame, client, sni, versions, alpn, ciphers });
+        tell(self.0, at, hello);
     }
 
     fn record_header(&mut self, range: ByteRange) {
@@ -206,4 +207,25 @@ impl tls::Handler for Hellos<'_, '_> {
     fn malformed(&mut self, at: u64, why: &'static str) {
         self.0.anomaly(AnomalyKind::TlsMalformed, Some(at), format!("TLS: {why}"));
     }
+}
+
+/// Tells the sink of hellos, in bytes that are opaque in any case.
+pub(super) struct TunnelledHellos<'o, 's>(pub(super) &'o mut Out<'s>);
+
+impl tls::Handler for TunnelledHellos<'_, '_> {
+    fn hello(&mut self, at: u64, hello: tls::Hello) {
+        tell(self.0, at, hello);
+    }
+
+    fn record_header(&mut self, _: ByteRange) {}
+
+    fn opaque(&mut self, _: ByteRange) {}
+
+    fn malformed(&mut self, _: u64, _: &'static str) {}
+}
+
+fn tell(out: &mut Out<'_>, at: u64, hello: tls::Hello) {
+    let tls::Hello { client, sni, versions, alpn, ciphers } = hello;
+    let frame = out.frame(at).unwrap_or(FrameNo(0));
+    out.sink.tls_hello(&TlsHello { frame, client, sni, versions, alpn, ciphers });
 }

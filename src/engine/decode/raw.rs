@@ -31,6 +31,11 @@ impl Raw {
         stage.write(out, Bytes::wire(data, range));
     }
 
+    /// Whether a leaf is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.run.is_some()
+    }
+
     /// Ends the leaf, if one is open.
     pub(super) fn close(&mut self, out: &mut Out<'_>) {
         if let Some((mut stage, _)) = self.run.take() {

@@ -1,6 +1,7 @@
 //! Conversations in memory against the leaves they give.
 
 mod http;
+mod names;
 mod properties;
 
 use std::{

@@ -302,3 +302,81 @@ fn only_what_grammar_accounts_for_is_understood() {
     let expected = "...../secret.................h..X-Imei-867622: 1\r\n.....................hi";
     assert_eq!(String::from_utf8(left).unwrap(), expected);
 }
+
+#[test]
+fn codings_may_be_stacked_and_depth_ends() {
+    let wire = gzip(&gzip(b"hello hello hello"));
+    let got = tcp(&with_length("Content-Encoding: gzip, gzip\r\n", &wire), b"");
+    assert_eq!(text(got.leaf("http1.body > gzip > gzip")), "hello hello hello");
+    let mut deep = b"bottom".to_vec();
+    for _ in 0..20 {
+        deep = gzip(&deep);
+    }
+    let fields = format!("Content-Encoding: {}\r\n", ["gzip"; 20].join(","));
+    let got = tcp(&with_length(&fields, &deep), b"");
+    assert_eq!(got.kinds(), [AnomalyKind::LimitReached]);
+    assert!(got.leaves.iter().all(|leaf| leaf.steps.len() <= 13));
+}
+
+#[test]
+fn an_unknown_coding_is_searched_as_it_is() {
+    let got = tcp(&with_length("Content-Encoding: br\r\n", b"\x0b\x02\x80hello\x03"), b"");
+    assert_eq!(got.paths(), ["http1.head", "http1.body"]);
+    assert_eq!(got.places.last().unwrap().2, Place::Opaque);
+}
+
+#[test]
+fn where_messages_are_missing_times_pair_responses() {
+    let mut up = stream(&[
+        Ok(b"GET /a HTTP/1.1\r\n\r\n"),
+        Err(9),
+        Ok(b"GET /b HTTP/1.1\r\n\r\n"),
+        Ok(b"GET /c HTTP/1.1\r\n\r\n"),
+    ]);
+    let mut down = stream(&[Ok(b"HTTP/1.1 204 b\r\n\r\n"), Ok(b"HTTP/1.1 404 c\r\n\r\n")]);
+    for (piece, time) in up.pieces.iter_mut().zip([1, 3, 5]) {
+        piece.time = Timestamp(time);
+    }
+    for (piece, time) in down.pieces.iter_mut().zip([4, 6]) {
+        piece.time = Timestamp(time);
+    }
+    let got = walked(&up, &down, Transport::Tcp, 80);
+    let answers: Vec<(u16, u32)> = got.responses.iter().map(|r| (r.status, r.transaction.0)).collect();
+    assert_eq!(answers, [(204, 1), (404, 2)]);
+}
+
+#[test]
+fn a_head_without_end_is_raw() {
+    let mut up = b"GET / HTTP/1.1\r\n".to_vec();
+    up.extend(b"A: b\r\n".repeat(20_000));
+    let got = tcp(&up, b"");
+    assert_eq!(got.paths(), ["stream"]);
+    assert_eq!(got.leaves[0].bytes, up);
+    assert_eq!(got.kinds(), [AnomalyKind::HttpMalformed]);
+}
+
+#[test]
+fn a_large_body_passes_in_large_slices() {
+    struct Slices(Vec<usize>);
+    impl Sink for Slices {
+        fn open(&mut self, _: Origin) -> LeafId {
+            LeafId(0)
+        }
+
+        fn write(&mut self, _: LeafId, bytes: &[u8], _: ByteRange) {
+            self.0.push(bytes.len());
+        }
+
+        fn close(&mut self, _: LeafId, _: &[Step]) {}
+    }
+    let whole = with_length("", &vec![0x80; 4 << 20]);
+    let pieces: Vec<Result<&[u8], u64>> = whole.chunks(1448).map(Ok).collect();
+    let (up, down) = (stream(&pieces), Stream::of_bytes(b""));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+    let conversation =
+        Conversation { transport: Transport::Tcp, up: &up, down: &down, local: address, remote: address };
+    let mut slices = Slices(Vec::new());
+    walk(&conversation, &Limits::default(), &mut slices).unwrap();
+    assert_eq!(slices.0.iter().sum::<usize>(), whole.len());
+    assert!(slices.0.len() < 80, "{} calls", slices.0.len());
+}
