@@ -32,10 +32,11 @@ const MAX_EQUAL: u32 = 16;
 const MAX_PERIOD: usize = 16;
 /// Blocks hashed in one piece of work: about a megabyte of the device at the usual stride.
 const PIECE: u64 = 8_192;
-/// Blocks in one batch: 32 MiB of table at three quarters full, and numbers fit 23 bits.
-pub(super) const MAX_BLOCKS: u64 = 6 << 20;
+/// Blocks in one batch, 407 MB of the device at the usual stride: 32 MiB of half-empty table, 8 MiB of bits,
+/// and numbers that fit 22 bits.
+pub(super) const MAX_BLOCKS: u64 = (4 << 20) - 1;
 /// Low bits of a slot that tell unequal blocks apart before the device is read.
-const TAG_BITS: u32 = 9;
+const TAG_BITS: u32 = 10;
 
 /// Random numbers of the cyclic polynomial hash (splitmix64 from 0, so that anyone can make them again).
 static TABLE: [u64; 256] = table();
@@ -135,8 +136,9 @@ pub(super) struct Index<'c> {
     pieces: Vec<Piece>,
     /// Open addressing: a block's number plus one, and its tag; 0 is free.
     slots: Vec<u32>,
-    /// One bit for each hash that may be there: most places of a leaf are told off by it alone.
-    bitmap: Vec<u64>,
+    /// Three bits in one word for each hash that is there: nearly all places of a leaf are told off by one
+    /// look at it (a Bloom filter of one word's width).
+    filter: Vec<u64>,
     shift: u32,
     stored: usize,
     /// Blocks that were left out since as many equal ones are there.
@@ -155,13 +157,13 @@ impl<'c> Index<'c> {
         threads: usize,
     ) -> Result<Self, ReadError> {
         let blocks = usize::try_from(batch.blocks).unwrap_or(usize::MAX);
-        let bits = (blocks.saturating_mul(8)).next_power_of_two().trailing_zeros().clamp(16, 26);
+        let bits = (blocks / 4).next_power_of_two().trailing_zeros().clamp(10, 20);
         let mut index = Self {
             catalog,
             stride,
             pieces: batch.pieces,
-            slots: vec![0; blocks / 3 * 4 + 64],
-            bitmap: vec![0; 1 << (bits - 6)],
+            slots: vec![0; blocks * 2 + 64],
+            filter: vec![0; 1 << bits],
             shift: u64::BITS - bits,
             stored: 0,
             repeated: 0,
@@ -185,9 +187,9 @@ impl<'c> Index<'c> {
             if *slot == 0 && !full {
                 *slot = (number + 1) << TAG_BITS | tag;
                 self.stored += 1;
-                let bit = hash >> self.shift;
-                if let Some(word) = self.bitmap.get_mut(usize::try_from(bit >> 6).unwrap_or(0)) {
-                    *word |= 1 << (bit & 63);
+                let word = usize::try_from(hash >> self.shift).unwrap_or(0);
+                if let Some(word) = self.filter.get_mut(word) {
+                    *word |= mask(hash);
                 }
                 return;
             }
@@ -206,9 +208,8 @@ impl<'c> Index<'c> {
 
     /// Whether a block with this hash may be there.
     pub(super) fn may_hold(&self, hash: u64) -> bool {
-        let bit = hash >> self.shift;
-        let word = usize::try_from(bit >> 6).ok().and_then(|place| self.bitmap.get(place));
-        word.is_some_and(|word| word >> (bit & 63) & 1 == 1)
+        let word = usize::try_from(hash >> self.shift).unwrap_or(0);
+        self.filter.get(word).is_some_and(|word| word & mask(hash) == mask(hash))
     }
 
     /// The blocks that may have this hash: content and place of the grid block that was stored, or stands
@@ -250,6 +251,11 @@ impl<'c> Index<'c> {
         }
         Ok(places)
     }
+}
+
+/// Three bits of a word, by bits of the hash that choose neither word nor slot alone.
+fn mask(hash: u64) -> u64 {
+    1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 12 & 63)
 }
 
 fn tag(hash: u64) -> u32 {

@@ -180,7 +180,10 @@ struct Search<'i, 'c> {
     index: &'i Index<'c>,
     min_run: u64,
     window: Vec<u8>,
-    passed: Vec<(usize, u64)>,
+    /// The hash at each place of the window.
+    hashes: Vec<u64>,
+    /// Places whose hash the index may hold.
+    passed: Vec<usize>,
     active: Vec<Active>,
     runs: Vec<Run>,
     checks: u64,
@@ -193,7 +196,8 @@ impl<'i, 'c> Search<'i, 'c> {
             index,
             min_run,
             window: vec![0; WINDOW + BLOCK],
-            passed: Vec::with_capacity(WINDOW),
+            hashes: Vec::with_capacity(WINDOW),
+            passed: vec![0; WINDOW],
             active: Vec::new(),
             runs: Vec::new(),
             checks: 0,
@@ -211,8 +215,9 @@ impl<'i, 'c> Search<'i, 'c> {
             let len = usize::try_from(leaf.len() - at).unwrap_or(usize::MAX).min(WINDOW + BLOCK - 1);
             let window = self.window.get_mut(..len).unwrap_or_default();
             read_exact_at(leaf, window, at).map_err(|error| ReadError::new(SCRATCH, at, error))?;
-            self.sift(len);
-            for (offset, hash) in std::mem::take(&mut self.passed) {
+            for no_passed in 0..self.sift(len) {
+                let Some(&offset) = self.passed.get(no_passed) else { break };
+                let Some(&hash) = self.hashes.get(offset) else { break };
                 if self.checks == 0 || self.compared == 0 {
                     return Ok(true);
                 }
@@ -223,22 +228,26 @@ impl<'i, 'c> Search<'i, 'c> {
         Ok(false)
     }
 
-    /// Notes the places of the window whose hash the index may hold.
-    fn sift(&mut self, len: usize) {
+    /// Notes the places of the window whose hash the index may hold; says how many. In two loops, the
+    /// second without branches, so that the processor waits for many words of the filter at once.
+    fn sift(&mut self, len: usize) -> usize {
         let window = self.window.get(..len).unwrap_or_default();
-        let Some((first, news)) = window.split_at_checked(BLOCK) else { return };
+        let Some((first, news)) = window.split_at_checked(BLOCK) else { return 0 };
         let mut hash = index::hash(first);
-        let mut passed = Vec::new();
-        if self.index.may_hold(hash) {
-            passed.push((0, hash));
-        }
-        for ((place, &new), &old) in (1..).zip(news).zip(window) {
+        self.hashes.clear();
+        self.hashes.push(hash);
+        self.hashes.extend(news.iter().zip(window).map(|(&new, &old)| {
             hash = index::roll(hash, old, new);
-            if self.index.may_hold(hash) {
-                passed.push((place, hash));
+            hash
+        }));
+        let mut passed = 0;
+        for (place, &hash) in self.hashes.iter().enumerate() {
+            if let Some(next) = self.passed.get_mut(passed) {
+                *next = place;
             }
+            passed += usize::from(self.index.may_hold(hash));
         }
-        self.passed = passed;
+        passed
     }
 
     fn look_up(
