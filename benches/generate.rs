@@ -468,9 +468,10 @@ impl Link {
 fn checksum(from: [u8; 4], to: [u8; 4], protocol: u8, header: &[u8], data: &[u8]) -> u16 {
     let pseudo = u64::from(protocol) + (header.len() + data.len()) as u64;
     let total = sum(data, sum(header, sum(&to, sum(&from, pseudo))));
-    match !fold(total) {
-        0 => 0xffff,
-        other => other,
+    match (protocol, !fold(total)) {
+        // "No checksum" in UDP (RFC 768).
+        (17, 0) => 0xffff,
+        (_, checksum) => checksum,
     }
 }
 
