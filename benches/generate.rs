@@ -174,7 +174,7 @@ impl Job {
                 [(2 * third, self.size), (0, third)]
                     .map(|(from, to)| {
                         let range = format!("Content-Range: bytes {from}-{}/{}\r\n", to - 1, self.size);
-                        request("PUT", &path, "image/jpeg", &range, &bytes[from..to])
+                        request("PUT", &path, "application/octet-stream", &range, &bytes[from..to])
                     })
                     .into()
             }
@@ -183,8 +183,8 @@ impl Job {
                     bytes[self.size / 2] ^= 0xff;
                 }
                 vec![match random.below(3) {
-                    0 => request("PUT", &path, "image/jpeg", "", &bytes),
-                    1 => request("POST", &path, "image/jpeg", "", &bytes),
+                    0 => request("PUT", &path, "application/octet-stream", "", &bytes),
+                    1 => request("POST", &path, "application/octet-stream", "", &bytes),
                     _ => multipart(&name(self.no), &bytes),
                 }]
             }
@@ -205,7 +205,7 @@ fn multipart(name: &str, bytes: &[u8]) -> Vec<u8> {
     let head = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"album\"\r\n\r\nCamera\r\n--{BOUNDARY}\r\n\
          Content-Disposition: form-data; name=\"photo\"; filename=\"{name}\"\r\n\
-         Content-Type: image/jpeg\r\n\r\n"
+         Content-Type: application/octet-stream\r\n\r\n"
     );
     let body = [head.as_bytes(), bytes, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat();
     request("POST", "/form", &format!("multipart/form-data; boundary={BOUNDARY}"), "", &body)
@@ -468,9 +468,10 @@ impl Link {
 fn checksum(from: [u8; 4], to: [u8; 4], protocol: u8, header: &[u8], data: &[u8]) -> u16 {
     let pseudo = u64::from(protocol) + (header.len() + data.len()) as u64;
     let total = sum(data, sum(header, sum(&to, sum(&from, pseudo))));
-    match !fold(total) {
-        0 => 0xffff,
-        other => other,
+    match (protocol, !fold(total)) {
+        // "No checksum" in UDP (RFC 768).
+        (17, 0) => 0xffff,
+        (_, checksum) => checksum,
     }
 }
 

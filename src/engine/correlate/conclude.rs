@@ -12,7 +12,7 @@ use super::{
     hit::{Artifact, Caveat, Found, Hit, Leaf},
     index::MAX_BLOCKS,
     needles::IdentifierId,
-    partial::{self, Effort, Run, Runs},
+    partial::{self, Effort, FEW, Run, Runs},
     spool::{SCRATCH, Spool, Store},
     weight::Weight,
 };
@@ -45,7 +45,8 @@ pub fn conclude(
     limits: &Limits,
 ) -> Result<Outcome, ReadError> {
     let store = spool.close()?;
-    let effort = Effort { min_run: limits.min_run, threads: limits.threads, max_blocks: MAX_BLOCKS };
+    let (min_run, threads) = (limits.min_run, limits.threads);
+    let effort = Effort { min_run, threads, max_blocks: MAX_BLOCKS, few: FEW };
     let runs = partial::search(catalog, &store, effort)?;
     let totals = Totals {
         searched: harvests.iter().map(|harvest| harvest.searched).sum(),

@@ -32,10 +32,11 @@ const MAX_EQUAL: u32 = 16;
 const MAX_PERIOD: usize = 16;
 /// Blocks hashed in one piece of work: about a megabyte of the device at the usual stride.
 const PIECE: u64 = 8_192;
-/// Blocks in one batch: 32 MiB of table at three quarters full, and numbers fit 23 bits.
-pub(super) const MAX_BLOCKS: u64 = 6 << 20;
+/// Blocks in one batch, 407 MB of the device at the usual stride: 32 MiB of half-empty table, 8 MiB of bits,
+/// and numbers that fit 22 bits.
+pub(super) const MAX_BLOCKS: u64 = (4 << 20) - 1;
 /// Low bits of a slot that tell unequal blocks apart before the device is read.
-const TAG_BITS: u32 = 9;
+const TAG_BITS: u32 = 10;
 
 /// Random numbers of the cyclic polynomial hash (splitmix64 from 0, so that anyone can make them again).
 static TABLE: [u64; 256] = table();
@@ -75,6 +76,37 @@ pub(super) fn roll(hash: u64, old: u8, new: u8) -> u64 {
 pub(super) fn period(block: &[u8]) -> Option<usize> {
     (1..=MAX_PERIOD)
         .find(|&period| block.iter().zip(block.iter().skip(period)).all(|(one, next)| one == next))
+}
+
+/// Tells off nearly every hash that was not put in, by one look at one word (a Bloom filter of a word's
+/// width, three bits for each hash).
+pub(super) struct Filter {
+    words: Vec<u64>,
+    shift: u32,
+}
+
+impl Filter {
+    /// Room for about `count` hashes, at 16 to 32 bits each and no more than 8 MiB.
+    pub(super) fn new(count: usize) -> Self {
+        let bits = (count / 4).next_power_of_two().trailing_zeros().clamp(10, 20);
+        Self { words: vec![0; 1 << bits], shift: u64::BITS - bits }
+    }
+
+    pub(super) fn insert(&mut self, hash: u64) {
+        let word = usize::try_from(hash >> self.shift).unwrap_or(0);
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= Self::mask(hash);
+        }
+    }
+
+    fn may_hold(&self, hash: u64) -> bool {
+        let word = usize::try_from(hash >> self.shift).unwrap_or(0);
+        self.words.get(word).is_some_and(|word| word & Self::mask(hash) == Self::mask(hash))
+    }
+
+    fn mask(hash: u64) -> u64 {
+        1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 12 & 63)
+    }
 }
 
 /// Consecutive blocks of one content.
@@ -135,9 +167,7 @@ pub(super) struct Index<'c> {
     pieces: Vec<Piece>,
     /// Open addressing: a block's number plus one, and its tag; 0 is free.
     slots: Vec<u32>,
-    /// One bit for each hash that may be there: most places of a leaf are told off by it alone.
-    bitmap: Vec<u64>,
-    shift: u32,
+    filter: Filter,
     stored: usize,
     /// Blocks that were left out since as many equal ones are there.
     pub(super) repeated: u64,
@@ -145,6 +175,7 @@ pub(super) struct Index<'c> {
 
 impl<'c> Index<'c> {
     /// Reads and hashes the blocks of a batch on several threads; the result is the same for any number.
+    /// With `wanted`, a filter of all the leaves' hashes, only blocks that may stand in a leaf are stored.
     ///
     /// # Errors
     /// When a device file can't be read.
@@ -152,23 +183,22 @@ impl<'c> Index<'c> {
         catalog: &'c Catalog,
         batch: Batch,
         stride: u64,
+        wanted: Option<&Filter>,
         threads: usize,
     ) -> Result<Self, ReadError> {
         let blocks = usize::try_from(batch.blocks).unwrap_or(usize::MAX);
-        let bits = (blocks.saturating_mul(8)).next_power_of_two().trailing_zeros().clamp(16, 26);
         let mut index = Self {
             catalog,
             stride,
             pieces: batch.pieces,
-            slots: vec![0; blocks / 3 * 4 + 64],
-            bitmap: vec![0; 1 << (bits - 6)],
-            shift: u64::BITS - bits,
+            slots: vec![0; blocks * 2 + 64],
+            filter: Filter::new(blocks),
             stored: 0,
             repeated: 0,
         };
         let pieces = std::mem::take(&mut index.pieces);
         for round in pieces.chunks(threads.max(1) * 8) {
-            for hashed in hash_pieces(catalog, round, stride, threads)? {
+            for hashed in hash_pieces(catalog, round, (stride, wanted), threads)? {
                 hashed.into_iter().for_each(|(hash, number)| index.store(hash, number));
             }
         }
@@ -185,10 +215,7 @@ impl<'c> Index<'c> {
             if *slot == 0 && !full {
                 *slot = (number + 1) << TAG_BITS | tag;
                 self.stored += 1;
-                let bit = hash >> self.shift;
-                if let Some(word) = self.bitmap.get_mut(usize::try_from(bit >> 6).unwrap_or(0)) {
-                    *word |= 1 << (bit & 63);
-                }
+                self.filter.insert(hash);
                 return;
             }
             equal += u32::from(*slot & ((1 << TAG_BITS) - 1) == tag);
@@ -206,9 +233,7 @@ impl<'c> Index<'c> {
 
     /// Whether a block with this hash may be there.
     pub(super) fn may_hold(&self, hash: u64) -> bool {
-        let bit = hash >> self.shift;
-        let word = usize::try_from(bit >> 6).ok().and_then(|place| self.bitmap.get(place));
-        word.is_some_and(|word| word >> (bit & 63) & 1 == 1)
+        self.filter.may_hold(hash)
     }
 
     /// The blocks that may have this hash: content and place of the grid block that was stored, or stands
@@ -293,7 +318,7 @@ type Hashed = Vec<(u64, u32)>;
 fn hash_pieces(
     catalog: &Catalog,
     pieces: &[Piece],
-    stride: u64,
+    (stride, wanted): (u64, Option<&Filter>),
     threads: usize,
 ) -> Result<Vec<Hashed>, ReadError> {
     let next = AtomicUsize::new(0);
@@ -302,7 +327,7 @@ fn hash_pieces(
         loop {
             let no = next.fetch_add(1, Ordering::Relaxed);
             let Some(piece) = pieces.get(no) else { return done };
-            done.push((no, hash_piece(catalog, piece, stride, &mut buffer)));
+            done.push((no, hash_piece(catalog, piece, (stride, wanted), &mut buffer)));
         }
     };
     let mut all: Vec<(usize, Result<Hashed, ReadError>)> = thread::scope(|scope| {
@@ -320,7 +345,7 @@ fn hash_pieces(
 fn hash_piece(
     catalog: &Catalog,
     piece: &Piece,
-    stride: u64,
+    (stride, wanted): (u64, Option<&Filter>),
     buffer: &mut Vec<u8>,
 ) -> Result<Hashed, ReadError> {
     let Some(content) = catalog.content(piece.content) else { return Ok(Vec::new()) };
@@ -330,11 +355,14 @@ fn hash_piece(
     read_exact_at(&*content.blob, buffer, range.start).map_err(|error| content.failed(range.start, error))?;
     let ahead = usize::try_from(start - range.start).unwrap_or(0);
     let step = usize::try_from(stride).unwrap_or(usize::MAX);
-    let mut hashed = Vec::with_capacity(usize::try_from(piece.count).unwrap_or(0));
+    let mut hashed = Vec::new();
     for (number, no) in (piece.number..).zip(0..usize::try_from(piece.count).unwrap_or(0)) {
         let at = ahead + no * step;
         for place in stand_ins(buffer, at, stride) {
-            hashed.push((hash(buffer.get(place..place + BLOCK).unwrap_or_default()), number));
+            let hash = hash(buffer.get(place..place + BLOCK).unwrap_or_default());
+            if wanted.is_none_or(|wanted| wanted.may_hold(hash)) {
+                hashed.push((hash, number));
+            }
         }
     }
     Ok(hashed)

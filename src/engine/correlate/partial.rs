@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     catalog::{Catalog, Content, ContentId},
-    index::{self, BLOCK, Index},
+    index::{self, BLOCK, Filter, Index},
     spool::{SCRATCH, Store},
 };
 use crate::evidence::{Blob, ByteRange, ReadError, read_exact_at};
@@ -30,6 +30,9 @@ const BYTES_PER_CHECK: u64 = 16;
 const COMPARED_PER_BYTE: u64 = 64;
 /// As much may always be compared, so that short leaves have their chance.
 const COMPARED: u64 = 4 << 20;
+/// Leaves of this many bytes together are few: their hashes are put into a filter first, and then hardly any
+/// of the device's blocks need a place in memory, which costs more than reading and hashing them.
+pub(super) const FEW: u64 = 4 << 20;
 /// Runs kept of one leaf, longest first; a leaf in more pieces was not copied but mixed.
 const MAX_RUNS: usize = 4_096;
 /// Runs that end behind the current byte and spare comparing it again.
@@ -66,6 +69,8 @@ pub(super) struct Effort {
     pub(super) min_run: u32,
     pub(super) threads: usize,
     pub(super) max_blocks: u64,
+    /// Bytes of all leaves together up to which their hashes are put into a filter first.
+    pub(super) few: u64,
 }
 
 /// What the search gave.
@@ -90,8 +95,9 @@ pub(super) fn search(catalog: &Catalog, store: &Store, effort: Effort) -> Result
         return Ok(all);
     }
     let stride = index::stride(effort.min_run);
+    let wanted = wanted(store, effort.few)?;
     for batch in index::batches(catalog, stride, effort.max_blocks) {
-        let index = Index::build(catalog, batch, stride, effort.threads)?;
+        let index = Index::build(catalog, batch, stride, wanted.as_ref(), effort.threads)?;
         all.repeated += index.repeated;
         let (runs, curtailed) = search_batch(&index, store, effort)?;
         all.runs.extend(runs);
@@ -101,6 +107,52 @@ pub(super) fn search(catalog: &Catalog, store: &Store, effort: Effort) -> Result
     all.runs.dedup();
     all.runs = drop_inner(all.runs);
     Ok(all)
+}
+
+/// The hashes of all leaves, if they are few.
+fn wanted(store: &Store, few: u64) -> Result<Option<Filter>, ReadError> {
+    let total: u64 = store.leaves.iter().map(|leaf| leaf.len).sum();
+    if total > few {
+        return Ok(None);
+    }
+    let mut filter = Filter::new(usize::try_from(total).unwrap_or(usize::MAX));
+    let mut window = Window::default();
+    for stored in &store.leaves {
+        let (leaf, mut at) = (store.leaf(stored), 0);
+        while window.read(&leaf, at)? {
+            window.hashes.iter().for_each(|&hash| filter.insert(hash));
+            at += window.hashes.len() as u64;
+        }
+    }
+    Ok(Some(filter))
+}
+
+/// Some bytes of a leaf and the hash of each block in them.
+#[derive(Default)]
+struct Window {
+    bytes: Vec<u8>,
+    hashes: Vec<u64>,
+}
+
+impl Window {
+    /// Reads and hashes the bytes from `at` on; says whether there was a block left.
+    fn read(&mut self, leaf: &dyn Blob, at: u64) -> Result<bool, ReadError> {
+        self.hashes.clear();
+        let len = usize::try_from(leaf.len() - at).unwrap_or(usize::MAX).min(WINDOW + BLOCK - 1);
+        self.bytes.resize(len, 0);
+        if len < BLOCK {
+            return Ok(false);
+        }
+        read_exact_at(leaf, &mut self.bytes, at).map_err(|error| ReadError::new(SCRATCH, at, error))?;
+        let (first, news) = self.bytes.split_at(BLOCK);
+        let mut hash = index::hash(first);
+        self.hashes.push(hash);
+        self.hashes.extend(news.iter().zip(&self.bytes).map(|(&new, &old)| {
+            hash = index::roll(hash, old, new);
+            hash
+        }));
+        Ok(true)
+    }
 }
 
 /// Drops runs that lie, in the leaf, inside another run with the same content; of equal ones the first in
@@ -179,8 +231,9 @@ struct Active {
 struct Search<'i, 'c> {
     index: &'i Index<'c>,
     min_run: u64,
-    window: Vec<u8>,
-    passed: Vec<(usize, u64)>,
+    window: Window,
+    /// Places whose hash the index may hold.
+    passed: Vec<usize>,
     active: Vec<Active>,
     runs: Vec<Run>,
     checks: u64,
@@ -192,8 +245,8 @@ impl<'i, 'c> Search<'i, 'c> {
         Self {
             index,
             min_run,
-            window: vec![0; WINDOW + BLOCK],
-            passed: Vec::with_capacity(WINDOW),
+            window: Window::default(),
+            passed: vec![0; WINDOW],
             active: Vec::new(),
             runs: Vec::new(),
             checks: 0,
@@ -207,48 +260,34 @@ impl<'i, 'c> Search<'i, 'c> {
         self.checks = CHECKS + leaf.len() / BYTES_PER_CHECK;
         self.compared = COMPARED.saturating_add(leaf.len().saturating_mul(COMPARED_PER_BYTE));
         let mut at = 0;
-        while leaf.len() - at >= BLOCK as u64 {
-            let len = usize::try_from(leaf.len() - at).unwrap_or(usize::MAX).min(WINDOW + BLOCK - 1);
-            let window = self.window.get_mut(..len).unwrap_or_default();
-            read_exact_at(leaf, window, at).map_err(|error| ReadError::new(SCRATCH, at, error))?;
-            self.sift(len);
-            for (offset, hash) in std::mem::take(&mut self.passed) {
+        while self.window.read(leaf, at)? {
+            for no_passed in 0..self.sift() {
+                let Some(&offset) = self.passed.get(no_passed) else { break };
                 if self.checks == 0 || self.compared == 0 {
                     return Ok(true);
                 }
-                self.look_up(no, leaf, at, offset, hash)?;
+                self.look_up(no, leaf, at, offset)?;
             }
-            at += (len + 1 - BLOCK) as u64;
+            at += self.window.hashes.len() as u64;
         }
         Ok(false)
     }
 
-    /// Notes the places of the window whose hash the index may hold.
-    fn sift(&mut self, len: usize) {
-        let window = self.window.get(..len).unwrap_or_default();
-        let Some((first, news)) = window.split_at_checked(BLOCK) else { return };
-        let mut hash = index::hash(first);
-        let mut passed = Vec::new();
-        if self.index.may_hold(hash) {
-            passed.push((0, hash));
-        }
-        for ((place, &new), &old) in (1..).zip(news).zip(window) {
-            hash = index::roll(hash, old, new);
-            if self.index.may_hold(hash) {
-                passed.push((place, hash));
+    /// Notes the places of the window whose hash the index may hold; says how many. Without branches, so that
+    /// the processor waits for many words of the filter at once.
+    fn sift(&mut self) -> usize {
+        let mut passed = 0;
+        for (place, &hash) in self.window.hashes.iter().enumerate() {
+            if let Some(next) = self.passed.get_mut(passed) {
+                *next = place;
             }
+            passed += usize::from(self.index.may_hold(hash));
         }
-        self.passed = passed;
+        passed
     }
 
-    fn look_up(
-        &mut self,
-        no: usize,
-        leaf: &dyn Blob,
-        base: u64,
-        offset: usize,
-        hash: u64,
-    ) -> Result<(), ReadError> {
+    fn look_up(&mut self, no: usize, leaf: &dyn Blob, base: u64, offset: usize) -> Result<(), ReadError> {
+        let hash = self.window.hashes.get(offset).copied().unwrap_or(0);
         let at = base + offset as u64;
         let index = self.index;
         for (id, grid) in index.candidates(hash) {
@@ -257,7 +296,7 @@ impl<'i, 'c> Search<'i, 'c> {
             }
             let Some(content) = index.content(id) else { continue };
             self.checks -= 1;
-            let window = self.window.get(offset..offset + BLOCK).unwrap_or_default();
+            let window = self.window.bytes.get(offset..offset + BLOCK).unwrap_or_default();
             let places = index.places(content, grid, window).map_err(|error| content.failed(grid, error))?;
             for from in places {
                 if !self.covers(id, at, from) {
@@ -403,14 +442,17 @@ mod tests {
             .chain([files[29].repeat(3), noise(77, 100_000)])
             .collect();
         let (catalog, (store, _folder)) = (catalog(&files), store(&leaves));
-        let run = |threads, max_blocks| {
-            search(&catalog, &store, Effort { min_run: 128, threads, max_blocks }).unwrap()
+        let run = |threads, max_blocks, few| {
+            search(&catalog, &store, Effort { min_run: 128, threads, max_blocks, few }).unwrap()
         };
-        let expected = run(1, index::MAX_BLOCKS);
+        let expected = run(1, index::MAX_BLOCKS, FEW);
+        assert!(store.leaves.iter().map(|leaf| leaf.len).sum::<u64>() < FEW);
         assert_eq!(expected.runs.len(), 29 * 2 + 3, "{expected:?}");
         assert!(expected.repeated == 0 && expected.curtailed.is_empty());
         for (threads, max_blocks) in [(2, index::MAX_BLOCKS), (1, 1_000), (3, 397)] {
-            assert_eq!(run(threads, max_blocks), expected, "{threads} threads, {max_blocks} blocks");
+            for few in [0, FEW] {
+                assert_eq!(run(threads, max_blocks, few), expected, "{threads} threads, {max_blocks} blocks");
+            }
         }
     }
 

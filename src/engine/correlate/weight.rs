@@ -1,11 +1,10 @@
 //! Which bytes of a content carry weight, and how many bits they are worth.
 //!
 //! Content is looked at in cells of 32 bytes on its own grid. A cell carries weight when it holds at least
-//! eight different byte values and is not equal to a cell before it. Its bytes are worth one bit each, and
+//! eight different byte values and is not equal to a cell before it (of the last tens of thousands; equal
+//! cells farther apart are seen as often as not). Its bytes are worth one bit each, and
 //! a quarter of that in plain text: far less than photos hold, and about what is left of text when one
 //! grants that most of it is boilerplate. docs/decisions/003-probative-matches.md has the reasons.
-
-use std::collections::BTreeSet;
 
 use super::{catalog::Content, index};
 use crate::evidence::{ByteRange, ReadError, read_exact_at};
@@ -16,6 +15,8 @@ const CELL: u64 = 32;
 const MIN_VALUES: u32 = 8;
 /// A whole file's cells are counted up to here, sixteen times what "uploads a photo" needs.
 const PLENTY: u64 = 64 << 10;
+/// Cells remembered of one content, each in the place that its hash gives: 256 KiB.
+const REMEMBERED: usize = 1 << 15;
 /// Bytes read at a time; a multiple of the cell.
 const READ: u64 = 64 << 10;
 
@@ -32,7 +33,7 @@ impl Weight {
     /// # Errors
     /// When the file can't be read.
     pub(super) fn of_parts(content: &Content, parts: &[ByteRange]) -> Result<Self, ReadError> {
-        let mut scale = Scale::default();
+        let mut scale = Scale::new();
         for part in parts {
             let inner = ByteRange::new(part.start.next_multiple_of(CELL), part.end / CELL * CELL);
             let inner = if part.end == content.len { ByteRange { end: part.end, ..inner } } else { inner };
@@ -46,7 +47,7 @@ impl Weight {
     /// # Errors
     /// When the file can't be read.
     pub(super) fn of_whole(content: &Content) -> Result<Self, ReadError> {
-        let mut scale = Scale::default();
+        let mut scale = Scale::new();
         scale.weigh(content, ByteRange::new(0, content.len), PLENTY)?;
         Ok(scale.into_weight())
     }
@@ -93,14 +94,25 @@ fn subtract(ranges: impl Iterator<Item = ByteRange>, holes: &[ByteRange]) -> Vec
 }
 
 /// Cells of one content that were seen.
-#[derive(Default)]
 struct Scale {
-    seen: BTreeSet<u64>,
+    seen: Vec<u64>,
     weight: Weight,
     total: u64,
 }
 
 impl Scale {
+    fn new() -> Self {
+        Self { seen: vec![0; REMEMBERED], weight: Weight::default(), total: 0 }
+    }
+
+    /// Remembers a cell; says whether it was not there yet.
+    fn is_new(&mut self, cell: &[u8]) -> bool {
+        let hash = index::hash(cell) | 1;
+        let place = usize::try_from(hash >> (u64::BITS - REMEMBERED.trailing_zeros())).unwrap_or(0);
+        let Some(last) = self.seen.get_mut(place) else { return false };
+        std::mem::replace(last, hash) != hash
+    }
+
     fn weigh(&mut self, content: &Content, part: ByteRange, enough: u64) -> Result<(), ReadError> {
         let (mut at, mut buffer) = (part.start, Vec::new());
         while at < part.end && self.total < enough {
@@ -116,7 +128,7 @@ impl Scale {
     }
 
     fn cell(&mut self, cell: &[u8], at: u64) {
-        if values(cell) < MIN_VALUES || !self.seen.insert(index::hash(cell)) {
+        if !is_varied(cell) || !self.is_new(cell) {
             return;
         }
         let range = ByteRange::new(at, at + cell.len() as u64);
@@ -134,15 +146,17 @@ impl Scale {
     }
 }
 
-/// How many different byte values there are.
-fn values(cell: &[u8]) -> u32 {
+/// Whether there are enough different byte values.
+fn is_varied(cell: &[u8]) -> bool {
     let mut seen = [0_u64; 4];
-    for &byte in cell {
-        if let Some(word) = seen.get_mut(usize::from(byte >> 6)) {
-            *word |= 1 << (byte & 63);
+    cell.chunks(16).any(|bytes| {
+        for &byte in bytes {
+            if let Some(word) = seen.get_mut(usize::from(byte >> 6)) {
+                *word |= 1 << (byte & 63);
+            }
         }
-    }
-    seen.iter().map(|word| word.count_ones()).sum()
+        seen.iter().map(|word| word.count_ones()).sum::<u32>() >= MIN_VALUES
+    })
 }
 
 #[cfg(test)]
@@ -160,7 +174,7 @@ mod tests {
 
     #[test]
     fn zeros_flags_and_repetitions_weigh_nothing() {
-        let mut scale = Scale::default();
+        let mut scale = Scale::new();
         let cell: Vec<u8> = (0..32).map(|no| no * 7).collect();
         scale.cell(&[0; 32], 0);
         scale.cell(&[[0_u8; 28].as_slice(), &[1, 2, 3, 4]].concat(), 32);
