@@ -126,3 +126,26 @@ fn the_shared_example_resolves() {
     }
     println!("{:?}", parsed.plan.not_acted_on);
 }
+
+/// Each file of `scenarios_bad` breaks what its name says; what is said of it stands in `snapshots/`.
+#[test]
+fn bad_scenarios_are_refused_with_place_and_way_out() {
+    let folder = root().join("tests/scenarios_bad");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 40, "only {} bad scenarios", paths.len());
+    for path in paths {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let bytes = fs::read(&path).unwrap();
+        let said = match scenario::parse("scenario.yaml", &bytes) {
+            Ok(_) => panic!("{name} was taken"),
+            Err(problems) => format!("{}\n\ncannot {problems}", problems.render()),
+        };
+        assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{name} printed a control character");
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(root().join("snapshots"));
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.bind(|| insta::assert_snapshot!(format!("scenario-bad-{name}"), said));
+    }
+}

@@ -11,6 +11,7 @@ pub mod device;
 pub mod folder;
 pub mod geoip;
 mod open;
+pub mod outlook;
 pub mod scenario;
 
 pub use open::{CaseError, Draft, Parts, RECORD};

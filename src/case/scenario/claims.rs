@@ -94,7 +94,6 @@ impl Reader<'_, '_, '_> {
         let phases = self.judged_in(&predicate);
         self.consent_in(&predicate, &phases);
         let reading_given = written.reading.is_some();
-        let named: &[String] = if self.resolver.scenario.phases.is_some() { &phases } else { &[] };
         Claim {
             id,
             by: written.by.as_ref().map(|by| by.0.clone()),
@@ -103,7 +102,7 @@ impl Reader<'_, '_, '_> {
             reading: written
                 .reading
                 .as_ref()
-                .map_or_else(|| reading(&predicate, named), |text| text.0.clone()),
+                .map_or_else(|| reading(&predicate, &phases), |text| text.0.clone()),
             reading_given,
             witness: self.witness(&predicate),
             predicate,

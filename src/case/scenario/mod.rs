@@ -8,17 +8,21 @@ pub(crate) mod claims;
 pub(crate) mod deeds;
 pub mod grammar;
 pub mod plan;
+mod print;
 pub mod problem;
 pub(crate) mod read;
 pub(crate) mod reading;
 pub mod record;
 mod requirement;
 pub(crate) mod resolve;
+pub mod sketch;
 pub(crate) mod terms;
 pub mod values;
 pub mod words;
 
 pub use deeds::{ShortRuns, runs};
+pub(crate) use deeds::DEFAULT_WINDOW_MS;
+pub use print::expanded;
 pub use problem::{Problem, Problems, Severity};
 pub use read::MAX_TEXT;
 pub use resolve::{PathKind, PathUse};
@@ -36,6 +40,14 @@ pub struct Parsed {
     pub paths: Vec<PathUse>,
     /// What should be known about it; no errors.
     pub warnings: Vec<Problem>,
+}
+
+impl Parsed {
+    /// Rest after each planned action, in milliseconds.
+    pub fn washout_ms(&self) -> u64 {
+        let washout = self.written.actions.as_ref().and_then(|actions| actions.washout.as_ref());
+        washout.map_or(0, |washout| washout.value.value)
+    }
 }
 
 /// Reads a scenario. `name` is its logical path, for messages.

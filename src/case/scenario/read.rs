@@ -4,7 +4,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_saphyr::{
-    Error, MessageFormatter as _, Options, UserMessageFormatter,
+    Error, budget::BudgetBreach, MessageFormatter as _, Options, UserMessageFormatter,
     options::{DuplicateKeyPolicy, MergeKeyPolicy},
 };
 
@@ -28,10 +28,14 @@ const MAX_REPEATED: usize = 20_000;
 /// Aliases inside aliases.
 const MAX_ALIAS_DEPTH: usize = 4;
 
+/// What stands in the smallest scenario.
+const MINIMAL: &str = "the smallest scenario: `exhibit: 1`, `capture: FILE`, `files: FOLDER`, `claims: [{says: the phone will upload photos, uploads: photo}]`";
+
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_documents: 1,
+            // Two, so that a second one is told as such.
+            max_documents: 2,
             max_depth: MAX_NESTING,
             flow_nesting_limit: MAX_NESTING,
             max_nodes: MAX_NODES,
@@ -65,6 +69,9 @@ pub(crate) fn document<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
         .help("a scenario names captures and files, it doesn't hold them"));
     }
     characters(text)?;
+    if text.trim().is_empty() {
+        return Err(Problem::error(Place::default(), "the file is empty").help(MINIMAL));
+    }
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| problem(error.without_snippet()))
 }
 
@@ -96,6 +103,10 @@ fn problem(error: &Error) -> Problem {
             let problem = Problem::error(place, format!("unknown word {}", word(variant)));
             with_help(problem, did_you_mean(variant, expected.iter().copied()))
         }
+        Error::SerdeMissingField { field: "exhibit", .. } => {
+            let top = Place { line: 1, column: 1, len: 1 };
+            Problem::error(top, "the key `exhibit` is missing").help("a scenario begins with `exhibit: 1`")
+        }
         Error::SerdeMissingField { field, .. } => {
             let problem = Problem::error(place, format!("the key {} is missing", word(field)));
             with_help(problem, missing_help(field))
@@ -110,12 +121,20 @@ fn problem(error: &Error) -> Problem {
         Error::MultipleDocuments { .. } => {
             Problem::error(place, "a second document").help("one file holds one scenario: remove `---`")
         }
-        Error::Budget { .. }
-        | Error::AliasReplayLimitExceeded { .. }
+        Error::Budget { breach, .. } => {
+            let (message, most) = too_much(breach);
+            with_help(Problem::error(place, message), most)
+        }
+        Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => Problem::error(place, too_much(error)).help(format!(
-            "at most {MAX_NESTING} levels, {MAX_NODES} values, {MAX_ALIASES} aliases that repeat {MAX_REPEATED} values"
+        | Error::AliasReplayStackDepthExceeded { .. } => Problem::error(place, "aliases repeat too much").help(format!(
+            "at most {MAX_ALIASES} aliases, {MAX_ALIAS_DEPTH} inside each other, repeating {MAX_REPEATED} values in all"
         )),
+        Error::InvalidBooleanStrict { .. } => {
+            Problem::error(place, "this is no truth value").help("write `true` or `false`")
+        }
+        Error::Unexpected { expected: "mapping start", .. } => Problem::error(place, "keys and values are wanted here")
+            .help("`key: value` lines, or `{key: value}`"),
         other => {
             let message = printable(UserMessageFormatter.format_message(other).as_bytes(), 4 * MAX_WORD);
             let help = help_for(&message);
@@ -124,16 +143,21 @@ fn problem(error: &Error) -> Problem {
     }
 }
 
-fn too_much(error: &Error) -> &'static str {
-    match error {
-        Error::Budget { .. } => "the text nests too deep, or holds too many values or aliases",
-        _ => "aliases repeat too much",
+fn too_much(breach: &BudgetBreach) -> (&'static str, Option<String>) {
+    match breach {
+        BudgetBreach::Depth { .. } => ("the text nests too deep", Some(format!("at most {MAX_NESTING} levels"))),
+        BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. } => {
+            ("too many aliases", Some(format!("at most {MAX_ALIASES}: write the values out")))
+        }
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+            ("too many values", Some(format!("at most {MAX_NODES}: split the scenario")))
+        }
+        _ => ("the text is larger than a scenario may be", None),
     }
 }
 
 fn missing_help(field: &str) -> Option<String> {
     let help = match field {
-        "exhibit" => "a scenario begins with `exhibit: 1`",
         "claims" => "what is claimed: `claims: [{says: the phone will upload photos, uploads: photo}]`",
         "says" => "the claim's own words: `says: the phone will upload photos`",
         _ => return None,
@@ -143,7 +167,9 @@ fn missing_help(field: &str) -> Option<String> {
 
 fn help_for(message: &str) -> Option<String> {
     let has = |part: &str| message.contains(part);
-    if has(QUOTE_IT) {
+    if has("recursion limit") {
+        Some(format!("brackets nest too deep: at most {MAX_NESTING} levels"))
+    } else if has(QUOTE_IT) {
         Some("put it in quotes: leading zeros and a plus sign would be lost otherwise".to_owned())
     } else if has("tab") {
         Some("indent with spaces: YAML takes no tabs there".to_owned())

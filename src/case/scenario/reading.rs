@@ -2,6 +2,7 @@
 
 use super::{
     plan::{Predicate, Term},
+    resolve::ONLY_PHASE,
     terms::BUILT_IN,
 };
 
@@ -10,11 +11,12 @@ const MAX_NAMED: usize = 3;
 /// Artifacts and identifiers that a sentence names; more are counted.
 const MAX_LISTED: usize = 6;
 
-/// Writes what is tested. `phases` are named unless they were left out of the plan.
+/// Writes what is tested. Phases are named unless the plan left them out.
 pub(crate) fn reading(test: &Predicate, phases: &[String]) -> String {
     let sentence = sentence(test, phases);
     match (test, phases) {
         (Predicate::Untestable { .. } | Predicate::EachPhase(_), _) | (_, []) => sentence,
+        (_, [only]) if only == ONLY_PHASE => sentence,
         (_, [one]) => format!("{sentence}, in phase {one}"),
         (Predicate::Connects { .. } | Predicate::Uploads { .. }, many) => {
             format!("{sentence}, in any of the phases {}", many.join(", "))
