@@ -81,7 +81,7 @@ fn each_bad_vector_fails_for_its_one_reason() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_changed_byte_of_the_archive_is_noticed(at: prop::sample::Index, change in 1..=255_u8) {

@@ -1,4 +1,4 @@
-//! Ed25519 keys (RFC 8032) and the files they stand in (RFC 5958, RFC 8410, RFC 4716's successor in OpenSSH).
+//! Ed25519 keys (RFC 8032) and the files they stand in (RFC 5958, RFC 8410, OpenSSH).
 //!
 //! A [`PublicKey`] is never weak: with a key of small order one fixed signature passes for any message in
 //! OpenSSL, Python and node.
@@ -132,7 +132,9 @@ impl SealKey {
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
         // Version 1, without the public half: what `openssl genpkey` writes and OpenSSL 3.0 can read.
         let bytes = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
-        let text = bytes.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Entropy)?;
+        let text = bytes
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|_| KeyError::NotAKey { path: path.to_owned(), why: NotAKey::Spelling })?;
         write_new(path, text.as_bytes(), Readers::Owner)?;
         let public = public_path(path);
         write_new(&public, self.public().pem().as_bytes(), Readers::All)

@@ -83,18 +83,12 @@ impl<W: Write> GzipWriter<W> {
         if self.block.is_empty() {
             return Ok(());
         }
-        if is_worth_it(&mut self.sample, &self.block, &mut self.deflated)?
-            && deflate(&mut self.compress, &self.block, &mut self.deflated)?
-        {
-            self.out.write_all(&self.deflated)?;
-        } else {
-            for piece in self.block.chunks(MAX_STORED) {
-                let [low, high, ..] = piece.len().to_le_bytes();
-                self.out.write_all(&[0, low, high, !low, !high])?;
-                self.out.write_all(piece)?;
-            }
-            self.out.write_all(&FLUSH)?;
+        let shrinks = is_worth_it(&mut self.sample, &self.block, &mut self.deflated)?
+            && deflate(&mut self.compress, &self.block, &mut self.deflated)?;
+        if !shrinks {
+            store(&self.block, &mut self.deflated);
         }
+        self.out.write_all(&self.deflated)?;
         self.block.clear();
         Ok(())
     }
@@ -119,6 +113,17 @@ impl<W: Write> Write for GzipWriter<W> {
     }
 }
 
+/// Writes a block as it is, in stored pieces that end like a full flush.
+fn store(block: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    for piece in block.chunks(MAX_STORED) {
+        let [low, high, ..] = piece.len().to_le_bytes();
+        out.extend_from_slice(&[0, low, high, !low, !high]);
+        out.extend_from_slice(piece);
+    }
+    out.extend_from_slice(&FLUSH);
+}
+
 /// Whether the block's samples shrink enough. Short blocks are their own sample.
 fn is_worth_it(compress: &mut Compress, block: &[u8], out: &mut Vec<u8>) -> io::Result<bool> {
     let middle = block.len() / 2;
@@ -139,7 +144,7 @@ fn is_worth_it(compress: &mut Compress, block: &[u8], out: &mut Vec<u8>) -> io::
 fn deflate(compress: &mut Compress, block: &[u8], out: &mut Vec<u8>) -> io::Result<bool> {
     compress.reset();
     out.clear();
-    // `out` has room for a block: when it is filled to the end, the block did not get smaller.
+    // `out` has room for a block, which is enough: what does not fit did not get smaller.
     compress.compress_vec(block, out, FlushCompress::Full).map_err(io::Error::other)?;
     Ok(compress.total_in() == block.len() as u64 && out.len() < block.len())
 }
