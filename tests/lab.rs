@@ -167,7 +167,7 @@ fn personal_things_go_to_mainland_addresses_before_consent_and_to_the_cloud_afte
 }
 
 #[test]
-fn a_model_with_a_dangling_name_is_refused() {
+fn a_model_that_names_what_is_not_there_or_asks_too_much_is_refused() {
     let yaml = fs::read_to_string(scenario("hello").join("lab.yaml")).unwrap();
     for (name, other, says) in [
         ("to: gallery.example", "to: galery.example", "play phase tonight: no host is called galery.example"),
@@ -177,6 +177,10 @@ fn a_model_with_a_dangling_name_is_refused() {
         ("lab: 1", "lab: 2", "a behaviour model of version 2"),
         ("tail: 30s", "tail: 30", "read the time span 30"),
         ("seed: 1", "sed: 1", "sed"),
+        ("capture: hotspot", "capture: ../hotspot", "../hotspot.pcapng is no path of plain names"),
+        ("library: [DCIM", "library: [/DCIM", "/DCIM/Camera/IMG_0001.jpg is no path of plain names"),
+        ("runs: 1", "runs: 100000", "play phase tonight: more than 1000 runs"),
+        ("lasts: 2s, joins", "lasts: 2000h, joins", "more than 604800000000 microseconds"),
     ] {
         assert!(yaml.contains(name), "{name}");
         let error = Model::parse(&yaml.replace(name, other)).unwrap_err().to_string();
