@@ -14,8 +14,11 @@ use std::{
 };
 
 use exhibit::{
-    case::folder::{Disk, Folder},
-    evidence::Digest,
+    case::{
+        Case,
+        folder::{Disk, Folder},
+    },
+    evidence::{Digest, Scratch},
     lab::{self, Made, Model, Played},
 };
 
@@ -49,9 +52,7 @@ fn contains(hay: &[u8], needle: &str) -> bool {
 #[test]
 fn committed_files_are_those_that_the_lab_makes() {
     for name in SCENARIOS {
-        let folder = tempfile::tempdir().unwrap();
-        fs::copy(scenario(name).join("lab.yaml"), folder.path().join("lab.yaml")).unwrap();
-        let played = lab::make(folder.path()).unwrap();
+        let played = played(name);
         for made in played.files() {
             let committed = fs::read(scenario(name).join(&made.path)).unwrap_or_default();
             let again = format!("`exhibit lab make scenarios/{name}` makes it again");
@@ -62,6 +63,31 @@ fn committed_files_are_those_that_the_lab_makes() {
         for path in Disk::new(scenario(name)).list(".").unwrap() {
             assert!(paths.contains(path.as_str()), "{name}/{path} is made by nobody");
         }
+    }
+}
+
+#[test]
+fn scenarios_open_as_cases_with_what_the_lab_made() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (name, runs) in SCENARIOS.into_iter().zip([1, 9]) {
+        let disk = Disk::new(scenario(name));
+        let case = Case::open(&disk, "scenario.yaml", &Scratch::new(scratch.path())).unwrap();
+        assert!(case.plan.simulated, "{name}");
+        assert_eq!((case.runs.len(), case.captures.len(), case.devices.len()), (runs, runs, runs), "{name}");
+        let photos: BTreeSet<&str> =
+            case.devices.values().flat_map(|device| &device.files).map(|file| file.path.as_str()).collect();
+        let played = played(name);
+        let made: BTreeSet<&str> = played.device.iter().map(|made| made.path.as_str()).collect();
+        assert_eq!(photos, made);
+        for run in &case.runs {
+            let taken: Vec<&str> =
+                run.actions.iter().flat_map(|done| &done.makes).map(String::as_str).collect();
+            assert!(taken.iter().all(|path| photos.contains(path)), "{run:?}");
+            assert_eq!(taken.len(), usize::from(run.recorded), "{run:?}");
+        }
+        let model = model(name);
+        let identifiers = &case.plan.phone.identifiers;
+        assert!(name == "hello" || *identifiers == model.phone.identifiers, "{identifiers:?}");
     }
 }
 
@@ -141,7 +167,7 @@ fn personal_things_go_to_mainland_addresses_before_consent_and_to_the_cloud_afte
 }
 
 #[test]
-fn a_model_with_a_dangling_name_is_refused() {
+fn a_model_that_names_what_is_not_there_or_asks_too_much_is_refused() {
     let yaml = fs::read_to_string(scenario("hello").join("lab.yaml")).unwrap();
     for (name, other, says) in [
         ("to: gallery.example", "to: galery.example", "play phase tonight: no host is called galery.example"),
@@ -151,6 +177,10 @@ fn a_model_with_a_dangling_name_is_refused() {
         ("lab: 1", "lab: 2", "a behaviour model of version 2"),
         ("tail: 30s", "tail: 30", "read the time span 30"),
         ("seed: 1", "sed: 1", "sed"),
+        ("capture: hotspot", "capture: ../hotspot", "../hotspot.pcapng is no path of plain names"),
+        ("library: [DCIM", "library: [/DCIM", "/DCIM/Camera/IMG_0001.jpg is no path of plain names"),
+        ("runs: 1", "runs: 100000", "play phase tonight: more than 1000 runs"),
+        ("lasts: 2s, joins", "lasts: 2000h, joins", "more than 604800000000 microseconds"),
     ] {
         assert!(yaml.contains(name), "{name}");
         let error = Model::parse(&yaml.replace(name, other)).unwrap_err().to_string();

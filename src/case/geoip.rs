@@ -236,7 +236,7 @@ mod tests {
     fn rows_answer_from_themselves_alone() {
         let kept = Registration { country: Some("XA".to_owned()), special: None };
         let rows = BTreeMap::from([("8.8.8.8".parse().unwrap(), kept.clone())]);
-        let table = Table::Rows { name: "kept".to_owned(), rows };
+        let table = Table::Rows { name: "kept".to_owned(), date: String::new(), rows };
         assert_eq!(table.lookup("8.8.8.8".parse().unwrap()), kept);
         assert_eq!(table.lookup("1.0.16.1".parse().unwrap()), Registration { country: None, special: None });
         assert_eq!(table.lookup("127.0.0.1".parse().unwrap()).special, None);

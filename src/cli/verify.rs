@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let verification = bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options)
         .map_err(|error| Failure::of(&error).hint("this says nothing about the bundle; is there room in TMPDIR?"))?;
     for check in &verification.checks {
-        writeln!(terminal.out, "{:<11} {}", check.name, check.text)?;
+        writeln!(terminal.out, "{:<11} {}", check.name, check.words())?;
     }
     let outcome = verification.outcome();
     if let (Some(bundle), true) = (&verification.bundle, outcome != Outcome::DoesNotHold) {
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         write!(terminal.out, "{}", terminal::claims(bundle.findings()))?;
         writeln!(terminal.out, "{}   Reply by the accused party: none", verification.contents())?;
         if let Some(path) = &arguments.report {
-            let checks = verification.checks.iter().map(|check| CheckLine { name: check.name.to_owned(), words: check.text.clone() });
+            let checks = verification.checks.iter().map(|check| CheckLine { name: check.name.to_owned(), words: check.words() });
             let provenance = Provenance::Verified { bundle: bundle.id().to_string(), checks: checks.collect() };
             write_report(path, bundle, &provenance)?;
         }

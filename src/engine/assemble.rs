@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     analyze::{self, Road},
-    correlate::{self, Artifact, Caveat, FlowRef, Group, Hit, Outcome},
+    correlate::{self, Artifact, Caveat, Group, Hit, Outcome},
     located::{Carriage, HitKey, Located},
-    net::{FlowId, Index, stream::Stream},
+    net::{FlowId, Index},
     timeline,
     verdict::{self, Observed, gates},
 };
@@ -15,7 +15,7 @@ use crate::{
     evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at},
     findings::{
         self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, Grade, InputDigest, MAX_FLOWS,
-        Part, RunSummary, Settings, Subject, codes::Code,
+        Part, Settings, Subject, codes::Code,
     },
 };
 

@@ -23,13 +23,13 @@ pub struct AmbiguousPhone {
 
 /// The phone's addresses.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub(super) struct Subject {
     /// Empty where each flow's initiator is taken.
-    pub addresses: BTreeSet<IpAddr>,
+    pub(super) addresses: BTreeSet<IpAddr>,
     /// `declared`, `mac`, `dhcp`, `busiest private address`, `initiator (assumed)`.
-    pub bound_by: String,
+    pub(super) bound_by: String,
     /// How far that can be relied on.
-    pub binding: Binding,
+    pub(super) binding: Binding,
 }
 
 impl Subject {
@@ -37,7 +37,7 @@ impl Subject {
     ///
     /// # Errors
     /// When two addresses could be the phone's.
-    pub fn determine(plan: &Plan, indexes: &[Index]) -> Result<Self, AmbiguousPhone> {
+    pub(super) fn determine(plan: &Plan, indexes: &[Index]) -> Result<Self, AmbiguousPhone> {
         let by_mac = by_mac(plan, indexes);
         let (addresses, bound_by) = if !plan.phone.addresses.is_empty() {
             (plan.phone.addresses.iter().copied().collect(), "declared")
@@ -61,14 +61,14 @@ impl Subject {
     }
 
     /// Nobody's address is known: each flow's initiator is taken.
-    pub fn initiators() -> Self {
+    pub(super) fn initiators() -> Self {
         let how = "initiator (assumed)".to_owned();
         Self { addresses: BTreeSet::new(), bound_by: how.clone(), binding: Binding::Assumed { how } }
     }
 
     /// The side of a flow that sends uplink; `None` where the flow is not the phone's. Where both ends are
     /// the phone's, or nobody's address is known, that is the initiator.
-    pub fn uplink_side(&self, flow: &Flow) -> Option<Side> {
+    pub(super) fn uplink_side(&self, flow: &Flow) -> Option<Side> {
         if self.addresses.is_empty() {
             return Some(Side::Initiator);
         }

@@ -14,7 +14,6 @@
 //! ```
 
 mod encode;
-mod folder;
 mod link;
 mod model;
 mod pcapng;
@@ -26,7 +25,6 @@ mod seeded;
 mod servers;
 mod stack;
 
-pub use folder::{MakeError, make};
 pub use model::{
     Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
 };

@@ -340,12 +340,44 @@ pub enum ModelError {
         /// The field's name.
         name: String,
     },
+    /// A path that leaves the scenario folder, or is none.
+    #[error("write below the scenario folder: {path} is no path of plain names")]
+    Path {
+        /// What stands there.
+        path: String,
+    },
+    /// More than a world is made for.
+    #[error("play phase {phase}: more than {most} {what}")]
+    TooMuch {
+        /// The phase.
+        phase: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        most: u64,
+    },
     /// The phone never joins.
     #[error("play phase {phase}: no action joins the network")]
     NoJoin {
         /// The phase.
         phase: String,
     },
+}
+
+/// Runs of a phase; verdicts from absence need 59.
+const MAX_RUNS: u64 = 1_000;
+/// Bytes of one opaque message, which are held in memory.
+const MAX_OPAQUE: u64 = 64 << 20;
+/// A week: times on the virtual clock stay far from overflowing.
+const MAX_MICROS: u64 = 7 * 24 * 3_600_000_000;
+
+/// Only names between single slashes; the empty path is the folder itself.
+fn plain(path: &str) -> Result<(), ModelError> {
+    let bad = |name: &str| name.is_empty() || name.starts_with('.') || name.contains(['\\', ':', '\0']);
+    if !path.is_empty() && path.split('/').any(bad) {
+        return Err(ModelError::Path { path: path.to_owned() });
+    }
+    Ok(())
 }
 
 impl Model {
@@ -359,6 +391,8 @@ impl Model {
         if model.lab != 1 {
             return Err(ModelError::Version(model.lab));
         }
+        let layout = [&model.layout.capture, &model.layout.device, &model.layout.truth];
+        layout.into_iter().chain(&model.layout.record).try_for_each(|path| plain(path))?;
         model.phases.iter().try_for_each(|phase| model.check(phase))?;
         Ok(model)
     }
@@ -367,6 +401,21 @@ impl Model {
         let unknown = |kind, name: &str| {
             Err(ModelError::Unknown { phase: phase.id.clone(), kind, name: name.to_owned() })
         };
+        plain(&phase.id)?;
+        phase.photos().try_for_each(plain)?;
+        let opaque = phase.sends.iter().flat_map(|send| &send.requests).map(|request| match request {
+            Request::Opaque { up, down } => (*up).max(*down) as u64,
+            _ => 0,
+        });
+        let spans = phase.actions.iter().map(|action| action.at.micros.max(action.lasts.micros));
+        let most = [
+            ("runs", u64::from(phase.runs), MAX_RUNS),
+            ("bytes of no known format", opaque.max().unwrap_or(0), MAX_OPAQUE),
+            ("microseconds", spans.chain([phase.tail.micros]).max().unwrap_or(0), MAX_MICROS),
+        ];
+        if let Some((what, _, most)) = most.into_iter().find(|(_, there, most)| there > most) {
+            return Err(ModelError::TooMuch { phase: phase.id.clone(), what, most });
+        }
         if !phase.actions.iter().any(|action| action.joins) {
             return Err(ModelError::NoJoin { phase: phase.id.clone() });
         }
