@@ -145,5 +145,9 @@ proptest! {
         assert_all_searched(&expected, &whole, &down);
         let (left, right) = bytes.split_at(cut.index(bytes.len()));
         assert_same(walked(&stream(&[Ok(left), Ok(right)]), &down, Transport::Tcp, 80), &expected, "");
+        let lost = right.len().min(1 + usize::from(bytes[0]) % 40);
+        let mut gapped = stream(&[Ok(left), Err(lost as u64), Ok(&right[lost..])]);
+        gapped.from_start = bytes[0] != b'P';
+        assert_all_searched(&walked(&gapped, &down, Transport::Tcp, 80), &gapped, &down);
     }
 }
