@@ -268,6 +268,10 @@ fn text_in_a_reset_is_no_data() {
     let index = after_syn(0, &[up(1, b"abc"), reset]);
     assert!(index.flows[0].reset);
     assert_eq!(text(&upload(&index)), "abc");
+    assert_eq!(upload(&index).strays.iter().map(|stray| stray.len).collect::<Vec<_>>(), [3]);
+    // Nor does an injected one's number say where the stream is.
+    let injected = tcp(server(), client(), 9, 0x3000_0000, RST | ACK, b"");
+    assert_eq!(upload(&after_syn(0, &[up(1, b"abc"), injected])).gaps, []);
 }
 
 #[test]
@@ -424,6 +428,110 @@ mod links {
     }
 
     #[test]
+    fn tunnels_lead_to_the_same_segment() {
+        let (v4, v6) = (up(1, b"hi"), ipv6(6, &[]));
+        let ethernet = [&[1; 12][..], &[8, 0], &v4].concat();
+        let (a, b) = (client(), server());
+        let behind = |protocol, header: &[u8], inner: &[u8]| ip(a, b, protocol, &[header, inner].concat());
+        let in_udp = |port, header: &[u8], inner: &[u8]| {
+            udp(a, SocketAddr::new(b.ip(), port), &[header, inner].concat())
+        };
+        let hi = |frame: Vec<u8>| assert_eq!(reads(101, &[], &frame).as_deref(), Some("hi"), "{frame:02x?}");
+        hi(behind(4, &[], &v4));
+        hi(behind(41, &[], &v6));
+        hi(behind(47, &[0, 0, 8, 0], &v4));
+        hi(behind(47, &[0xb0, 0, 0x65, 0x58, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], &ethernet));
+        hi(behind(47, &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], &ethernet));
+        hi(behind(47, &[0x30, 1, 0x88, 0x0b, 0, 99, 0, 1, 0, 0, 0, 1, 0xff, 3, 0, 0x21], &v4));
+        hi(in_udp(4789, &[8, 0, 0, 0, 0, 0, 7, 0], &ethernet));
+        hi(in_udp(6081, &[1, 0, 0x65, 0x58, 0, 0, 7, 0, 0, 0, 0, 0], &ethernet));
+        hi(in_udp(2152, &[0x30, 255, 0, v4.len() as u8, 0, 0, 0, 9], &v4));
+        hi(in_udp(3544, &[], &v6));
+        // A port alone makes no tunnel.
+        assert_eq!(reads(101, &[], &in_udp(4789, b"not a tunnel", b"")).as_deref(), Some("not a tunnel"));
+        let reserved = in_udp(4789, &[8, 0, 0, 1, 0, 0, 7, 0], &ethernet);
+        assert_eq!(super::index(&[reserved]).flows[0].responder.port(), 4789);
+        // Nor does any depth.
+        let nested = (0..40).fold(v4.clone(), |inner, _| behind(4, &[], &inner));
+        assert_eq!(reads(101, &[], &nested), None);
+    }
+
+    #[test]
+    fn links_with_labels_and_sessions_lead_to_the_same_segment() {
+        let v4 = up(1, b"hi");
+        let ethernet = |tail: &[u8]| [&[1; 12], tail].concat();
+        let hi = |link, header: &[u8]| {
+            assert_eq!(reads(link, header, &v4).as_deref(), Some("hi"), "{header:02x?}");
+        };
+        hi(1, &ethernet(&[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64]));
+        let pseudowire = [&[0x88, 0x47, 0, 2, 1, 64, 0, 0, 0, 0][..], &ethernet(&[8, 0])].concat();
+        hi(1, &ethernet(&pseudowire));
+        hi(1, &ethernet(&[0x88, 0x64, 0x11, 0, 0, 1, 0, v4.len() as u8 + 2, 0, 0x21]));
+        hi(9, &[0xff, 3, 0, 0x21]);
+        hi(9, &[0x21]);
+        hi(104, &[0x0f, 0, 8, 0]);
+        hi(239, &[&[2, 0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 0][..], &[v4.len() as u8 + 4, 0, 9, 0]].concat());
+        let snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+        hi(105, &[&[0x88, 1][..], &[0; 24], &snap].concat());
+        hi(127, &[&[0, 0, 8, 0, 0, 0, 0, 0, 0x08, 2][..], &[0; 22], &snap].concat());
+        assert_eq!(reads(105, &[&[0x88, 0x41][..], &[0; 24], &snap].concat(), &v4), None, "encrypted");
+    }
+
+    fn fragment(packet: &[u8], from: usize, to: usize, more: bool) -> Vec<u8> {
+        let mut fragment = [&packet[..20], &packet[20 + from..20 + to]].concat();
+        let len = fragment.len() as u16;
+        fragment[2..4].copy_from_slice(&len.to_be_bytes());
+        let place = (from / 8) as u16 | if more { 0x2000 } else { 0 };
+        fragment[6..8].copy_from_slice(&place.to_be_bytes());
+        fragment
+    }
+
+    #[test]
+    fn fragments_in_any_order_give_their_segment_and_its_frames() {
+        let packet = up(1, b"abcdefghijklmnopqrst");
+        let parts = [
+            fragment(&packet, 32, 40, false),
+            fragment(&packet, 0, 24, true),
+            fragment(&packet, 24, 32, true),
+        ];
+        let index = index(&parts);
+        let stream = upload(&index);
+        assert_eq!(text(&stream), "abcdefghijklmnopqrst");
+        let frames: Vec<u32> = stream.pieces.iter().map(|piece| piece.frame.0).collect();
+        assert_eq!(frames, [2, 3, 1]);
+        assert_eq!(index.anomalies, []);
+        // One datagram stays one chunk, in its own order.
+        let datagram = udp(client(), server(), b"abcdefghijklmnopqrst");
+        let parts = [
+            fragment(&datagram, 16, 28, false),
+            fragment(&datagram, 0, 16, true),
+            udp(client(), server(), b"next"),
+        ];
+        let index = super::index(&parts);
+        let stream = upload(&index);
+        let mut reader = stream.reader();
+        let Some(Chunk::Bytes { data, .. }) = reader.next_chunk().unwrap() else { panic!("bytes") };
+        assert_eq!(data, b"abcdefghijklmnopqrst");
+        let Some(Chunk::Bytes { data, .. }) = reader.next_chunk().unwrap() else { panic!("bytes") };
+        assert_eq!(data, b"next");
+    }
+
+    #[test]
+    fn fragments_that_overlap_with_other_bytes_are_noted() {
+        let (packet, other) = (up(1, b"abcdefghijkl"), up(1, b"abcdXXXXijkl"));
+        let parts = [fragment(&packet, 0, 32, true), fragment(&other, 24, 32, false)];
+        let index = index(&parts);
+        assert_eq!(text(&upload(&index)), "abcdefghijkl");
+        assert_eq!(
+            index.anomalies.iter().map(|a| a.kind).collect::<Vec<_>>(),
+            [AnomalyKind::ConflictOverlap]
+        );
+        // The same bytes again are no conflict.
+        let parts = [fragment(&packet, 0, 32, true), fragment(&packet, 24, 32, false)];
+        assert_eq!(super::index(&parts).anomalies, []);
+    }
+
+    #[test]
     fn what_is_not_read_is_named_and_counted() {
         let arp = [&[1; 12][..], &[8, 6], &[0; 28]].concat();
         let lldp = [&[1; 12][..], &[0x88, 0xcc], &[0; 28]].concat();
@@ -444,7 +552,7 @@ mod links {
             (
                 AnomalyKind::FragmentNotReassembled,
                 Some(FrameNo(4)),
-                "an IP fragment: 1 frame, the first is this one",
+                "parts of IP packets that never became whole: 1 frame, the first is this one",
             ),
         ];
         assert_eq!(seen, expected);

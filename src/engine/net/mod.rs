@@ -8,12 +8,16 @@
 mod anomalies;
 mod dhcp;
 pub mod flow;
+mod fragments;
 mod index;
+mod link;
 mod packet;
+mod pass;
 pub mod phone;
 mod reassembly;
 mod segments;
 pub mod stream;
+mod tunnel;
 
 pub use flow::{Flow, FlowId, Side};
 pub use index::{Index, MacAddr, MacBinding, index};

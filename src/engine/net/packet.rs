@@ -1,15 +1,16 @@
-//! One frame's headers, from the link to the transport. Pure functions of a slice.
+//! One frame's headers from IP to the transport, and the shapes that links and tunnels share.
+//!
+//! Pure functions of a slice. A header that does not fit ends a frame with its reason.
 
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
+use super::{link, tunnel};
 use crate::case::capture::LinkType;
 
 /// IPv6 extension headers in one packet (RFC 8200 section 4.1 names eight, each at most once or twice).
 const MAX_EXTENSIONS: usize = 16;
-/// VLAN tags and MPLS labels on one frame; networks stack two or three.
-const MAX_TAGS: usize = 16;
 
 /// Captured bytes of a layer, and how many it had on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -18,38 +19,47 @@ pub(super) struct View<'p> {
     /// Where in the frame `data` starts.
     pub(super) at: usize,
     pub(super) wire: usize,
+    /// Tunnels that may still be taken off.
+    depth: u32,
 }
 
 impl<'p> View<'p> {
-    pub(super) fn frame(data: &'p [u8], wire_len: u32) -> Self {
+    fn frame(data: &'p [u8], wire_len: u32, depth: u32) -> Self {
         let wire = usize::try_from(wire_len).unwrap_or(usize::MAX).max(data.len());
-        Self { data, at: 0, wire }
+        Self { data, at: 0, wire, depth }
+    }
+
+    /// What a tunnel carries.
+    pub(super) fn inside(self) -> Result<Self, Unread<'p>> {
+        let depth = self.depth.checked_sub(1).ok_or(Unread::Malformed("tunnels nested too deeply"))?;
+        Ok(Self { depth, ..self })
     }
 
     /// What follows a header.
-    fn skip(self, bytes: usize) -> Self {
+    pub(super) fn skip(self, bytes: usize) -> Self {
         Self {
             data: self.data.get(bytes..).unwrap_or_default(),
             at: self.at.saturating_add(bytes),
             wire: self.wire.saturating_sub(bytes),
+            ..self
         }
     }
 
     /// Without what a header's length leaves out (Ethernet's padding).
-    fn limit(self, bytes: usize) -> Self {
+    pub(super) fn limit(self, bytes: usize) -> Self {
         let wire = self.wire.min(bytes);
         Self { data: self.data.get(..wire).unwrap_or(self.data), wire, ..self }
     }
 
-    fn u16(&self, at: usize) -> Option<u16> {
+    pub(super) fn u16(&self, at: usize) -> Option<u16> {
         self.data.get(at..)?.first_chunk().copied().map(u16::from_be_bytes)
     }
 
-    fn u32(&self, at: usize) -> Option<u32> {
+    pub(super) fn u32(&self, at: usize) -> Option<u32> {
         self.data.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
     }
 
-    fn u8(&self, at: usize) -> Option<u8> {
+    pub(super) fn u8(&self, at: usize) -> Option<u8> {
         self.data.get(at).copied()
     }
 }
@@ -92,8 +102,8 @@ pub(super) struct Packet<'p> {
 }
 
 /// Why a frame gives no packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Unread {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unread<'p> {
     /// It carries no payload of anyone's (ARP).
     Nothing,
     /// A link type that is not read here.
@@ -102,17 +112,35 @@ pub(super) enum Unread {
     Protocol(u16),
     /// An IEEE 802.3 frame that carries no IP.
     Llc,
+    /// An IEEE 802.11 frame that is encrypted.
+    Encrypted,
     /// An IP protocol that is not read here.
     IpProtocol(u8),
     /// An IP fragment.
-    Fragment,
+    Fragment(Fragment<'p>),
     /// A header that breaks its own lengths.
     Malformed(&'static str),
     /// A header that was not stored as a whole.
     Truncated(&'static str),
 }
 
-type Read<'p> = Result<Packet<'p>, Unread>;
+pub(super) type Read<'p> = Result<Packet<'p>, Unread<'p>>;
+
+/// A part of an IP packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment<'p> {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// Of IPv4 sixteen bits (RFC 791), of IPv6 thirty-two (RFC 8200 section 4.5).
+    pub(super) id: u32,
+    /// What the packet carries.
+    pub(super) protocol: u8,
+    /// Where in the packet's payload, in bytes.
+    pub(super) offset: u32,
+    /// Whether more follows.
+    pub(super) more: bool,
+    pub(super) part: View<'p>,
+}
 
 /// A frame's outcome, with the sender's hardware address where the link has one.
 pub(super) struct Sliced<'p> {
@@ -120,81 +148,20 @@ pub(super) struct Sliced<'p> {
     pub(super) packet: Read<'p>,
 }
 
-/// Slices a frame.
-pub(super) fn slice(link: LinkType, data: &[u8], wire_len: u32) -> Sliced<'_> {
-    let view = View::frame(data, wire_len);
-    let mac = match link {
-        LinkType::ETHERNET => mac_at(data, 6),
-        LinkType::LINUX_SLL if view.u16(4) == Some(6) => mac_at(data, 6),
-        LinkType::LINUX_SLL2 if view.u8(11) == Some(6) => mac_at(data, 12),
-        _ => None,
-    };
-    Sliced { mac, packet: of_link(link, view) }
+/// Slices a frame; of tunnels the innermost packet that is TCP or UDP counts.
+pub(super) fn slice(link: LinkType, data: &[u8], wire_len: u32, depth: u32) -> Sliced<'_> {
+    let view = View::frame(data, wire_len, depth);
+    Sliced { mac: link::sender(link, &view), packet: link::read(link, view) }
 }
 
-fn mac_at(data: &[u8], at: usize) -> Option<[u8; 6]> {
-    data.get(at..)?.first_chunk().copied()
+/// Reads the payload of an IP packet that was put together from fragments.
+pub(super) fn assembled<'p>(fragment: &Fragment<'_>, data: &'p [u8]) -> Read<'p> {
+    let view = View { data, at: 0, wire: data.len(), depth: fragment.part.depth };
+    transport(fragment.protocol, fragment.source, fragment.destination, view)
 }
 
-fn of_link(link: LinkType, view: View<'_>) -> Read<'_> {
-    let cut = Unread::Truncated("link header");
-    match link {
-        LinkType::ETHERNET => ethernet(view),
-        LinkType::RAW | LinkType::RAW_DLT | LinkType::RAW_OPENBSD => ip(view),
-        LinkType::IPV4 => ipv4(view),
-        LinkType::IPV6 => ipv6(view),
-        LinkType::NULL | LinkType::LOOP => loopback(view),
-        LinkType::LINUX_SLL => ether_type(view.u16(14).ok_or(cut)?, view.skip(16)),
-        LinkType::LINUX_SLL2 => ether_type(view.u16(0).ok_or(cut)?, view.skip(20)),
-        LinkType(other) => Err(Unread::Link(other)),
-    }
-}
-
-fn ethernet(view: View<'_>) -> Read<'_> {
-    ether_type(view.u16(12).ok_or(Unread::Truncated("Ethernet header"))?, view.skip(14))
-}
-
-/// The address family stands in the byte order of the machine that captured, or in network order.
-fn loopback(view: View<'_>) -> Read<'_> {
-    let family = view.u32(0).ok_or(Unread::Truncated("loopback header"))?;
-    let family = if family > 0xffff { family.swap_bytes() } else { family };
-    match family {
-        2 => ipv4(view.skip(4)),
-        // AF_INET6 of Linux, of NetBSD and OpenBSD, of FreeBSD, of Darwin.
-        10 | 24 | 28 | 30 => ipv6(view.skip(4)),
-        other => Err(Unread::Protocol(u16::try_from(other).unwrap_or(u16::MAX))),
-    }
-}
-
-/// What follows an EtherType (IEEE 802 numbers); below 0x600 it is a length and LLC follows.
-fn ether_type(mut kind: u16, mut view: View<'_>) -> Read<'_> {
-    for _ in 0..MAX_TAGS {
-        match kind {
-            0x0800 => return ipv4(view),
-            0x86dd => return ipv6(view),
-            // IEEE 802.1Q, 802.1ad and their forerunners.
-            0x8100 | 0x88a8 | 0x9100 | 0x9200 => {
-                kind = view.u16(2).ok_or(Unread::Truncated("VLAN tag"))?;
-                view = view.skip(4);
-            }
-            ..0x0600 => {
-                // RFC 1042: SNAP with the organization code of EtherTypes.
-                match view.data.first_chunk::<8>() {
-                    Some(&[0xaa, 0xaa, 0x03, 0, 0, 0, high, low]) => {
-                        kind = u16::from_be_bytes([high, low]);
-                        view = view.skip(8);
-                    }
-                    _ => return Err(Unread::Llc),
-                }
-            }
-            0x0806 => return Err(Unread::Nothing),
-            other => return Err(Unread::Protocol(other)),
-        }
-    }
-    Err(Unread::Malformed("more VLAN tags than a network stacks"))
-}
-
-fn ip(view: View<'_>) -> Read<'_> {
+/// IPv4 or IPv6, by the version.
+pub(super) fn ip(view: View<'_>) -> Read<'_> {
     match view.u8(0).ok_or(Unread::Truncated("IP header"))? >> 4 {
         4 => ipv4(view),
         6 => ipv6(view),
@@ -203,7 +170,7 @@ fn ip(view: View<'_>) -> Read<'_> {
 }
 
 /// RFC 791. Checksums are not judged: offloading cards leave them wrong on what the phone's own side sends.
-fn ipv4(view: View<'_>) -> Read<'_> {
+pub(super) fn ipv4(view: View<'_>) -> Read<'_> {
     let header = Ipv4HeaderSlice::from_slice(view.data).map_err(|error| match error {
         etherparse::err::ipv4::HeaderSliceError::Len(_) => Unread::Truncated("IPv4 header"),
         etherparse::err::ipv4::HeaderSliceError::Content(_) => Unread::Malformed("IPv4 header"),
@@ -215,15 +182,24 @@ fn ipv4(view: View<'_>) -> Read<'_> {
         total if total < len => return Err(Unread::Malformed("IPv4 total length")),
         total => view.limit(total).skip(len),
     };
-    if header.is_fragmenting_payload() {
-        return Err(Unread::Fragment);
-    }
     let (source, destination) = (header.source_addr().into(), header.destination_addr().into());
-    transport(header.protocol().0, source, destination, payload)
+    let protocol = header.protocol().0;
+    if header.is_fragmenting_payload() {
+        return Err(Unread::Fragment(Fragment {
+            source,
+            destination,
+            id: u32::from(header.identification()),
+            protocol,
+            offset: u32::from(header.fragments_offset().value()) * 8,
+            more: header.more_fragments(),
+            part: payload,
+        }));
+    }
+    transport(protocol, source, destination, payload)
 }
 
 /// RFC 8200, with the extension headers of IANA's registry.
-fn ipv6(view: View<'_>) -> Read<'_> {
+pub(super) fn ipv6(view: View<'_>) -> Read<'_> {
     let header = Ipv6HeaderSlice::from_slice(view.data).map_err(|error| match error {
         etherparse::err::ipv6::HeaderSliceError::Len(_) => Unread::Truncated("IPv6 header"),
         etherparse::err::ipv6::HeaderSliceError::Content(_) => Unread::Malformed("IPv6 header"),
@@ -244,12 +220,25 @@ fn ipv6(view: View<'_>) -> Read<'_> {
             // Authentication header: length in units of four (RFC 4302).
             51 => (payload.u8(0), payload.u8(1).map(|len| 8 + 4 * usize::from(len))),
             44 => {
-                let place = payload.u16(2).ok_or(Unread::Truncated("IPv6 fragment header"))?;
+                let header = (payload.u8(0), payload.u16(2), payload.u32(4));
+                let (Some(protocol), Some(place), Some(id)) = header else {
+                    return Err(Unread::Truncated("IPv6 fragment header"));
+                };
+                let (offset, more) = (u32::from(place & 0xfff8), place & 1 != 0);
                 // An atomic fragment (RFC 6946) is whole.
-                if place & 0xfff9 != 0 {
-                    return Err(Unread::Fragment);
+                if offset != 0 || more {
+                    let part = payload.skip(8);
+                    return Err(Unread::Fragment(Fragment {
+                        source,
+                        destination,
+                        id,
+                        protocol,
+                        offset,
+                        more,
+                        part,
+                    }));
                 }
-                (payload.u8(0), Some(8))
+                (Some(protocol), Some(8))
             }
             other => return transport(other, source, destination, payload),
         };
@@ -267,16 +256,17 @@ fn ipv6(view: View<'_>) -> Read<'_> {
 fn transport(protocol: u8, source: IpAddr, destination: IpAddr, view: View<'_>) -> Read<'_> {
     match protocol {
         6 => tcp(source, destination, view),
-        17 => udp(source, destination, view),
-        // The IPv4 authentication header (RFC 4302) stands before what it protects.
+        17 => tunnel::unless_udp_tunnel(udp(source, destination, view)?),
+        // IP in IP (RFC 2003), 6in4 and 4in6 (RFC 4213, RFC 2473).
+        4 => ipv4(view.inside()?),
+        41 => ipv6(view.inside()?),
+        47 => tunnel::gre(view),
+        // The authentication header (RFC 4302) stands before what it protects.
         51 => {
             let (Some(next), Some(len)) = (view.u8(0), view.u8(1)) else {
                 return Err(Unread::Truncated("authentication header"));
             };
-            match next {
-                6 | 17 => transport(next, source, destination, view.skip(8 + 4 * usize::from(len))),
-                other => Err(Unread::IpProtocol(other)),
-            }
+            transport(next, source, destination, view.skip(8 + 4 * usize::from(len)).inside()?)
         }
         other => Err(Unread::IpProtocol(other)),
     }

@@ -40,28 +40,42 @@ pub(super) struct Segment {
     pub(super) frame: u32,
     pub(super) at: u64,
     pub(super) time: u64,
-    /// The first byte's sequence number (TCP).
+    /// The first byte's sequence number; of UDP the count of datagrams and their parts.
     pub(super) seq: u32,
     pub(super) len: u32,
     /// CRC-32 of the payload as it was when it was indexed.
     pub(super) crc: u32,
-    /// Bytes that the frame had after these and the capture does not hold; the top bit marks a keep-alive.
+    /// Bytes that the frame had after these and the capture does not hold, below the marks.
     pub(super) tail: u32,
 }
 
 impl Segment {
+    /// Marks the garbage byte of a keep-alive.
     pub(super) const KEEP_ALIVE: u32 = 1 << 31;
+    /// Marks UDP.
+    pub(super) const DATAGRAM: u32 = 1 << 30;
+    /// Marks what continues the datagram before it (another fragment's part).
+    pub(super) const CONTINUES: u32 = 1 << 29;
+    /// Marks text in a RST, which is no data (RFC 9293 section 3.5.3).
+    pub(super) const RESET: u32 = 1 << 28;
+    const MARKS: u32 = Self::KEEP_ALIVE | Self::DATAGRAM | Self::CONTINUES | Self::RESET;
+
+    /// A tail without marks.
+    pub(super) fn tail(missing: usize) -> u32 {
+        u32::try_from(missing).unwrap_or(u32::MAX).min(!Self::MARKS)
+    }
 
     pub(super) fn missing(&self) -> u32 {
-        self.tail & !Self::KEEP_ALIVE
+        self.tail & !Self::MARKS
     }
 
-    pub(super) fn keep_alive(&self) -> bool {
-        self.tail & Self::KEEP_ALIVE != 0
+    pub(super) fn has(&self, mark: u32) -> bool {
+        self.tail & mark != 0
     }
 
+    /// Order of capture; parts of a datagram stand in its order.
     fn order(&self) -> (EndKey, u32) {
-        (self.key, self.frame)
+        (self.key, if self.has(Self::DATAGRAM) { self.seq } else { self.frame })
     }
 
     fn write(&self) -> [u8; SIZE] {
@@ -210,7 +224,7 @@ mod tests {
             seq: frame.wrapping_mul(0x0101_0101),
             len: frame + 1,
             crc: !frame,
-            tail: frame << 20,
+            tail: frame & 0xff,
         }
     }
 

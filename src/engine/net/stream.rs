@@ -32,7 +32,8 @@ pub struct Conflict {
     pub other_at: u64,
 }
 
-/// A payload that has no place in its stream: it lies beyond any window, or before the initial number.
+/// A payload that has no place in its stream: it lies beyond any window or before the initial number, or is the
+/// text of a RST (RFC 9293 section 3.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stray {
     /// The frame.
@@ -62,8 +63,10 @@ pub struct Stream {
     pub strays: Vec<Stray>,
     /// Whether the first byte is the stream's first (a SYN was seen); always true for UDP.
     pub from_start: bool,
-    /// Whether each piece is a datagram that must not be joined with the next.
+    /// Whether pieces are datagrams that must not be joined with the next.
     pub datagrams: bool,
+    /// Pieces that continue the datagram of the piece before, by place, sorted.
+    continued: Vec<usize>,
     /// CRC-32 of each piece as it was indexed; empty where there was no index.
     checks: Vec<u32>,
 }
@@ -97,8 +100,14 @@ impl Stream {
             strays: Vec::new(),
             from_start: false,
             datagrams: false,
+            continued: Vec::new(),
             checks: Vec::new(),
         }
+    }
+
+    /// The next piece belongs to the datagram of the last one.
+    pub(super) fn continue_datagram(&mut self) {
+        self.continued.push(self.pieces.len());
     }
 
     pub(super) fn reserve(&mut self, pieces: usize) {
@@ -110,6 +119,17 @@ impl Stream {
     pub(super) fn push(&mut self, piece: Piece, check: u32) {
         self.pieces.push(piece);
         self.checks.push(check);
+    }
+
+    /// Adds pieces that stand anywhere, without overlaps.
+    pub(super) fn merge(&mut self, late: impl ExactSizeIterator<Item = (Piece, u32)>) {
+        if late.len() == 0 {
+            return;
+        }
+        let mut all: Vec<(Piece, u32)> =
+            self.pieces.drain(..).zip(self.checks.drain(..)).chain(late).collect();
+        all.sort_by_key(|(piece, _)| piece.range.start);
+        (self.pieces, self.checks) = all.into_iter().unzip();
     }
 
     /// One past the last byte, gaps included.
@@ -176,7 +196,10 @@ impl Stream {
             anomaly(AnomalyKind::StreamGap, next, detail)
         }));
         list.extend(self.strays.iter().take(MAX_LISTED).map(|stray| {
-            let detail = format!("{} payload bytes lie outside the connection's window", stray.len);
+            let detail = format!(
+                "{} payload bytes have no place in the stream (beyond any window, or in a RST)",
+                stray.len
+            );
             anomaly(AnomalyKind::HeaderMalformed, Some(stray.frame), detail)
         }));
         for (count, what) in
@@ -266,7 +289,8 @@ impl StreamReader<'_> {
         while let Some(piece) = stream.pieces.get(self.next).copied() {
             let size = self.joined.len() as u64 + piece.range.len();
             let another = !range.is_empty();
-            if piece.range.start != range.end || (another && (stream.datagrams || size > JOINED as u64)) {
+            let apart = stream.datagrams && stream.continued.binary_search(&self.next).is_err();
+            if piece.range.start != range.end || (another && (apart || size > JOINED as u64)) {
                 break;
             }
             let from = self.load(&piece)?;
