@@ -309,6 +309,23 @@ impl JsonSchema for ByteRange {
     }
 }
 
+/// One layer that was taken off; each can be repeated by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What was done: `http1.body`, `multipart.part`, `base64`, …
+    pub op: String,
+    /// Its parameter: a part's name, a field's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub param: Option<String>,
+    /// Bytes of the layer before that went in.
+    #[serde(rename = "in")]
+    pub input: ByteRange,
+    /// Bytes that came out.
+    #[serde(rename = "out")]
+    pub output: u64,
+}
+
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -636,7 +653,7 @@ pub fn printable(bytes: &[u8], max: usize) -> String {
             count += 1;
             match c {
                 '\\' => text.push_str("\\\\"),
-                c if c.is_control() || is_invisible(c) => text.extend(c.escape_unicode()),
+                c if is_deceptive(c) => text.extend(c.escape_unicode()),
                 c => text.push(c),
             }
         }
@@ -652,10 +669,11 @@ pub fn printable(bytes: &[u8], max: usize) -> String {
     text
 }
 
-/// Characters that change how the text around them is shown (Unicode bidirectional controls,
-/// zero-width characters, line and paragraph separators, tags).
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+/// Characters that change how the text around them is shown: controls, Unicode bidirectional
+/// controls, zero-width characters, line and paragraph separators, tags. No medium prints them.
+pub fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 

@@ -10,7 +10,11 @@ pub mod capture;
 pub mod device;
 pub mod folder;
 pub mod geoip;
+mod open;
+pub mod outlook;
 pub mod scenario;
+
+pub use open::{CaseError, Draft, Parts, RECORD};
 
 /// Everything that goes in.
 pub struct Case {
@@ -20,6 +24,8 @@ pub struct Case {
     pub runs: Vec<scenario::plan::Run>,
     /// Lines of the record and the digest at the end of their chain.
     pub custody: (u64, Option<Digest>),
+    /// The first line of the record whose link to the line before does not fit; none when the chain holds.
+    pub chain_broken_at: Option<u64>,
     /// Captures by logical path, each once.
     pub captures: BTreeMap<String, capture::Capture>,
     /// Device folders by logical path, as runs name them.

@@ -1,7 +1,24 @@
-//! The road from a case to findings.
+//! The road from a case to findings: `analyze`, and shorter walks on it.
+//!
+//! A [`crate::case::Case`] enters, a [`crate::findings::Analysis`] leaves. Nothing here asks for the time, the
+//! environment or a file by name.
 
+mod analyze;
+mod assemble;
 pub mod codec;
 pub mod correlate;
 pub mod decode;
+mod endpoints;
+mod inspect;
+pub mod ledger;
+mod located;
 pub mod net;
+mod observe;
 pub mod proto;
+mod subject;
+pub mod timeline;
+pub mod verdict;
+
+pub use analyze::{AnalysisError, analyze};
+pub use inspect::inspect;
+pub use subject::AmbiguousPhone;

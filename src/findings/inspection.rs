@@ -1,1 +1,253 @@
 //! What `inspect` prints: the engine's view of one capture, without a scenario.
+//!
+//! The format is `exhibit-inspection/1`. Digests are SHA-256, offsets and lengths are bytes, times
+//! are `seconds.nanoseconds` of the Unix epoch, as capture tools print them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{Anomaly, ByteRange, Digest, FrameNo};
+
+/// The format of `inspect --format json`.
+pub const FORMAT: &str = "exhibit-inspection/1";
+
+macro_rules! record {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })+) => {
+        $($(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($body)* })+
+    };
+}
+
+record! {
+    /// Everything that was seen in one capture.
+    pub struct Inspection {
+        /// [`FORMAT`].
+        pub format: String,
+        /// The capture's logical path.
+        pub capture: String,
+        /// Of the file as it stands.
+        pub sha256: Digest,
+        /// Its size.
+        pub size: u64,
+        /// The file's structure.
+        pub container: Container,
+        /// Packets read.
+        pub packets: u64,
+        /// The first packet's time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub first: Option<String>,
+        /// The last packet's time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last: Option<String>,
+        /// Whose traffic counts as uplink.
+        pub phone: Phone,
+        /// Flows by first frame.
+        pub flows: Vec<Flow>,
+        /// HTTP requests with their responses, by flow and number.
+        pub transactions: Vec<Transaction>,
+        /// DNS messages by frame.
+        pub dns: Vec<Dns>,
+        /// TLS hellos by frame.
+        pub tls_hellos: Vec<Hello>,
+        /// Odd traffic.
+        pub anomalies: Vec<Anomaly>,
+        /// Anomalies in all (the list is limited).
+        pub anomaly_count: u64,
+    }
+
+    /// The file's structure.
+    pub struct Container {
+        /// `usLE`, `usBE`, `nsLE`, `nsBE`, `pcapng`.
+        pub format: String,
+        /// Whether it is compressed.
+        pub gzip: bool,
+        /// Link types in order of interface (`LINKTYPE_` numbers).
+        pub link_types: Vec<u32>,
+        /// Secrets blocks (key logs) inside the file.
+        pub secrets: u64,
+        /// Packets dropped, where the file says.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub dropped: Option<u64>,
+    }
+
+    /// Whose traffic counts as uplink.
+    pub struct Phone {
+        /// Its addresses; empty where the initiator of each flow was taken.
+        pub addresses: Vec<String>,
+        /// How they were found.
+        pub by: String,
+    }
+
+    /// One flow.
+    pub struct Flow {
+        /// `CAPTURE#FIRST-FRAME COMMUNITY-ID`.
+        pub name: String,
+        /// `tcp` or `udp`.
+        pub transport: String,
+        /// Who opened it (or was seen first).
+        pub initiator: String,
+        /// The other end.
+        pub responder: String,
+        /// Its first frame.
+        pub first_frame: FrameNo,
+        /// Frames.
+        pub frames: u64,
+        /// What was recognised.
+        pub protocol: String,
+        /// Names seen for the remote end.
+        pub names: Vec<String>,
+        /// The remote end's registered country.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub registered_country: Option<String>,
+        /// Which end sends uplink: `initiator` or `responder`.
+        pub uplink_from: String,
+        /// From the initiator, then from the responder.
+        pub directions: Vec<Side>,
+    }
+
+    /// One direction of a flow.
+    pub struct Side {
+        /// The sender.
+        pub from: String,
+        /// Whether the stream's first byte was captured.
+        pub from_start: bool,
+        /// Bytes captured.
+        pub bytes_present: u64,
+        /// Runs of bytes without a gap; the first version of each byte that came.
+        pub islands: Vec<Island>,
+        /// The same with the last version of each byte, where overlaps disagree.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub islands_last_wins: Vec<Island>,
+        /// Bytes that were not captured.
+        pub gaps: Vec<ByteRange>,
+        /// Bytes about which segments disagree.
+        pub conflict_bytes: u64,
+    }
+
+    /// A run of bytes.
+    pub struct Island {
+        /// Where in the stream.
+        pub offset: u64,
+        /// Bytes.
+        pub len: u64,
+        /// Of those bytes.
+        pub sha256: Digest,
+    }
+
+    /// One request with its response.
+    pub struct Transaction {
+        /// The flow's name.
+        pub flow: String,
+        /// Its number in the flow, from 0.
+        pub n: u32,
+        /// `http1`.
+        pub protocol: String,
+        /// The method; empty where only a response was seen.
+        pub method: String,
+        /// The request target, printable.
+        pub uri: String,
+        /// The Host field, printable.
+        pub host: String,
+        /// `HTTP/1.1`.
+        pub version: String,
+        /// Where the request's head starts in the stream.
+        pub stream_offset: u64,
+        /// The head's bytes.
+        pub header_bytes: u64,
+        /// The Content-Type field, printable.
+        pub content_type: String,
+        /// The request's body.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub body: Option<Body>,
+        /// The response.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub response: Option<Response>,
+    }
+
+    /// A response.
+    pub struct Response {
+        /// The status code.
+        pub status: u16,
+        /// The Content-Type field, printable.
+        pub content_type: String,
+        /// Its body.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub body: Option<Body>,
+    }
+
+    /// A body.
+    pub struct Body {
+        /// Whether it ended as its framing announced.
+        pub complete: bool,
+        /// Bytes on the wire, chunk framing included.
+        pub wire_len: u64,
+        /// Of those bytes; absent where a gap lies in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub wire_sha256: Option<Digest>,
+        /// Bytes without chunk framing.
+        pub len: u64,
+        /// Of those bytes; absent where a gap lies in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub sha256: Option<Digest>,
+        /// Bytes after its Content-Encoding was taken off.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub decoded_len: Option<u64>,
+        /// Of those bytes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub decoded_sha256: Option<Digest>,
+        /// Parts of a multipart body.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub multipart: Vec<BodyPart>,
+    }
+
+    /// A part of a multipart body.
+    pub struct BodyPart {
+        /// Its name (or file name), printable.
+        pub name: String,
+        /// Bytes.
+        pub len: u64,
+        /// Of those bytes.
+        pub sha256: Digest,
+    }
+
+    /// One DNS message.
+    pub struct Dns {
+        /// Its frame.
+        pub frame: FrameNo,
+        /// Its id.
+        pub id: u16,
+        /// Whether it is a response.
+        pub response: bool,
+        /// The response code.
+        pub rcode: u8,
+        /// Names asked for, printable.
+        pub query: Vec<String>,
+        /// Their record types.
+        pub qtype: Vec<String>,
+        /// Answers: `NAME TYPE VALUE`, printable.
+        pub answers: Vec<String>,
+    }
+
+    /// One TLS hello.
+    pub struct Hello {
+        /// The flow's name.
+        pub flow: String,
+        /// Its first frame.
+        pub frame: FrameNo,
+        /// `client` or `server`.
+        pub from: String,
+        /// The server name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub sni: Option<String>,
+        /// Versions offered or chosen, `0x0304`.
+        pub versions: Vec<String>,
+        /// ALPN names.
+        pub alpn: Vec<String>,
+        /// Cipher suites offered or chosen, `0x1301`.
+        pub ciphers: Vec<String>,
+        /// Whether the records after it could be decrypted.
+        pub decrypted: bool,
+    }
+}

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::evidence::Step;
 use crate::evidence::{Anomaly, ByteRange, Digest, Direction, FrameNo, FrameRange, Timestamp, Transport};
 
+pub mod codes;
 pub mod inspection;
 
 /// The format of `findings.json`. Keys may be added within a version, never renamed.
@@ -307,6 +309,8 @@ record! {
         pub destination: String,
         /// Bytes of the artifact that were seen, each counted once.
         pub matched_bytes: u64,
+        /// Those of them that carry weight: not repeated, not boilerplate, not common to several artifacts.
+        pub probative_bytes: u64,
         /// The artifact's size.
         pub artifact_bytes: u64,
         /// Which of its bytes.
@@ -361,21 +365,6 @@ record! {
         pub filter: String,
         /// At most 128 of the matched bytes, hex; empty for identifiers.
         pub excerpt: String,
-    }
-
-    /// One layer that was taken off.
-    pub struct Step {
-        /// What was done: `http1.body`, `multipart.part`, `base64`, …
-        pub op: String,
-        /// Its parameter: a part's name, a field's name.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub param: Option<String>,
-        /// Bytes of the layer before that went in.
-        #[serde(rename = "in")]
-        pub input: ByteRange,
-        /// Bytes that came out.
-        #[serde(rename = "out")]
-        pub output: u64,
     }
 
     /// A claim's verdict.

@@ -1,1 +1,32 @@
-//! lab
+//! A simulated phone and servers with known truth.
+//!
+//! A [`Model`] (`lab.yaml`) goes in; captures, device files, a record of what was done and the truth
+//! about what was sent come out ([`Played`]). Phone and servers are real TCP stacks (smoltcp) on an
+//! in-memory link with a virtual clock, so one model and one seed give the same bytes everywhere.
+//! The encoders are the lab's own: it never uses the engine, so that its controls don't share the
+//! engine's mistakes. It plays no TLS yet, and no real packet ever leaves it.
+//!
+//! ```
+//! let model = exhibit::lab::Model::parse(include_str!("../../scenarios/hello/lab.yaml"))?;
+//! let played = exhibit::lab::play(&model, model.seed)?;
+//! assert_eq!(played.captures.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod encode;
+mod link;
+mod model;
+mod pcapng;
+mod phone;
+mod photo;
+mod play;
+mod record;
+mod seeded;
+mod servers;
+mod stack;
+
+pub use model::{
+    Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
+};
+pub use play::{Made, PlayError, Played, play};
+pub use record::{Carried, Sent};

@@ -116,8 +116,10 @@ pub struct Action {
     pub verb: String,
     /// Phases it belongs to; empty: all.
     pub phases: Vec<String>,
-    /// What it makes: logical device paths or canary ids.
+    /// What it makes, as written: device paths below `files`, or canary ids.
     pub makes: Vec<String>,
+    /// Its twin without the artifact: an action's id or a built-in sham. A run may show either.
+    pub sham: Option<String>,
 }
 
 /// One claim with what is tested of it.

@@ -1,2 +1,130 @@
 //! Payloads peeled recursively into leaves, each with its steps.
+//!
+//! A [`Conversation`] enters, both directions of one flow. [`walk`] recognises its protocol by its bytes,
+//! drives the parser and takes off what is wrapped around content: bodies, codings, multipart, form values.
+//! Everything leaves through a [`Sink`](sink::Sink), chunk by chunk: nothing is held that grows with a body.
+//! Each captured byte of both directions is in a leaf that is searched, or in one that is digested while its
+//! content comes again in leaves that are searched. What is not understood is a leaf as it stands.
+
 pub mod sink;
+
+mod body;
+mod content;
+mod form;
+mod heads;
+mod http;
+mod layers;
+mod multipart;
+mod names;
+mod raw;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+use crate::{
+    engine::{
+        net::stream::{Chunk, Stream},
+        proto::http1::{self, Probe, Role},
+    },
+    evidence::{Direction, Limits, ReadError, Transport},
+};
+
+use sink::Sink;
+
+/// Both directions of one flow.
+pub struct Conversation<'a> {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// What the phone (or the initiator) sent.
+    pub up: &'a Stream,
+    /// What it was sent.
+    pub down: &'a Stream,
+    /// Where `up` comes from.
+    pub local: SocketAddr,
+    /// Where `up` goes to.
+    pub remote: SocketAddr,
+}
+
+impl<'a> Conversation<'a> {
+    /// One direction.
+    pub fn stream(&self, direction: Direction) -> &'a Stream {
+        match direction {
+            Direction::Up => self.up,
+            Direction::Down => self.down,
+        }
+    }
+
+    fn has_port(&self, ports: &[u16]) -> bool {
+        ports.contains(&self.local.port()) || ports.contains(&self.remote.port())
+    }
+}
+
+/// Walks a conversation and tells `sink` what is in it. What is told depends on the bytes alone, not on how they
+/// were cut into segments.
+///
+/// # Errors
+/// When the capture can't be read.
+pub fn walk(conversation: &Conversation<'_>, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
+    if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
+        return Ok(());
+    }
+    if conversation.transport == Transport::Udp {
+        return raw::datagrams(conversation, limits, sink);
+    }
+    if names::is_tls(conversation)? {
+        return names::tls(conversation, limits, sink);
+    }
+    match requests(conversation)? {
+        Some(direction) => http::walk(conversation, direction, limits, sink),
+        None => raw::streams(conversation, limits, sink),
+    }
+}
+
+/// How far into a stream whose start is missing a first message is looked for: past the rest of a large photo.
+const SCAN: u64 = 16 << 20;
+
+/// The direction that carries HTTP requests, if the flow is HTTP.
+fn requests(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
+    let sides = [Direction::Up, Direction::Down];
+    let other = |side| if side == Direction::Up { Direction::Down } else { Direction::Up };
+    for side in sides {
+        let stream = conversation.stream(side);
+        if opening(stream, Role::Requests)? == Probe::Yes {
+            return Ok(Some(side));
+        }
+        if opening(stream, Role::Responses)? == Probe::Yes {
+            return Ok(Some(other(side)));
+        }
+    }
+    // The start is missing: any line may be the first of a message.
+    for side in sides {
+        let stream = conversation.stream(side);
+        let starts_late = !stream.from_start || stream.gaps.first().is_some_and(|gap| gap.start == 0);
+        if !starts_late {
+            continue;
+        }
+        if http::has_message(stream, Role::Requests, SCAN)? {
+            return Ok(Some(side));
+        }
+        if http::has_message(stream, Role::Responses, SCAN)? {
+            return Ok(Some(other(side)));
+        }
+    }
+    Ok(None)
+}
+
+/// Probes the first bytes of a stream.
+fn opening(stream: &Stream, role: Role) -> Result<Probe, ReadError> {
+    let mut reader = stream.reader();
+    let mut held = Vec::new();
+    while let Some(Chunk::Bytes { data, .. }) = reader.next_chunk()? {
+        held.extend_from_slice(data);
+        match http1::probe(&held, role) {
+            Probe::Perhaps => {}
+            verdict => return Ok(verdict),
+        }
+    }
+    Ok(Probe::Perhaps)
+}

@@ -1,9 +1,6 @@
 //! What comes out of a conversation: transactions, names, places of bytes, and leaves.
 
-use crate::{
-    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Timestamp},
-    findings::Step,
-};
+use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Step, Timestamp};
 
 /// A leaf while it is open; given by the sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::evidence::{Blob, ByteRange, FrameNo, FrameRange, ReadError, Timestamp, read_exact_at};
+use crate::evidence::{
+    Anomaly, AnomalyKind, Blob, ByteRange, FrameNo, FrameRange, ReadError, Timestamp, read_exact_at,
+};
 
 /// A run of payload bytes of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +22,26 @@ pub struct Piece {
 /// Two segments that disagree about the same sequence numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The bytes in question.
+    /// From the first byte that differs to the last.
     pub range: ByteRange,
     /// Whose bytes stand in the stream (the first that came).
     pub kept: FrameNo,
     /// Whose bytes differ.
     pub other: FrameNo,
+    /// Where the other bytes of `range` stand in the capture's (uncompressed) bytes.
+    pub other_at: u64,
+}
+
+/// A payload that has no place in its stream: it lies beyond any window or before the initial number, or is the
+/// text of a RST (RFC 9293 section 3.5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The frame.
+    pub frame: FrameNo,
+    /// Where its bytes stand in the capture's (uncompressed) bytes.
+    pub at: u64,
+    /// How many there are.
+    pub len: u32,
 }
 
 /// One direction of one flow. For TCP offsets count sequence numbers from the initial one (or from the
@@ -43,8 +59,16 @@ pub struct Stream {
     pub gaps: Vec<ByteRange>,
     /// Where segments disagree.
     pub conflicts: Vec<Conflict>,
+    /// Payloads that have no place in the stream.
+    pub strays: Vec<Stray>,
     /// Whether the first byte is the stream's first (a SYN was seen); always true for UDP.
     pub from_start: bool,
+    /// Whether pieces are datagrams that must not be joined with the next.
+    pub datagrams: bool,
+    /// Pieces that continue the datagram of the piece before, by place, sorted.
+    continued: Vec<usize>,
+    /// CRC-32 of each piece as it was indexed; empty where there was no index.
+    checks: Vec<u32>,
 }
 
 /// What comes next in a stream.
@@ -61,7 +85,42 @@ pub enum Chunk<'a> {
     Gap(ByteRange),
 }
 
+/// Anomalies of one kind that one stream lists; the rest are counted.
+const MAX_LISTED: usize = 100;
+
 impl Stream {
+    /// A stream without bytes.
+    pub fn empty(capture: &str, blob: Arc<dyn Blob>) -> Self {
+        Self {
+            capture: capture.to_owned(),
+            blob,
+            pieces: Vec::new(),
+            gaps: Vec::new(),
+            conflicts: Vec::new(),
+            strays: Vec::new(),
+            from_start: false,
+            datagrams: false,
+            continued: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// The next piece belongs to the datagram of the last one.
+    pub(super) fn continue_datagram(&mut self) {
+        self.continued.push(self.pieces.len());
+    }
+
+    pub(super) fn reserve(&mut self, pieces: usize) {
+        self.pieces.reserve_exact(pieces);
+        self.checks.reserve_exact(pieces);
+    }
+
+    /// Adds a piece behind all others, with the CRC-32 of its bytes.
+    pub(super) fn push(&mut self, piece: Piece, check: u32) {
+        self.pieces.push(piece);
+        self.checks.push(check);
+    }
+
     /// One past the last byte, gaps included.
     pub fn end(&self) -> u64 {
         let pieces = self.pieces.last().map_or(0, |piece| piece.range.end);
@@ -71,6 +130,16 @@ impl Stream {
     /// Bytes that were captured.
     pub fn present(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.range.len()).sum()
+    }
+
+    /// Bytes that were not.
+    pub fn lost(&self) -> u64 {
+        self.gaps.iter().map(|gap| gap.len()).sum()
+    }
+
+    /// Runs of captured bytes between gaps (for UDP: of datagrams).
+    pub fn islands(&self) -> Vec<ByteRange> {
+        ByteRange::unite(self.pieces.iter().map(|piece| piece.range))
     }
 
     /// The pieces that hold any byte of `range`.
@@ -91,9 +160,62 @@ impl Stream {
         Some((times().min()?, times().max()?))
     }
 
+    /// What is odd about this stream, for the flow of this name.
+    pub fn anomalies(&self, flow: &str) -> Vec<Anomaly> {
+        let anomaly = |kind, frame, detail| Anomaly {
+            kind,
+            capture: self.capture.clone(),
+            frame,
+            flow: Some(flow.to_owned()),
+            detail,
+        };
+        let mut list = Vec::new();
+        if let Some(piece) = self.pieces.first().filter(|_| !self.from_start) {
+            let detail = "the connection began before the capture".to_owned();
+            list.push(anomaly(AnomalyKind::MidStreamStart, Some(piece.frame), detail));
+        }
+        list.extend(self.conflicts.iter().take(MAX_LISTED).map(|conflict| {
+            let Conflict { range: ByteRange { start, end }, kept, .. } = conflict;
+            let detail = format!("bytes {start} to {end} differ from those of frame {kept}, which were kept");
+            anomaly(AnomalyKind::ConflictOverlap, Some(conflict.other), detail)
+        }));
+        list.extend(self.gaps.iter().take(MAX_LISTED).map(|gap| {
+            let next = self.pieces_in(ByteRange::new(gap.end, gap.end + 1)).first().map(|piece| piece.frame);
+            let detail = format!("{} bytes from {} were not captured", gap.len(), gap.start);
+            anomaly(AnomalyKind::StreamGap, next, detail)
+        }));
+        list.extend(self.strays.iter().take(MAX_LISTED).map(|stray| {
+            let detail = format!(
+                "{} payload bytes have no place in the stream (beyond any window, or in a RST)",
+                stray.len
+            );
+            anomaly(AnomalyKind::HeaderMalformed, Some(stray.frame), detail)
+        }));
+        for (count, what) in
+            [(self.conflicts.len(), "conflicts"), (self.gaps.len(), "gaps"), (self.strays.len(), "strays")]
+        {
+            if let Some(more @ 1..) = count.checked_sub(MAX_LISTED) {
+                list.push(anomaly(
+                    AnomalyKind::LimitReached,
+                    None,
+                    format!("{more} more {what} of this stream"),
+                ));
+            }
+        }
+        list
+    }
+
     /// Walks the stream from its start.
     pub fn reader(&self) -> StreamReader<'_> {
-        StreamReader { stream: self, offset: 0, next: 0, gap: 0, buffer: Vec::new() }
+        StreamReader {
+            stream: self,
+            offset: 0,
+            next: 0,
+            gap: 0,
+            window: Vec::new(),
+            at: 0,
+            joined: Vec::new(),
+        }
     }
 
     /// A stream that is one slice of memory in one frame: for tests of what reads streams.
@@ -101,15 +223,19 @@ impl Stream {
         let range = ByteRange::new(0, bytes.len() as u64);
         let piece = Piece { range, at: 0, frame: FrameNo(1), time: Timestamp(0) };
         Self {
-            capture: "memory".to_owned(),
-            blob: Arc::new(bytes.to_vec()),
             pieces: if bytes.is_empty() { Vec::new() } else { vec![piece] },
-            gaps: Vec::new(),
-            conflicts: Vec::new(),
             from_start: true,
+            ..Self::empty("memory", Arc::new(bytes.to_vec()))
         }
     }
 }
+
+/// Bytes of the capture read at once.
+const WINDOW: u64 = 256 << 10;
+/// Foreign bytes between two pieces that cost less to read than another read would.
+const SKIPPED: u64 = 8 << 10;
+/// Pieces are joined up to this size.
+const JOINED: usize = 64 << 10;
 
 /// Walks a stream chunk by chunk.
 pub struct StreamReader<'s> {
@@ -117,7 +243,11 @@ pub struct StreamReader<'s> {
     offset: u64,
     next: usize,
     gap: usize,
-    buffer: Vec<u8>,
+    /// Bytes of the capture, from `at`.
+    window: Vec<u8>,
+    at: u64,
+    /// Bytes of several pieces.
+    joined: Vec<u8>,
 }
 
 impl StreamReader<'_> {
@@ -126,13 +256,15 @@ impl StreamReader<'_> {
         self.offset
     }
 
-    /// Gives the next chunk, or `None` at the end. A chunk never spans two pieces of UDP.
+    /// Gives the next chunk, or `None` at the end. A chunk may join pieces of TCP that touch; it never spans
+    /// two datagrams.
     ///
     /// # Errors
     /// When the capture can't be read any more or is not what it was.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, ReadError> {
-        let gap = self.stream.gaps.get(self.gap).copied();
-        let piece = self.stream.pieces.get(self.next).copied();
+        let stream = self.stream;
+        let gap = stream.gaps.get(self.gap).copied();
+        let piece = stream.pieces.get(self.next).copied();
         if let Some(gap) = gap
             && piece.is_none_or(|piece| gap.start <= piece.range.start)
         {
@@ -140,12 +272,54 @@ impl StreamReader<'_> {
             self.offset = gap.end;
             return Ok(Some(Chunk::Gap(gap)));
         }
-        let Some(piece) = piece else { return Ok(None) };
-        self.next += 1;
-        self.offset = piece.range.end;
-        self.buffer.resize(usize::try_from(piece.range.len()).unwrap_or(0), 0);
-        read_exact_at(&*self.stream.blob, &mut self.buffer, piece.at)
-            .map_err(|error| ReadError::new(&self.stream.capture, piece.at, error))?;
-        Ok(Some(Chunk::Bytes { range: piece.range, data: &self.buffer }))
+        let Some(first) = piece else { return Ok(None) };
+        self.joined.clear();
+        let mut range = ByteRange::new(first.range.start, first.range.start);
+        while let Some(piece) = stream.pieces.get(self.next).copied() {
+            let size = self.joined.len() as u64 + piece.range.len();
+            let another = !range.is_empty();
+            let apart = stream.datagrams && stream.continued.binary_search(&self.next).is_err();
+            if piece.range.start != range.end || (another && (apart || size > JOINED as u64)) {
+                break;
+            }
+            let from = self.load(&piece)?;
+            let bytes = self.window.get(from..).unwrap_or_default();
+            let len = usize::try_from(piece.range.len()).unwrap_or(usize::MAX);
+            let bytes = bytes.get(..len).unwrap_or_default();
+            if stream.checks.get(self.next).is_some_and(|&check| crc32fast::hash(bytes) != check) {
+                return Err(ReadError::changed(&stream.capture, piece.at));
+            }
+            self.joined.extend_from_slice(bytes);
+            range.end = piece.range.end;
+            self.next += 1;
+        }
+        self.offset = range.end;
+        Ok(Some(Chunk::Bytes { range, data: &self.joined }))
+    }
+
+    /// Has a piece in the window, and says where in it.
+    fn load(&mut self, piece: &Piece) -> Result<usize, ReadError> {
+        let (start, end) = (piece.at, piece.at.saturating_add(piece.range.len()));
+        if start < self.at || end > self.at.saturating_add(self.window.len() as u64) {
+            let until = self.worth_reading(end, start);
+            self.at = start;
+            self.window.resize(usize::try_from(until - start).unwrap_or(usize::MAX), 0);
+            read_exact_at(&*self.stream.blob, &mut self.window, start)
+                .map_err(|error| ReadError::new(&self.stream.capture, start, error))?;
+        }
+        Ok(usize::try_from(start - self.at).unwrap_or(usize::MAX))
+    }
+
+    /// How far to read so that following pieces which stand close by come along.
+    fn worth_reading(&self, mut until: u64, start: u64) -> u64 {
+        for piece in self.stream.pieces.get(self.next + 1..).unwrap_or_default() {
+            let end = piece.at.saturating_add(piece.range.len());
+            let near = piece.at >= until && piece.at - until <= SKIPPED;
+            if !near || end - start > WINDOW {
+                break;
+            }
+            until = end;
+        }
+        until
     }
 }

@@ -1,1 +1,9 @@
-//! proto
+//! Protocols: streams in, messages and bodies out.
+//!
+//! A parser here takes the chunks of one direction of one flow, in order and with their gaps, and tells a
+//! handler what they are. It keeps only what a message head needs, so that bodies of any size pass through.
+//! What a body means is for `decode`.
+
+pub mod dns;
+pub mod http1;
+pub mod tls;

@@ -1,0 +1,246 @@
+//! One file a subcommand; arguments, failures and exit codes in one place.
+//!
+//! Exit codes: 0 done, or it holds; 1 it does not hold; 2 it could not be done; 3 it holds in part;
+//! 130 interrupted. Results go to stdout, everything else to stderr.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod check;
+mod environment;
+mod explain;
+mod find;
+mod inspect;
+mod key;
+mod lab;
+mod new;
+mod report;
+mod run;
+mod show;
+mod test;
+mod verify;
+
+/// Done, or it holds.
+pub(crate) const DONE: u8 = 0;
+/// It does not hold: tampered, findings differ, a snapshot differs, `--fail-on` was met.
+pub(crate) const DOES_NOT_HOLD: u8 = 1;
+/// It could not be done: usage, input, reading or writing.
+pub(crate) const NOT_DONE: u8 = 2;
+/// It holds in part: an unknown signer, unsigned, something not checkable.
+pub(crate) const HOLDS_IN_PART: u8 = 3;
+
+/// Ties uploaded bytes to the files that were on a phone, judges claims, and seals what a stranger can check.
+#[derive(Parser)]
+#[command(name = "exhibit", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "\
+Exit codes: 0 done, or it holds; 1 it does not hold; 2 it could not be done; 3 it holds in part; 130 interrupted.
+
+Tonight:   exhibit find hotspot.pcapng DCIM/
+A case:    exhibit new claim/ --capture hotspot.pcapng --files DCIM/ --claim \"the phone will upload photos\"
+           exhibit check claim/
+           exhibit run claim/
+A bundle:  exhibit verify case.private.tar.gz --signer FINGERPRINT")]
+struct Arguments {
+    /// When to colour what is printed (NO_COLOR is heeded).
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    color: Colour,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Did any of these files leave? No scenario, no verdict, the same engine.
+    Find(find::Arguments),
+    /// Write a commented case from what is there.
+    New(new::Arguments),
+    /// Say what is wrong with a case, and what it can still settle.
+    Check(check::Arguments),
+    /// Analyze a case, print its verdicts, seal a bundle.
+    Run(run::Arguments),
+    /// Check somebody's bundle: integrity, signature, time, re-run, origin.
+    Verify(verify::Arguments),
+    /// Show a finding's bytes, the steps to them, and commands that repeat it.
+    Show(show::Arguments),
+    /// Render a case or a bundle for people.
+    Report(report::Arguments),
+    /// Re-run scenarios and compare with their snapshots.
+    Test(test::Arguments),
+    /// Show what the engine sees in a capture.
+    Inspect(inspect::Arguments),
+    /// Say what a code means.
+    Explain(explain::Arguments),
+    /// Show or export your signing key's public half.
+    Key(key::Arguments),
+    /// Make the captures of a simulated phone with known truth.
+    Lab(lab::Arguments),
+}
+
+/// What a subcommand writes to.
+pub(crate) struct Terminal {
+    /// Results.
+    pub(crate) out: Box<dyn Write>,
+    /// Everything else.
+    pub(crate) err: Box<dyn Write>,
+}
+
+impl Terminal {
+    fn new(colour: Colour) -> Self {
+        let choice = match colour {
+            Colour::Auto => anstream::ColorChoice::Auto,
+            Colour::Always => anstream::ColorChoice::Always,
+            Colour::Never => anstream::ColorChoice::Never,
+        };
+        Self {
+            out: Box::new(io::BufWriter::new(anstream::AutoStream::new(io::stdout(), choice))),
+            err: Box::new(anstream::AutoStream::new(io::stderr(), choice)),
+        }
+    }
+
+    /// Says something that is no result.
+    pub(crate) fn note(&mut self, text: impl std::fmt::Display) {
+        // Nothing is left to tell where stderr is closed.
+        let _ = writeln!(self.err, "exhibit: {text}");
+    }
+
+    /// Whether a person watches stderr.
+    pub(crate) fn is_watched() -> bool {
+        io::stderr().is_terminal()
+    }
+}
+
+/// Why a command could not be done, and a way out.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    closed_pipe: bool,
+}
+
+impl Failure {
+    /// A failure in words that fit after `exhibit: error: `.
+    pub(crate) fn new(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), hint: None, closed_pipe: false }
+    }
+
+    /// Cannot do `what` because of `error`; its sources are added.
+    pub(crate) fn cannot(what: impl std::fmt::Display, error: &dyn std::error::Error) -> Self {
+        Self::new(format!("cannot {what}: {}", chain(error)))
+    }
+
+    /// Cannot `error` (errors of the library are fragments that fit after "cannot").
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        Self::new(format!("cannot {}", chain(error)))
+    }
+
+    /// The failure in one text, its way out included.
+    pub(crate) fn words(self) -> String {
+        match self.hint {
+            Some(hint) => format!("{} ({hint})", self.message),
+            None => self.message,
+        }
+    }
+
+    /// Adds a way out.
+    pub(crate) fn hint(mut self, hint: impl std::fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+}
+
+/// An error with its sources, joined by colons.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let words = inner.to_string();
+        // Some errors print their source already.
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+impl From<io::Error> for Failure {
+    /// Writing to stdout failed: a reader that went away is no failure of ours.
+    fn from(error: io::Error) -> Self {
+        let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { closed_pipe, ..Self::cannot("write the result", &error) }
+    }
+}
+
+/// Reads the command line, does it, turns the outcome into an exit code.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { NOT_DONE } else { DONE };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let mut terminal = Terminal::new(arguments.color);
+    let done = dispatch(&arguments.command, &mut terminal)
+        .and_then(|code| terminal.out.flush().map(|()| code).map_err(Failure::from));
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) if failure.closed_pipe => ExitCode::from(DONE),
+        Err(failure) => {
+            let _ = terminal.out.flush();
+            let _ = writeln!(terminal.err, "exhibit: error: {}", failure.message);
+            if let Some(hint) = failure.hint {
+                let _ = writeln!(terminal.err, "exhibit: hint: {hint}");
+            }
+            ExitCode::from(NOT_DONE)
+        }
+    }
+}
+
+fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<u8, Failure> {
+    match command {
+        Command::Find(arguments) => find::run(arguments, terminal),
+        Command::New(arguments) => new::run(arguments, terminal),
+        Command::Check(arguments) => check::run(arguments, terminal),
+        Command::Run(arguments) => run::run(arguments, terminal),
+        Command::Verify(arguments) => verify::run(arguments, terminal),
+        Command::Show(arguments) => show::run(arguments, terminal),
+        Command::Report(arguments) => report::run(arguments, terminal),
+        Command::Test(arguments) => test::run(arguments, terminal),
+        Command::Inspect(arguments) => inspect::run(arguments, terminal),
+        Command::Explain(arguments) => explain::run(arguments, terminal),
+        Command::Key(arguments) => key::run(arguments, terminal),
+        Command::Lab(arguments) => lab::run(arguments, terminal),
+    }
+}
+
+/// A case on disk: its folder and its scenario's logical path.
+pub(crate) fn case_at(path: &std::path::Path) -> Result<(PathBuf, String), Failure> {
+    let meta = std::fs::metadata(path).map_err(|error| {
+        Failure::cannot(format!("open the case {}", path.display()), &error)
+            .hint("a case is a folder with a scenario.yaml in it; `exhibit new DIR` writes one")
+    })?;
+    if meta.is_dir() {
+        return Ok((path.to_owned(), "scenario.yaml".to_owned()));
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+    match name {
+        Some(name) => Ok((if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }, name)),
+        None => Err(Failure::new(format!("cannot open {}: its name is not UTF-8", path.display()))),
+    }
+}

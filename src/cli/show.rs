@@ -1,0 +1,108 @@
+//! `exhibit show`: the findings of a bundle, or one of them with its proof.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::Args;
+use exhibit::{
+    bundle::Bundle,
+    case::folder::Folder as _,
+    evidence::read_exact_at,
+    findings::{Finding, Findings},
+    report::{proof::Wanted, terminal},
+};
+
+use super::{DONE, Failure, Terminal, environment};
+
+/// Bytes of a device file set beside an excerpt at most.
+const MAX_WANTED: usize = 4_096;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The bundle.
+    bundle: PathBuf,
+    /// A finding's id, or its beginning; all are listed when left out.
+    finding: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
+    let bundle = super::report::open_bundle(&arguments.bundle, &environment::scratch())?;
+    terminal.note("not verified: `exhibit verify` says what holds");
+    let bytes = |wanted: &Wanted<'_>| device_bytes(&bundle, wanted);
+    match show(bundle.findings(), arguments.finding.as_deref(), &bytes, &mut terminal.out) {
+        Ok(()) => Ok(DONE),
+        Err(ShowError::Write(error)) => Err(error.into()),
+        Err(error) => Err(Failure::of(&error).hint("`exhibit show BUNDLE` lists the findings")),
+    }
+}
+
+fn device_bytes(bundle: &Bundle, wanted: &Wanted<'_>) -> Option<Vec<u8>> {
+    let blob = bundle.folder().open(&wanted.finding.artifact).ok()?;
+    let mut bytes = vec![0; wanted.length.min(MAX_WANTED)];
+    read_exact_at(&*blob, &mut bytes, wanted.offset).ok()?;
+    Some(bytes)
+}
+
+/// Why nothing could be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShowError {
+    /// No finding has that id.
+    #[error("find the finding {id}: there are {known}")]
+    Unknown {
+        /// What was typed.
+        id: String,
+        /// How many findings there are.
+        known: usize,
+    },
+    /// Several findings begin so.
+    #[error("tell which finding {id} is: {} begin so", .candidates.join(", "))]
+    Ambiguous {
+        /// What was typed.
+        id: String,
+        /// Ids that begin so.
+        candidates: Vec<String>,
+    },
+    /// The writer said no.
+    #[error("write")]
+    Write(#[from] io::Error),
+}
+
+/// Lists the findings, or shows the one whose id is or begins with `id`. `bytes` gives bytes of a device file
+/// where the bundle holds it.
+///
+/// # Errors
+/// An id that no finding or more than one has; what the writer says.
+pub(crate) fn show(
+    findings: &Findings,
+    id: Option<&str>,
+    bytes: &dyn Fn(&Wanted<'_>) -> Option<Vec<u8>>,
+    out: &mut dyn Write,
+) -> Result<(), ShowError> {
+    let text = match id {
+        None => terminal::list(findings),
+        Some(id) => terminal::finding(findings, pick(findings, id)?, bytes),
+    };
+    Ok(out.write_all(text.as_bytes())?)
+}
+
+fn pick<'a>(findings: &'a Findings, id: &str) -> Result<&'a Finding, ShowError> {
+    let all = || findings.findings.iter();
+    if let Some(exact) = all().find(|finding| finding.id == id) {
+        return Ok(exact);
+    }
+    let candidates: Vec<&Finding> = all()
+        .filter(|finding| {
+            finding.id.starts_with(id) || finding.id.strip_prefix("F-").is_some_and(|hex| hex.starts_with(id))
+        })
+        .collect();
+    match candidates.as_slice() {
+        [] => Err(ShowError::Unknown { id: id.to_owned(), known: findings.findings.len() }),
+        [one] => Ok(one),
+        several => Err(ShowError::Ambiguous {
+            id: id.to_owned(),
+            candidates: several.iter().map(|finding| finding.id.clone()).collect(),
+        }),
+    }
+}

@@ -1,0 +1,239 @@
+//! The one road from a case to findings.
+//!
+//! 1. Device files and identifiers become a [`Catalog`]; captures become [`Index`]es, one pass each.
+//! 2. [`Subject`] says which end of each flow is the phone.
+//! 3. Conversations, several at once: streams are put together, decoded and peeled; leaves go to a
+//!    [`Collector`], the rest to an [`Observation`].
+//! 4. [`correlate::conclude`] looks for parts of files in what was no whole file.
+//! 5. [`located`](super::located) finds frames and times of hits and the place of each uplink byte.
+//! 6. [`assemble`](super::assemble) unites hits to findings; [`verdict`](super::verdict) judges.
+//!
+//! Everything is sorted by stated keys, so that threads never show.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use super::{
+    assemble,
+    correlate::{self, Catalog, Collector, FlowRef, Harvest, Spool},
+    decode::{self, Conversation},
+    endpoints::{HostTerms, NameBook},
+    located,
+    net::{self, FlowId, Index, Side},
+    observe::{Observation, Observer},
+    subject::{AmbiguousPhone, Subject},
+    timeline::Timeline,
+};
+use crate::{
+    case::Case,
+    evidence::{Anomaly, Digest, Direction, Limits, ReadError, Scratch},
+    findings::{Analysis, InputDigest},
+};
+
+/// Why there are no findings.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalysisError {
+    /// An input could not be read to its end.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The phone can't be told from another machine.
+    #[error(transparent)]
+    Phone(#[from] AmbiguousPhone),
+    /// The case holds no capture.
+    #[error("find a capture in the case")]
+    NoCapture,
+}
+
+/// Goes from a case to findings. The result depends on the case and the limits alone.
+///
+/// # Errors
+/// When an input can't be read or changed while it was read, or when two addresses could be the phone's.
+pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analysis, AnalysisError> {
+    let catalog = Catalog::build(&case.devices, &case.plan.phone.identifiers, limits)?;
+    let indexes = index_all(case, limits)?;
+    let subject = Subject::determine(&case.plan, &indexes)?;
+    let spool = Spool::new(scratch.clone());
+    let tasks = tasks(&indexes);
+    let (observations, harvests) = converse(&indexes, &tasks, &subject, &catalog, &spool, limits)?;
+    let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
+    let road = Road {
+        case,
+        limits,
+        timeline: Timeline::new(case),
+        names: names(&observations),
+        terms: HostTerms::of(&case.plan.claims),
+        indexes,
+        subject,
+        catalog,
+        observations,
+    };
+    let located = located::locate(&road, &outcome)?;
+    let inputs = digests(case, &road)?;
+    Ok(assemble::assemble(&road, &outcome, located, inputs))
+}
+
+/// What the later stages of the road share.
+pub(super) struct Road<'c> {
+    pub(super) case: &'c Case,
+    pub(super) limits: &'c Limits,
+    pub(super) timeline: Timeline<'c>,
+    pub(super) names: NameBook,
+    pub(super) terms: HostTerms<'c>,
+    pub(super) indexes: Vec<Index>,
+    pub(super) subject: Subject,
+    pub(super) catalog: Catalog,
+    pub(super) observations: BTreeMap<FlowRef, Observation>,
+}
+
+impl Road<'_> {
+    /// The capture that a flow belongs to.
+    pub(super) fn index(&self, flow: FlowRef) -> Option<&Index> {
+        self.indexes.get(flow.capture as usize)
+    }
+}
+
+fn index_all(case: &Case, limits: &Limits) -> Result<Vec<Index>, ReadError> {
+    case.captures.values().map(|capture| net::index(capture, limits)).collect()
+}
+
+/// Flows that hold payload, in order of capture and first frame.
+fn tasks(indexes: &[Index]) -> Vec<FlowRef> {
+    let mut tasks = Vec::new();
+    for (capture, index) in (0..).zip(indexes) {
+        let holding = index.flows.iter().filter(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0));
+        tasks.extend(holding.map(|flow| FlowRef { capture, flow: flow.id.0 }));
+    }
+    tasks
+}
+
+type Conversed = (BTreeMap<FlowRef, Observation>, Vec<Harvest>);
+
+/// Walks every conversation, several at once; each thread takes the next that nobody has.
+fn converse(
+    indexes: &[Index],
+    tasks: &[FlowRef],
+    subject: &Subject,
+    catalog: &Catalog,
+    spool: &Spool,
+    limits: &Limits,
+) -> Result<Conversed, ReadError> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(FlowRef, Observation, Harvest)>, ReadError> {
+        let mut done = Vec::new();
+        while let Some(&task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(index) = indexes.get(task.capture as usize) else { continue };
+            let (seen, harvest) = conversation(index, task, subject, catalog, spool, limits)?;
+            done.push((task, seen, harvest));
+        }
+        Ok(done)
+    };
+    let threads = limits.threads.clamp(1, tasks.len().max(1));
+    let results: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let mut done: Vec<_> = results.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    done.sort_by_key(|(task, ..)| *task);
+    let mut observations = BTreeMap::new();
+    let mut harvests = Vec::with_capacity(done.len());
+    for (task, seen, harvest) in done {
+        observations.insert(task, seen);
+        harvests.push(harvest);
+    }
+    Ok((observations, harvests))
+}
+
+fn conversation(
+    index: &Index,
+    task: FlowRef,
+    subject: &Subject,
+    catalog: &Catalog,
+    spool: &Spool,
+    limits: &Limits,
+) -> Result<(Observation, Harvest), ReadError> {
+    let id = FlowId(task.flow);
+    let Some(flow) = index.flow(id) else { return Ok(Default::default()) };
+    // A flow between other machines is walked all the same: what another device sent is worth knowing.
+    let uplink = subject.uplink_side(flow).unwrap_or(Side::Initiator);
+    let (up, down) = (index.stream(id, uplink)?, index.stream(id, uplink.other())?);
+    let name = flow.name(&index.capture);
+    let mut collector = Collector::new(catalog, spool, task, limits);
+    let mut observer =
+        Observer { collector: &mut collector, capture: &index.capture, flow: &name, seen: Observation::default() };
+    let conversation = Conversation {
+        transport: flow.transport,
+        local: flow.address(uplink),
+        remote: flow.address(uplink.other()),
+        up: &up,
+        down: &down,
+    };
+    decode::walk(&conversation, limits, &mut observer)?;
+    let mut seen = observer.seen;
+    seen.anomalies.extend(up.anomalies(&name));
+    seen.anomalies.extend(down.anomalies(&name));
+    Ok((seen, collector.finish()?))
+}
+
+fn names(observations: &BTreeMap<FlowRef, Observation>) -> NameBook {
+    let mut names = NameBook::default();
+    for (address, name) in observations.values().flat_map(|seen| &seen.resolved) {
+        names.resolved(*address, name);
+    }
+    names
+}
+
+/// The digest of every input as it was read: captures and device files were digested on the way, small inputs
+/// are digested here.
+fn digests(case: &Case, road: &Road<'_>) -> Result<BTreeMap<String, InputDigest>, ReadError> {
+    let mut digests = BTreeMap::new();
+    for index in &road.indexes {
+        let digest = InputDigest { sha256: index.container.digest, bytes: index.container.bytes };
+        digests.insert(index.capture.clone(), digest);
+    }
+    for (path, (sha256, bytes)) in road.catalog.digests() {
+        digests.insert(path.clone(), InputDigest { sha256: *sha256, bytes: *bytes });
+    }
+    for (path, input) in &case.inputs {
+        if digests.contains_key(path) {
+            continue;
+        }
+        let mut hasher = sha2::Sha256::default();
+        let mut buffer = vec![0; 64 << 10];
+        let mut offset = 0;
+        loop {
+            let read = input.blob.read_at(&mut buffer, offset).map_err(|error| ReadError::new(path, offset, error))?;
+            if read == 0 {
+                break;
+            }
+            sha2::Digest::update(&mut hasher, buffer.get(..read).unwrap_or_default());
+            offset = offset.saturating_add(read as u64);
+        }
+        digests.insert(path.clone(), InputDigest { sha256: Digest::finish(hasher), bytes: offset });
+    }
+    Ok(digests)
+}
+
+/// Odd traffic of the whole case, sorted: of containers, of frames, of conversations.
+pub(super) fn anomalies(road: &Road<'_>) -> (Vec<Anomaly>, u64) {
+    let mut all: Vec<Anomaly> = road
+        .indexes
+        .iter()
+        .flat_map(|index| index.container.anomalies.iter().chain(&index.anomalies))
+        .chain(road.observations.values().flat_map(|seen| &seen.anomalies))
+        .cloned()
+        .collect();
+    all.sort_by(|a, b| (&a.capture, a.frame, a.kind, &a.flow, &a.detail).cmp(&(&b.capture, b.frame, b.kind, &b.flow, &b.detail)));
+    let more: u64 = road.observations.values().map(|seen| seen.more_anomalies).sum();
+    let count = all.len() as u64 + more;
+    (all, count)
+}
+
+/// Which stream of a flow a direction is.
+pub(super) fn side(road: &Road<'_>, flow: FlowRef, direction: Direction) -> Option<(FlowId, Side)> {
+    let id = FlowId(flow.flow);
+    let uplink = road.subject.uplink_side(road.index(flow)?.flow(id)?).unwrap_or(Side::Initiator);
+    Some((id, if direction == Direction::Up { uplink } else { uplink.other() }))
+}

@@ -1,0 +1,453 @@
+//! Hits united to findings, and everything put in its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    analyze::{self, Road},
+    correlate::{self, Artifact, Caveat, Group, Hit, Outcome},
+    located::{Carriage, HitKey, Located},
+    net::{FlowId, Index},
+    timeline,
+    verdict::{self, Observed, gates},
+};
+use crate::{
+    case::{capture::Container, device::FileKind},
+    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at},
+    findings::{
+        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, Grade, InputDigest, MAX_FLOWS,
+        Part, Settings, Subject, codes::Code,
+    },
+};
+
+/// Bytes of an excerpt.
+const EXCERPT: u64 = 128;
+/// Parts listed of one finding; a file sent in more pieces than this is still counted whole.
+const MAX_PARTS: usize = 1_000;
+/// Frame ranges that a filter names one by one; more are spanned.
+const MAX_FILTER_RANGES: usize = 32;
+/// Frame ranges listed of one part; more are spanned.
+const MAX_FRAME_RANGES: usize = 256;
+/// Odd traffic listed.
+const MAX_ANOMALIES: usize = 1_000;
+
+/// What makes hits one finding: the phase, the endpoint family, and whether the phone sent it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    phase: String,
+    family: String,
+    foreign: bool,
+}
+
+/// Puts findings, flows, gates and verdicts together.
+pub(super) fn assemble(
+    road: &Road<'_>,
+    outcome: &Outcome,
+    located: Located,
+    inputs: BTreeMap<String, InputDigest>,
+) -> Analysis {
+    let case = road.case;
+    let captures: Vec<CaptureSummary> = road.indexes.iter().map(|index| capture(road, index)).collect();
+    let runs = road.timeline.summaries();
+    let artifacts = artifacts(road);
+    let (mut anomalies, mut anomaly_count) = analyze::anomalies(road);
+    let mut limits_reached = anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::LimitReached).count() as u64;
+    for detail in &outcome.limits_reached {
+        anomalies.push(Anomaly { kind: AnomalyKind::LimitReached, capture: String::new(), frame: None, flow: None, detail: detail.clone() });
+        anomaly_count += 1;
+        limits_reached += 1;
+    }
+    anomalies.truncate(MAX_ANOMALIES);
+    let found = Finder { road, outcome, located: &located, captures: &captures }.findings();
+    let Located { flows, ledger, endpoints, .. } = located;
+    let (endpoints, address_rows) = endpoints.finish(&case.addresses, &road.names);
+    let gates = gates::judge(&gates::Evidence {
+        plan: &case.plan,
+        runs: &runs,
+        captures: &captures,
+        ledger: &ledger,
+        chain_broken_at: case.chain_broken_at,
+        limits_reached,
+        binding: &road.subject.binding,
+    });
+    let claims = verdict::judge(&Observed {
+        plan: &case.plan,
+        captures: &captures,
+        runs: &runs,
+        artifacts: &artifacts,
+        findings: &found,
+        flows: &flows,
+        endpoints: &endpoints,
+        ledger: &ledger,
+        gates: &gates,
+    });
+    let findings = Findings {
+        format: findings::FORMAT.to_owned(),
+        case: case.plan.id.clone(),
+        title: case.plan.title.clone(),
+        simulated: case.plan.simulated,
+        subject: subject(road),
+        settings: settings(road),
+        captures,
+        runs,
+        ledger,
+        endpoints,
+        flow_count: flows.len() as u64,
+        flows: flows.iter().take(MAX_FLOWS).cloned().collect(),
+        artifacts,
+        findings: found,
+        claims,
+        gates,
+        controls: Vec::<Control>::new(),
+        custody: Custody { events: case.custody.0, head: case.custody.1 },
+        anomalies,
+        anomaly_count,
+    };
+    Analysis { findings, flows, inputs, address_rows }
+}
+
+fn subject(road: &Road<'_>) -> Subject {
+    let phone = &road.case.plan.phone;
+    let at = road.case.plan.captured_at.as_ref();
+    Subject {
+        model: phone.model.clone(),
+        addresses: road.subject.addresses.iter().map(ToString::to_string).collect(),
+        bound_by: road.subject.bound_by.clone(),
+        identifiers: phone.identifiers.keys().cloned().collect(),
+        captured_at: at.map(|at| at.point.clone()),
+        blind_to: at.map_or_else(Vec::new, |at| at.blind_to.clone()),
+    }
+}
+
+fn settings(road: &Road<'_>) -> Settings {
+    Settings {
+        min_run: road.limits.min_run,
+        max_depth: road.limits.max_depth,
+        max_decoded: road.limits.max_decoded,
+        address_table: road.case.addresses.name().to_owned(),
+        address_table_date: road.case.addresses.date().to_owned(),
+    }
+}
+
+fn capture(road: &Road<'_>, index: &Index) -> CaptureSummary {
+    let Container { digest, bytes, packets, first, last, dropped, .. } = &index.container;
+    CaptureSummary {
+        name: index.capture.clone(),
+        sha256: *digest,
+        bytes: *bytes,
+        packets: u64::from(*packets),
+        first: *first,
+        last: *last,
+        dropped: *dropped,
+        runs: road.timeline.runs_of(&index.capture).iter().map(|run| run.id.clone()).collect(),
+    }
+}
+
+/// Everything that was on the phone, by name.
+fn artifacts(road: &Road<'_>) -> Vec<ArtifactSummary> {
+    let case = road.case;
+    let mut phases: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for run in &case.runs {
+        if let Some(files) = &run.files {
+            phases.entry(files).or_default().insert(run.phase.clone());
+        }
+    }
+    let mut all = BTreeMap::new();
+    for (device, held) in &case.devices {
+        for file in &held.files {
+            let Some((sha256, bytes)) = road.catalog.digests().get(&file.path) else { continue };
+            let entry = all.entry(file.path.clone()).or_insert_with(|| ArtifactSummary {
+                name: file.path.clone(),
+                kind: kind(file.kind).to_owned(),
+                phases: Vec::new(),
+                bytes: *bytes,
+                sha256: Some(*sha256),
+                created: created(road, &file.path),
+            });
+            entry.phases.extend(phases.get(device.as_str()).into_iter().flatten().cloned());
+            entry.phases.sort();
+            entry.phases.dedup();
+        }
+    }
+    let identifiers = case.plan.phone.identifiers.keys().map(|kind| ArtifactSummary {
+        name: format!("identifier:{kind}"),
+        kind: "identifier".to_owned(),
+        phases: case.plan.phases.iter().map(|phase| phase.id.clone()).collect(),
+        bytes: 0,
+        sha256: None,
+        created: None,
+    });
+    all.into_values().chain(identifiers).collect()
+}
+
+fn kind(kind: FileKind) -> &'static str {
+    kind.name()
+}
+
+/// When an action made a file: the earliest start of an action that names it.
+fn created(road: &Road<'_>, path: &str) -> Option<Timestamp> {
+    let actions = road.case.runs.iter().flat_map(|run| &run.actions);
+    let names = |made: &String| path == made || path.strip_suffix(made.as_str()).is_some_and(|before| before.ends_with('/'));
+    actions.filter(|action| action.makes.iter().any(names)).map(|action| action.start).min()
+}
+
+struct Finder<'a, 'c> {
+    road: &'a Road<'c>,
+    outcome: &'a Outcome,
+    located: &'a Located,
+    captures: &'a [CaptureSummary],
+}
+
+impl Finder<'_, '_> {
+    fn findings(&self) -> Vec<Finding> {
+        let carriage = |hit: &Hit| self.located.carriages.get(&HitKey::of(hit));
+        let downlink = self.first_seen_downlink();
+        let up = self.outcome.hits.iter().filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
+        let groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
+        let mut findings: Vec<Finding> = groups.iter().map(|group| self.finding(group, &carriage, &downlink)).collect();
+        findings.sort_by(|a, b| order(a).cmp(&order(b)));
+        findings
+    }
+
+    fn key(&self, hit: &Hit, carriage: Option<&Carriage>) -> Key {
+        let flow = hit.leaf.flow;
+        let index = self.road.index(flow);
+        let capture = index.map_or("", |index| &index.capture);
+        let time = carriage.map_or(Timestamp(0), |carriage| carriage.first);
+        let phase = self.road.timeline.run_at(capture, time).map(|run| run.phase.clone());
+        let foreign = index.and_then(|index| index.flow(FlowId(flow.flow))).is_some_and(|flow| self.road.subject.uplink_side(flow).is_none());
+        Key {
+            phase: phase.unwrap_or_default(),
+            family: self.located.families.get(&flow).cloned().unwrap_or_default(),
+            foreign,
+        }
+    }
+
+    /// When each artifact was first seen coming down.
+    fn first_seen_downlink(&self) -> BTreeMap<Artifact, Timestamp> {
+        let mut first = BTreeMap::new();
+        for hit in self.outcome.hits.iter().filter(|hit| hit.leaf.direction == Direction::Down) {
+            if let Some(carriage) = self.located.carriages.get(&HitKey::of(hit)) {
+                let time = first.entry(hit.artifact).or_insert(carriage.first);
+                *time = carriage.first.min(*time);
+            }
+        }
+        first
+    }
+
+    fn finding<'h>(
+        &self,
+        group: &Group<'h, Key>,
+        carriage: &impl Fn(&Hit) -> Option<&'h Carriage>,
+        downlink: &BTreeMap<Artifact, Timestamp>,
+    ) -> Finding
+    where
+        Self: 'h,
+    {
+        let named = self.artifact(group);
+        let mut carried: Vec<(&Hit, &Carriage)> = group.hits.iter().filter_map(|hit| Some((*hit, carriage(hit)?))).collect();
+        carried.sort_by_key(|(hit, carriage)| (carriage.first, hit.leaf.flow, hit.leaf.serial, hit.leaf_range));
+        let caveats = self.caveats(group, &named, &carried, downlink);
+        let parts: Vec<Part> =
+            carried.iter().take(MAX_PARTS).map(|(hit, carriage)| self.part(hit, carriage, &named)).collect();
+        let probative = group.probative && !caveats.contains(&Code::NotProbative.name().to_owned());
+        Finding {
+            id: self.id(group, &named),
+            grade: group.grade,
+            artifact: named.name.clone(),
+            phase: group.key.phase.clone(),
+            destination: group.key.family.clone(),
+            matched_bytes: group.matched_bytes(),
+            probative_bytes: if group.grade == Grade::Exact && probative { named.bytes } else { group.probative_bytes() },
+            artifact_bytes: named.bytes,
+            artifact_ranges: group.ranges.clone(),
+            sha256: named.sha256,
+            encoding: encoding(&carried),
+            chance: group.chance.to_string(),
+            probative,
+            caveats,
+            parts,
+        }
+    }
+
+    fn artifact(&self, group: &Group<'_, Key>) -> NamedArtifact {
+        match group.artifact {
+            Artifact::Identifier(id) => {
+                let identifiers = self.road.catalog.identifiers();
+                let kind = identifiers.get(id.0 as usize).map_or("", |identifier| identifier.kind.as_str());
+                NamedArtifact { name: format!("identifier:{kind}"), bytes: 0, sha256: None, content: None }
+            }
+            Artifact::Content(id) => {
+                let Some(content) = self.road.catalog.content(id) else {
+                    return NamedArtifact { name: String::new(), bytes: 0, sha256: None, content: None };
+                };
+                // The name that the file had in the phase in which it was sent, else its first.
+                let devices: BTreeSet<&str> = self
+                    .road
+                    .case
+                    .runs
+                    .iter()
+                    .filter(|run| run.phase == group.key.phase)
+                    .filter_map(|run| run.files.as_deref())
+                    .collect();
+                let there = content.names.iter().find(|name| devices.contains(name.device.as_str()));
+                let name = there.or_else(|| content.names.first()).map(|name| name.path.clone()).unwrap_or_default();
+                NamedArtifact { name, bytes: content.len, sha256: Some(content.digest), content: Some(id) }
+            }
+        }
+    }
+
+    fn caveats(
+        &self,
+        group: &Group<'_, Key>,
+        named: &NamedArtifact,
+        carried: &[(&Hit, &Carriage)],
+        downlink: &BTreeMap<Artifact, Timestamp>,
+    ) -> Vec<String> {
+        let mut codes: BTreeSet<&str> = group.caveats.iter().map(|caveat: &Caveat| caveat.code()).collect();
+        let first = carried.iter().map(|(_, carriage)| carriage.first).min();
+        if carried.iter().any(|(_, carriage)| carriage.ambiguous) {
+            codes.insert(Code::AmbiguousBytes.name());
+        }
+        if downlink.get(&group.artifact).zip(first).is_some_and(|(down, up)| *down <= up) {
+            codes.insert(Code::SeenDownlinkFirst.name());
+        }
+        let skew = i64::try_from(self.road.case.plan.max_skew_ms.unwrap_or(0)).unwrap_or(i64::MAX);
+        if created(self.road, &named.name).zip(first).is_some_and(|(created, up)| up.millis_since(created) < -skew) {
+            codes.insert(Code::PrecedesCreation.name());
+        }
+        if group.key.foreign {
+            codes.insert(Code::OtherDevice.name());
+        }
+        codes.into_iter().map(str::to_owned).collect()
+    }
+
+    fn part(&self, hit: &Hit, carriage: &Carriage, named: &NamedArtifact) -> Part {
+        let index = self.road.index(hit.leaf.flow);
+        let capture = index.map_or("", |index| &index.capture);
+        let flow = index.and_then(|index| index.flow(FlowId(hit.leaf.flow.flow)));
+        let run = self.road.timeline.run_at(capture, carriage.first);
+        let after = run.and_then(|run| timeline::action_before(run, carriage.first));
+        let frames = spanned(&carriage.frames, MAX_FRAME_RANGES);
+        Part {
+            capture: capture.to_owned(),
+            flow: flow.map(|flow| flow.name(capture)).unwrap_or_default(),
+            direction: hit.leaf.direction,
+            run: run.map(|run| run.id.clone()),
+            action: after.map(|(action, _)| action.id.clone()),
+            after_ms: after.map(|(_, millis)| millis),
+            first: carriage.first,
+            last: carriage.last,
+            filter: filter(&carriage.frames),
+            frames,
+            stream_range: hull(&hit.stream_ranges),
+            artifact_range: hit.artifact_range,
+            steps: hit.leaf.steps.clone(),
+            leaf_range: hit.leaf_range,
+            excerpt: self.excerpt(hit, named),
+        }
+    }
+
+    /// The first matched bytes; they are the artifact's, so its file is where they are read. Of an identifier
+    /// nothing is shown.
+    fn excerpt(&self, hit: &Hit, named: &NamedArtifact) -> String {
+        let Some(content) = named.content.and_then(|id| self.road.catalog.content(id)) else { return String::new() };
+        let len = usize::try_from(hit.artifact_range.len().min(EXCERPT)).unwrap_or(0);
+        let mut bytes = vec![0; len];
+        match read_exact_at(&*content.blob, &mut bytes, hit.artifact_range.start) {
+            Ok(()) => hex(&bytes),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Ten hex digits of a digest over what the finding is about, so that one more finding renumbers nothing.
+    fn id(&self, group: &Group<'_, Key>, named: &NamedArtifact) -> String {
+        use std::fmt::Write as _;
+        let mut text = format!("{}\n{}\n{}\n{}\n", group.grade.name(), named.name, group.key.phase, group.key.family);
+        for hit in &group.hits {
+            let index = self.road.index(hit.leaf.flow);
+            let digest = self.captures.get(hit.leaf.flow.capture as usize).map(|capture| capture.sha256.to_string());
+            let flow = index.and_then(|index| index.flow(FlowId(hit.leaf.flow.flow)));
+            let _ = writeln!(
+                text,
+                "{} {} {:?} {:?}",
+                digest.unwrap_or_default(),
+                flow.map(|flow| flow.first_frame.0).unwrap_or_default(),
+                hit.artifact_range,
+                hit.stream_ranges
+            );
+        }
+        let digest = Digest::of(text.as_bytes()).to_string();
+        format!("F-{}", digest.chars().take(10).collect::<String>())
+    }
+}
+
+struct NamedArtifact {
+    name: String,
+    bytes: u64,
+    sha256: Option<Digest>,
+    content: Option<correlate::ContentId>,
+}
+
+/// Findings stand in the order of their first part.
+fn order(finding: &Finding) -> impl Ord + '_ {
+    let first = finding.parts.first();
+    (
+        first.map(|part| (part.first, part.capture.as_str(), part.frames.first().copied())),
+        finding.artifact.as_str(),
+        finding.id.as_str(),
+    )
+}
+
+fn hull(ranges: &[ByteRange]) -> ByteRange {
+    let start = ranges.iter().map(|range| range.start).min().unwrap_or(0);
+    ByteRange::new(start, ranges.iter().map(|range| range.end).max().unwrap_or(start))
+}
+
+/// Ranges as they are, or one that spans them where there are too many to list.
+fn spanned(frames: &[FrameRange], most: usize) -> Vec<FrameRange> {
+    match (frames.first(), frames.last()) {
+        (Some(first), Some(last)) if frames.len() > most => vec![FrameRange { first: first.first, last: last.last }],
+        _ => frames.to_vec(),
+    }
+}
+
+/// A display filter in Wireshark's grammar that shows the frames.
+fn filter(frames: &[FrameRange]) -> String {
+    let ranges = spanned(frames, MAX_FILTER_RANGES);
+    match ranges.as_slice() {
+        [only] if only.first == only.last => format!("frame.number=={}", only.first),
+        [only] => format!("frame.number>={} && frame.number<={}", only.first, only.last),
+        several => {
+            let members: Vec<String> = several
+                .iter()
+                .map(|range| if range.first == range.last { range.first.to_string() } else { format!("{}..{}", range.first, range.last) })
+                .collect();
+            format!("frame.number in {{{}}}", members.join(", "))
+        }
+    }
+}
+
+/// How the first part was wrapped, outermost first.
+fn encoding(carried: &[(&Hit, &Carriage)]) -> String {
+    let steps = carried.first().map(|(hit, _)| hit.leaf.steps.as_slice()).unwrap_or_default();
+    if steps.is_empty() { "stream".to_owned() } else { steps.iter().map(|step| step.op.as_str()).collect::<Vec<_>>().join(" > ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::FrameNo;
+
+    fn range(first: u32, last: u32) -> FrameRange {
+        FrameRange { first: FrameNo(first), last: FrameNo(last) }
+    }
+
+    #[test]
+    fn filters_are_in_wiresharks_grammar() {
+        assert_eq!(filter(&[range(7, 7)]), "frame.number==7");
+        assert_eq!(filter(&[range(7, 9)]), "frame.number>=7 && frame.number<=9");
+        assert_eq!(filter(&[range(1, 2), range(5, 5)]), "frame.number in {1..2, 5}");
+        let many: Vec<FrameRange> = (0..40).map(|no| range(no * 2 + 1, no * 2 + 1)).collect();
+        assert_eq!(filter(&many), "frame.number>=1 && frame.number<=79");
+    }
+}

@@ -1,0 +1,203 @@
+//! Form values (`application/x-www-form-urlencoded`, and the query of a URI) as a stream.
+
+use crate::{
+    engine::codec::{Budget, Coding as _, Output, Percent},
+    evidence::ByteRange,
+};
+
+use super::{
+    content::{Coded, Content, Declared, is_base64},
+    layers::{Bytes, Held, Out, Stage},
+    sink::Keep,
+};
+
+/// A field's name, as far as it is kept for the steps.
+const MAX_KEY: usize = 256;
+
+/// A value up to here is looked at as a whole; a longer one (a photo in base64) is decoded as it streams.
+const HOLD: usize = 64 << 10;
+
+/// Splits `a=1&b=2` and decodes values.
+pub(super) struct Form {
+    op: &'static str,
+    key: Vec<u8>,
+    value: Option<Value>,
+    /// After a gap: what comes belongs to an unknown value.
+    lost: bool,
+    base: u64,
+}
+
+impl Form {
+    /// `base` is added to offsets: where the form starts in the layer before.
+    pub(super) fn new(op: &'static str, base: u64) -> Self {
+        Self { op, key: Vec::new(), value: None, lost: false, base }
+    }
+
+    /// Takes bytes that stand at `at` of the form.
+    pub(super) fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) {
+        let mut position = 0;
+        while position < bytes.data.len() {
+            let rest = bytes.data.get(position..).unwrap_or_default();
+            let in_key = self.value.is_none() && !self.lost;
+            let end = if in_key { memchr::memchr2(b'=', b'&', rest) } else { memchr::memchr(b'&', rest) };
+            let taken = end.unwrap_or(rest.len());
+            let offset = self.base + at + position as u64;
+            if let Some(value) = &mut self.value {
+                value.push(out, bytes.part(position..position + taken), offset);
+            } else if in_key {
+                let room = MAX_KEY.saturating_sub(self.key.len()).min(taken);
+                self.key.extend_from_slice(rest.get(..room).unwrap_or_default());
+            }
+            position += taken + usize::from(end.is_some());
+            match end.and_then(|end| rest.get(end)) {
+                Some(b'=') if in_key => {
+                    let key = Percent::form().decode(&self.key);
+                    let name = key.as_deref().unwrap_or(&self.key);
+                    self.value = Some(Value::new(self.op, name, offset + taken as u64 + 1));
+                    self.key.clear();
+                }
+                Some(_) => self.finish(out),
+                None => {}
+            }
+        }
+    }
+
+    /// Bytes are missing.
+    pub(super) fn gap(&mut self, out: &mut Out<'_>) {
+        self.finish(out);
+        self.lost = true;
+    }
+
+    /// Ends the value.
+    pub(super) fn finish(&mut self, out: &mut Out<'_>) {
+        if let Some(value) = self.value.take() {
+            value.finish(out);
+        }
+        self.key.clear();
+        self.lost = false;
+    }
+}
+
+struct Value {
+    raw: Stage,
+    held: Held,
+    decoding: Option<Decoding>,
+}
+
+impl Value {
+    fn new(op: &'static str, name: &[u8], at: u64) -> Self {
+        Self { raw: Stage::new(op, Some(name), at, Keep::Search), held: Held::default(), decoding: None }
+    }
+
+    fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, offset: u64) {
+        let mut rest = bytes;
+        self.raw.consumed(offset + bytes.len());
+        if self.decoding.is_none() {
+            let (first, after) = bytes.split(HOLD.saturating_sub(self.held.data.len()).min(bytes.data.len()));
+            self.held.push(first);
+            if self.held.data.len() < HOLD {
+                return;
+            }
+            self.start(out, true);
+            rest = after;
+        }
+        self.decode(out, rest);
+    }
+
+    fn finish(mut self, out: &mut Out<'_>) {
+        if self.decoding.is_none() {
+            let differs = Percent::form().decode(&self.held.data).is_some();
+            self.start(out, differs);
+        }
+        if let Some(decoding) = self.decoding.take() {
+            self.raw.within(out, |out| decoding.finish(out));
+        }
+    }
+
+    /// Decides about the value by its first bytes, and decodes those.
+    fn start(&mut self, out: &mut Out<'_>, differs: bool) {
+        let held = std::mem::take(&mut self.held);
+        let plain = Percent::uri().decode(&held.data);
+        let first = plain.as_deref().unwrap_or(&held.data);
+        let guess = first.get(..super::content::SNIFF).is_some_and(is_base64) && out.admits_value();
+        let form = differs && out.admits_value();
+        let percent = || Stage::new("percent", None, 0, Keep::Search);
+        self.decoding = Some(Decoding {
+            form: form.then(|| {
+                let settled = Declared { settled: true, ..Declared::default() };
+                (Percent::form(), Content::new(percent(), settled))
+            }),
+            guess: guess.then(|| (Percent::uri(), differs.then(percent), Coded::guessed())),
+            last: 0,
+        });
+        self.decode(out, held.bytes());
+    }
+
+    fn decode(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>) {
+        let at = self.raw.output();
+        self.raw.pass(bytes.len());
+        if let Some(decoding) = &mut self.decoding {
+            self.raw.within(out, |out| decoding.push(out, bytes, at));
+        }
+    }
+}
+
+/// A value that is being decoded.
+struct Decoding {
+    /// As the form says.
+    form: Option<(Percent, Content)>,
+    /// As base64. A bare `+` stays what it is then: many senders forget to escape it.
+    guess: Option<(Percent, Option<Stage>, Coded)>,
+    /// Where in the stream the last bytes ended.
+    last: u64,
+}
+
+impl Decoding {
+    fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) {
+        let end = at + bytes.len();
+        let budget = out.budget.clone();
+        self.last = bytes.from.end;
+        let from = bytes.from;
+        if let Some((percent, content)) = &mut self.form {
+            percent_push(percent, bytes.data, &budget, &mut |data| {
+                content.push(out, Bytes { data, from, copied: false }, end);
+            });
+        }
+        if let Some((percent, layer, coded)) = &mut self.guess {
+            match layer {
+                Some(layer) => percent_push(percent, bytes.data, &budget, &mut |data| {
+                    let at = layer.output();
+                    layer.consumed(end);
+                    layer.pass(data.len() as u64);
+                    layer.within(out, |out| coded.push(out, Bytes { data, from, copied: false }, at));
+                }),
+                None => {
+                    coded.push(out, bytes, at);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self, out: &mut Out<'_>) {
+        let budget = out.budget.clone();
+        if let Some((mut percent, mut content)) = self.form.take() {
+            // What is still held is an escape that was none: at most two bytes, which the value's body holds too.
+            let _ = percent.finish(&budget, &mut |output: Output<'_>| {
+                let from = ByteRange::new(self.last, self.last);
+                content.push(out, Bytes { data: output.bytes, from, copied: false }, 0);
+            });
+            content.finish(out);
+        }
+        if let Some((_, layer, mut coded)) = self.guess.take() {
+            match layer {
+                Some(layer) => layer.within(out, |out| coded.finish(out)),
+                None => coded.finish(out),
+            };
+        }
+    }
+}
+
+fn percent_push(percent: &mut Percent, data: &[u8], budget: &Budget, out: &mut dyn FnMut(&[u8])) {
+    // Percent-encoding knows no damage, and a spent budget is reported by what uses more of it.
+    let _ = percent.push(data, budget, &mut |output| out(output.bytes));
+}

@@ -1,0 +1,255 @@
+//! The leaves of an HTTP head, and which of its bytes are understood.
+
+use std::ops::Range;
+
+use crate::{
+    engine::{
+        codec::{Base64, Coding as _, Output, Percent},
+        proto::http1::{Field, Framing, Head, StartLine},
+    },
+    evidence::ByteRange,
+};
+
+use super::{
+    content::SNIFF,
+    form::Form,
+    layers::{Bytes, Out, Stage},
+    sink::{Keep, Place},
+};
+
+/// Methods that say nothing but what they are (RFC 9110 section 9, RFC 5789).
+const METHODS: [&[u8]; 9] =
+    [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+
+/// Field names that are ordinary (from the HTTP Field Name Registry, and a few that every client sends).
+/// Any other name could spell a value.
+const NAMES: [&str; 44] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "keep-alive",
+    "last-modified",
+    "location",
+    "origin",
+    "pragma",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "referer",
+    "server",
+    "set-cookie",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+];
+
+/// The field lines of a head, as the sink takes them.
+pub(super) fn fields(head: &Head<'_>) -> Vec<(String, Vec<u8>)> {
+    let line = |field: &Field| {
+        let name = String::from_utf8_lossy(head.text(&field.name)).into_owned();
+        (name, head.text(&field.value).to_vec())
+    };
+    head.fields.iter().map(line).collect()
+}
+
+/// Writes the head as a leaf, and what is encoded in it as further ones.
+pub(super) fn leaves(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
+    let whole = head.place(&(0..head.bytes.len()));
+    let mut stage = Stage::new("http1.head", None, whole.start, Keep::Search);
+    stage.consumed(whole.end);
+    stage.write(out, Bytes::wire(head.bytes, whole));
+    stage.close(out);
+    places(out, head, framing);
+    if let StartLine::Request { target, .. } = &head.start {
+        target_leaves(out, head, target);
+    }
+    for field in &head.fields {
+        field_leaves(out, head, field);
+    }
+}
+
+/// The bytes of a part of the head.
+fn part<'a>(head: &Head<'a>, range: &Range<usize>) -> Bytes<'a> {
+    Bytes::wire(head.text(range), head.place(range))
+}
+
+fn layer(op: &'static str, param: Option<&[u8]>, bytes: Bytes<'_>) -> Stage {
+    let mut layer = Stage::new(op, param, bytes.from.start, Keep::Search);
+    layer.consumed(bytes.from.end);
+    layer.pass(bytes.len());
+    layer
+}
+
+fn target_leaves(out: &mut Out<'_>, head: &Head<'_>, target: &Range<usize>) {
+    let bytes = part(head, target);
+    layer("http1.target", None, bytes).within(out, |out| {
+        percent_leaf(out, bytes);
+        if let Some(mark) = memchr::memchr(b'?', bytes.data) {
+            let query = bytes.part(mark + 1..bytes.data.len());
+            let mut form = Form::new("query.value", mark as u64 + 1);
+            form.push(out, query, 0);
+            form.finish(out);
+        }
+    });
+}
+
+fn field_leaves(out: &mut Out<'_>, head: &Head<'_>, field: &Field) {
+    let bytes = part(head, &field.value);
+    layer("http1.field", Some(head.text(&field.name)), bytes).within(out, |out| {
+        percent_leaf(out, bytes);
+        for run in base64_runs(bytes.data) {
+            base64_leaf(out, bytes.part(run.clone()), run.start as u64);
+        }
+    });
+}
+
+fn percent_leaf(out: &mut Out<'_>, bytes: Bytes<'_>) {
+    if let Some(decoded) = Percent::uri().decode(bytes.data)
+        && out.admits_value()
+    {
+        one_leaf(out, Stage::new("percent", None, 0, Keep::Search), bytes, 0, &decoded);
+    }
+}
+
+fn base64_leaf(out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) {
+    let budget = out.budget.clone();
+    let mut decoded = Vec::new();
+    let mut coding = Base64::new();
+    let mut take = |output: Output<'_>| decoded.extend_from_slice(output.bytes);
+    let result = coding.push(bytes.data, &budget, &mut take);
+    let clean = result.and_then(|()| coding.finish(&budget, &mut take)).is_ok();
+    if clean && !decoded.is_empty() && out.admits_value() {
+        one_leaf(out, Stage::new("base64", None, at, Keep::Search), bytes, at, &decoded);
+    }
+}
+
+fn one_leaf(out: &mut Out<'_>, mut stage: Stage, bytes: Bytes<'_>, at: u64, decoded: &[u8]) {
+    stage.consumed(at + bytes.len());
+    stage.write(out, Bytes { data: decoded, from: bytes.from, copied: false });
+    stage.close(out);
+}
+
+/// Long runs of base64, and the credentials of `Basic`, which are base64 of any length (RFC 7617).
+fn base64_runs(value: &[u8]) -> Vec<Range<usize>> {
+    let symbol = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
+    if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic ")) {
+        return std::iter::once(6..value.len()).collect();
+    }
+    let mut runs = Vec::new();
+    let mut start = 0;
+    while start < value.len() {
+        let rest = value.get(start..).unwrap_or_default();
+        let length = rest.iter().take_while(|byte| symbol(byte)).count();
+        if length >= SNIFF {
+            // `key=` before a value is no base64.
+            let run = rest.get(..length).unwrap_or_default().trim_ascii_end();
+            let padding = run.iter().rev().take_while(|byte| **byte == b'=').count();
+            let body = run.get(..run.len() - padding).unwrap_or_default();
+            let first = memchr::memrchr(b'=', body).map_or(0, |equals| equals + 1);
+            if body.len() - first >= SNIFF {
+                runs.push(start + first..start + length);
+            }
+        }
+        start += length + 1;
+    }
+    runs
+}
+
+/// Says which bytes the grammar accounts for; all others are undetermined.
+fn places(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
+    let mut understood: Vec<ByteRange> = Vec::new();
+    let mut after = head.bytes.len();
+    let line_end = |from: usize| {
+        let rest = head.bytes.get(from..).unwrap_or_default();
+        memchr::memchr(b'\n', rest).map_or(head.bytes.len(), |end| from + end + 1)
+    };
+    match &head.start {
+        StartLine::Request { method, target } => {
+            if METHODS.contains(&head.text(method)) && target.start == method.end + 1 {
+                understood.push(head.place(&(method.start..target.start)));
+            }
+            let end = line_end(target.end);
+            if matches!(head.bytes.get(target.end..end), Some(b" HTTP/1.0\r\n" | b" HTTP/1.1\r\n")) {
+                understood.push(head.place(&(target.end..end)));
+            }
+        }
+        // The reason phrase is free text.
+        StartLine::Response { .. } => understood.push(head.place(&(head.lead..head.lead + 12))),
+    }
+    for field in &head.fields {
+        let name = String::from_utf8_lossy(head.text(&field.name)).to_ascii_lowercase();
+        let separator = field.name.end..field.value.start;
+        let value = head.text(&field.value);
+        let plain = matches!(head.text(&separator), b":" | b": ");
+        if NAMES.contains(&name.as_str()) && plain && !value.is_empty() {
+            understood.push(head.place(&(field.name.start..field.value.start)));
+            if value_is_framing(&name, value, framing) {
+                understood.push(head.place(&field.value));
+            }
+            if head.bytes.get(field.value.end..field.value.end + 2) == Some(b"\r\n") {
+                understood.push(head.place(&(field.value.end..field.value.end + 2)));
+            }
+        }
+        after = field.value.end;
+    }
+    let end = head.bytes.len();
+    if after < end && head.bytes.ends_with(b"\r\n") {
+        understood.push(head.place(&(end - 2..end)));
+    }
+    for range in ByteRange::unite(understood) {
+        out.place(range, Place::Understood);
+    }
+}
+
+/// Whether a value says only what the body shows.
+fn value_is_framing(name: &str, value: &[u8], framing: Framing) -> bool {
+    match (name, framing) {
+        ("content-length", Framing::Length(length)) => value == length.to_string().as_bytes(),
+        ("transfer-encoding", Framing::Chunked) => value == b"chunked",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_runs_and_credentials_are_base64_and_words_are_not() {
+        let long = "A".repeat(64);
+        let runs = |value: &str| -> Vec<(usize, usize)> {
+            base64_runs(value.as_bytes()).into_iter().map(|run| (run.start, run.end)).collect()
+        };
+        assert_eq!(runs(&format!("t={long}==; u=1")), [(2, 68)]);
+        assert_eq!(runs("Basic dTpw"), [(6, 10)]);
+        assert_eq!(runs("text/html, application/xhtml+xml"), []);
+        assert_eq!(runs(&format!("{long}.{long}.x")), [(0, 64), (65, 129)]);
+    }
+}

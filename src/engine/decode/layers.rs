@@ -1,0 +1,314 @@
+//! The layers that stand around bytes, and the leaves that are written from inside them.
+
+use std::{collections::BTreeMap, ops::Range, rc::Rc};
+
+use crate::{
+    engine::{codec::Budget, net::stream::Stream},
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, printable},
+    findings::Step,
+};
+
+use super::sink::{Keep, LeafId, Origin, Place, Sink, TransactionId};
+
+/// Anomalies of one kind in one direction of a flow; a hostile stream could make one of each byte.
+const MAX_ANOMALIES: u32 = 32;
+
+/// Leaves in one direction of a flow beside those of whole bodies and parts. A form of a million escaped
+/// values says no more than its body, which is searched in any case.
+const MAX_VALUES: u32 = 100_000;
+
+/// Characters of a parameter in a step.
+const MAX_PARAM: usize = 128;
+
+/// Where everything goes, and what stands around it at the moment.
+pub(super) struct Out<'s> {
+    pub(super) sink: &'s mut dyn Sink,
+    pub(super) stream: &'s Stream,
+    pub(super) direction: Direction,
+    pub(super) transaction: Option<TransactionId>,
+    pub(super) limits: &'s Limits,
+    pub(super) budget: Rc<Budget>,
+    layers: Vec<Layer>,
+    anomalies: BTreeMap<AnomalyKind, u32>,
+    values: u32,
+}
+
+/// One layer that was taken off, as far as it was.
+#[derive(Clone, Debug)]
+struct Layer {
+    op: &'static str,
+    param: Option<Rc<str>>,
+    input: ByteRange,
+    output: u64,
+}
+
+impl Layer {
+    /// Whether it only cuts bytes out, so that positions in it follow from those in the layer before.
+    fn is_a_cut(&self) -> bool {
+        let cuts =
+            ["http1.body", "multipart.part", "form.value", "query.value", "http1.target", "http1.field"];
+        cuts.contains(&self.op)
+    }
+}
+
+impl From<&Layer> for Step {
+    fn from(layer: &Layer) -> Self {
+        Self {
+            op: layer.op.to_owned(),
+            param: layer.param.as_deref().map(ToOwned::to_owned),
+            input: layer.input,
+            output: layer.output,
+        }
+    }
+}
+
+impl<'s> Out<'s> {
+    pub(super) fn new(
+        sink: &'s mut dyn Sink,
+        stream: &'s Stream,
+        direction: Direction,
+        limits: &'s Limits,
+    ) -> Self {
+        Self {
+            sink,
+            stream,
+            direction,
+            transaction: None,
+            limits,
+            budget: Rc::new(Budget::new(limits.max_decoded)),
+            layers: Vec::new(),
+            anomalies: BTreeMap::new(),
+            values: 0,
+        }
+    }
+
+    /// How many layers stand around.
+    pub(super) fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether one more leaf of a value may be opened.
+    pub(super) fn admits_value(&mut self) -> bool {
+        self.values += 1;
+        if self.values == MAX_VALUES + 1 {
+            let detail = format!("more than {MAX_VALUES} encoded values; the rest was not decoded");
+            self.anomaly(AnomalyKind::LimitReached, None, detail);
+        }
+        self.values <= MAX_VALUES
+    }
+
+    pub(super) fn place(&mut self, range: ByteRange, place: Place) {
+        if !range.is_empty() {
+            self.sink.place(self.direction, range, place);
+        }
+    }
+
+    pub(super) fn frame(&self, at: u64) -> Option<FrameNo> {
+        let range = ByteRange::new(at, at.saturating_add(1));
+        self.stream.pieces_in(range).first().map(|piece| piece.frame)
+    }
+
+    /// Records odd traffic seen at a position of the stream.
+    pub(super) fn anomaly(&mut self, kind: AnomalyKind, at: Option<u64>, detail: String) {
+        let count = self.anomalies.entry(kind).or_default();
+        *count += 1;
+        match (*count).cmp(&MAX_ANOMALIES) {
+            std::cmp::Ordering::Less => {
+                let frame = at.and_then(|at| self.frame(at));
+                self.sink.anomaly(kind, frame, detail);
+            }
+            std::cmp::Ordering::Equal => {
+                let detail = format!("more of {kind} in this direction is not listed");
+                self.sink.anomaly(AnomalyKind::LimitReached, None, detail);
+            }
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+}
+
+/// Bytes on their way through the layers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes<'a> {
+    pub(super) data: &'a [u8],
+    /// Where in the stream they come from.
+    pub(super) from: ByteRange,
+    /// Whether they stand there as they are.
+    pub(super) copied: bool,
+}
+
+impl<'a> Bytes<'a> {
+    /// Bytes of the stream itself.
+    pub(super) fn wire(data: &'a [u8], from: ByteRange) -> Self {
+        Self { data, from, copied: true }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.data.len() as u64
+    }
+
+    /// Where in the stream a part comes from.
+    pub(super) fn origin(&self, range: &Range<usize>) -> ByteRange {
+        if self.copied {
+            ByteRange::new(self.from.start + range.start as u64, self.from.start + range.end as u64)
+        } else {
+            self.from
+        }
+    }
+
+    pub(super) fn part(&self, range: Range<usize>) -> Self {
+        let from = self.origin(&range);
+        Self { data: self.data.get(range).unwrap_or_default(), from, copied: self.copied }
+    }
+
+    pub(super) fn split(&self, at: usize) -> (Self, Self) {
+        (self.part(0..at), self.part(at..self.data.len()))
+    }
+}
+
+/// Bytes that are kept until it is clear what they are, with where they come from.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) data: Vec<u8>,
+    from: Option<ByteRange>,
+    transformed: bool,
+}
+
+impl Held {
+    pub(super) fn push(&mut self, bytes: Bytes<'_>) {
+        let from = self.from.get_or_insert(bytes.from);
+        from.start = from.start.min(bytes.from.start);
+        from.end = from.end.max(bytes.from.end);
+        self.transformed |= !bytes.copied;
+        self.data.extend_from_slice(bytes.data);
+    }
+
+    pub(super) fn bytes(&self) -> Bytes<'_> {
+        let from = self.from.unwrap_or_default();
+        // Copied bytes may come from two sides of a chunk's framing: then the range is longer than they are.
+        let copied = !self.transformed && from.len() == self.data.len() as u64;
+        Bytes { data: &self.data, from, copied }
+    }
+}
+
+/// A layer with the leaf that is written from its output.
+#[derive(Debug)]
+pub(super) struct Stage {
+    layer: Layer,
+    keep: Keep,
+    leaf: Option<LeafId>,
+    /// After a gap: how far from the start of the content, and where in the output, this leaf starts.
+    resumed: Option<(u64, u64)>,
+}
+
+impl Stage {
+    /// A layer whose input starts at `at` in the layer before.
+    pub(super) fn new(op: &'static str, param: Option<&[u8]>, at: u64, keep: Keep) -> Self {
+        let param = param.map(|param| Rc::from(printable(param, MAX_PARAM)));
+        let layer = Layer { op, param, input: ByteRange::new(at, at), output: 0 };
+        Self { layer, keep, leaf: None, resumed: None }
+    }
+
+    /// A layer whose first bytes come after a gap, at `offset` of the layer before: how much of it is missing is unknown.
+    pub(super) fn after_gap(op: &'static str, offset: u64) -> Self {
+        Self { resumed: Some((offset, 0)), ..Self::new(op, None, offset, Keep::Search) }
+    }
+
+    pub(super) fn keep(&mut self, keep: Keep) {
+        self.keep = keep;
+    }
+
+    pub(super) fn kept(&self) -> Keep {
+        self.keep
+    }
+
+    pub(super) fn output(&self) -> u64 {
+        self.layer.output
+    }
+
+    /// Says that the layer before was consumed up to `end`.
+    pub(super) fn consumed(&mut self, end: u64) {
+        self.layer.input.end = self.layer.input.end.max(end);
+    }
+
+    /// Writes output to the leaf, which opens with its first byte.
+    pub(super) fn write(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>) {
+        if bytes.data.is_empty() {
+            return;
+        }
+        let leaf = self.open(out);
+        self.layer.output += bytes.len();
+        match bytes.data.split_last_chunk::<1>() {
+            // The sink takes equal lengths for a copy, so bytes that only happen to be as many come in two calls.
+            Some((most, last)) if !bytes.copied && !most.is_empty() && bytes.from.len() == bytes.len() => {
+                let end = ByteRange::new(bytes.from.end - 2, bytes.from.end);
+                out.sink.write(leaf, most, bytes.from);
+                out.sink.write(leaf, last, end);
+            }
+            _ => out.sink.write(leaf, bytes.data, bytes.from),
+        }
+    }
+
+    /// Counts output without a leaf.
+    pub(super) fn pass(&mut self, bytes: u64) {
+        self.layer.output += bytes;
+    }
+
+    /// Opens the leaf, also without bytes.
+    pub(super) fn open(&mut self, out: &mut Out<'_>) -> LeafId {
+        if let Some(leaf) = self.leaf {
+            return leaf;
+        }
+        let origin = Origin {
+            direction: out.direction,
+            transaction: out.transaction,
+            steps: self.steps(out),
+            keep: self.keep,
+        };
+        *self.leaf.insert(out.sink.open(origin))
+    }
+
+    /// `missing` bytes of output are not there: the leaf ends, and the next starts after them.
+    pub(super) fn gap(&mut self, out: &mut Out<'_>, missing: u64) {
+        self.close(out);
+        self.layer.output += missing;
+        self.resumed = Some((self.layer.output, self.layer.output));
+    }
+
+    /// Ends the leaf, if one is open.
+    pub(super) fn close(&mut self, out: &mut Out<'_>) {
+        if let Some(leaf) = self.leaf.take() {
+            let steps = self.steps(out);
+            out.sink.close(leaf, &steps);
+        }
+    }
+
+    /// Does something within this layer.
+    pub(super) fn within<T>(&self, out: &mut Out<'_>, inside: impl FnOnce(&mut Out<'_>) -> T) -> T {
+        out.layers.push(self.layer.clone());
+        let result = inside(out);
+        out.layers.pop();
+        result
+    }
+
+    /// The steps to what this leaf holds. A layer that goes on after it is given as far as the leaf needs it.
+    fn steps(&self, out: &Out<'_>) -> Vec<Step> {
+        let mut needed = self.layer.input.end;
+        let mut steps = vec![Step::from(&self.layer)];
+        for layer in out.layers.iter().rev() {
+            let mut step = Step::from(layer);
+            if layer.is_a_cut() {
+                step.output = needed;
+                step.input.end = layer.input.start + needed;
+            }
+            needed = step.input.end;
+            steps.push(step);
+        }
+        steps.reverse();
+        if let Some((offset, start)) = self.resumed {
+            let input = ByteRange::new(start, self.layer.output);
+            let param = Some(offset.to_string());
+            steps.push(Step { op: "after-gap".to_owned(), param, input, output: input.len() });
+        }
+        steps
+    }
+}

@@ -1,0 +1,88 @@
+//! Streams that are not understood: leaves as they stand.
+
+use crate::{
+    engine::net::stream::{Chunk, Stream},
+    evidence::{ByteRange, Direction, Limits, ReadError},
+};
+
+use super::{
+    Conversation,
+    layers::{Bytes, Out, Stage},
+    sink::{Keep, Place, Sink},
+};
+
+/// Writes bytes as leaves, one for each run without gap.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    run: Option<(Stage, u64)>,
+}
+
+impl Raw {
+    /// Adds bytes; those that do not follow the last ones start a new leaf.
+    pub(super) fn write(&mut self, out: &mut Out<'_>, data: &[u8], range: ByteRange) {
+        if self.run.as_ref().is_some_and(|(_, end)| *end != range.start) {
+            self.close(out);
+        }
+        let (stage, end) = self
+            .run
+            .get_or_insert_with(|| (Stage::new("stream", None, range.start, Keep::Search), range.start));
+        *end = range.end;
+        stage.consumed(range.end);
+        stage.write(out, Bytes::wire(data, range));
+    }
+
+    /// Whether a leaf is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Ends the leaf, if one is open.
+    pub(super) fn close(&mut self, out: &mut Out<'_>) {
+        if let Some((mut stage, _)) = self.run.take() {
+            stage.close(out);
+        }
+    }
+}
+
+/// Both directions of a TCP flow: a leaf for each run without gap.
+pub(super) fn streams(
+    conversation: &Conversation<'_>,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    for direction in [Direction::Up, Direction::Down] {
+        stream(conversation.stream(direction), direction, limits, sink)?;
+    }
+    Ok(())
+}
+
+/// Both directions of a UDP flow: a leaf for each, of all payloads one after the other.
+pub(super) fn datagrams(
+    conversation: &Conversation<'_>,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    streams(conversation, limits, sink)
+}
+
+fn stream(
+    stream: &Stream,
+    direction: Direction,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let mut out = Out::new(sink, stream, direction, limits);
+    let mut raw = Raw::default();
+    let mut reader = stream.reader();
+    while let Some(chunk) = reader.next_chunk()? {
+        match chunk {
+            Chunk::Bytes { range, data } => {
+                raw.write(&mut out, data, range);
+                out.place(range, Place::Opaque);
+            }
+            Chunk::Gap(_) => raw.close(&mut out),
+        }
+    }
+    raw.close(&mut out);
+    Ok(())
+}

@@ -1,0 +1,382 @@
+use super::*;
+
+fn request(fields: &str, body: &[u8]) -> Vec<u8> {
+    let mut request = format!("POST /up HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+fn with_length(fields: &str, body: &[u8]) -> Vec<u8> {
+    request(&format!("Content-Length: {}\r\n{fields}", body.len()), body)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn text(leaf: &Leaf) -> &str {
+    str::from_utf8(&leaf.bytes).unwrap()
+}
+
+#[test]
+fn a_body_with_a_length_is_a_leaf() {
+    let got = tcp(&with_length("", b"hello"), b"HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(got.paths(), ["http1.head", "http1.body", "http1.head"]);
+    let body = got.leaf("http1.body");
+    assert_eq!((text(body), body.direction), ("hello", Direction::Up));
+    assert_eq!(body.steps[0].output, 5);
+    assert_eq!(body.from, [body.steps[0].input]);
+    assert_eq!(got.ends, [(TransactionId(0), Direction::Up, BodyEnd::Complete, 5)]);
+    assert_eq!(got.responses[0].transaction, TransactionId(0));
+    assert_eq!(got.protocols, ["http1"]);
+    assert_eq!(got.anomalies, []);
+}
+
+#[test]
+fn pipelined_requests_are_paired_in_order() {
+    let up = [with_length("", b"one"), b"HEAD / HTTP/1.1\r\n\r\n".to_vec(), with_length("", b"two")].concat();
+    let down = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA\
+        HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let got = tcp(&up, down);
+    let methods: Vec<&str> = got.requests.iter().map(|head| head.method.as_str()).collect();
+    assert_eq!(methods, ["POST", "HEAD", "POST"]);
+    let answers: Vec<(u16, u32)> = got.responses.iter().map(|r| (r.status, r.transaction.0)).collect();
+    assert_eq!(answers, [(100, 0), (200, 0), (200, 1), (404, 2)]);
+    assert_eq!(got.anomalies, []);
+}
+
+#[test]
+fn requests_may_come_down() {
+    let got = tcp(b"HTTP/1.1 200 OK\r\n\r\nbye", b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(got.leaf("http1.body").direction, Direction::Up);
+    assert_eq!(got.requests.len(), 1);
+}
+
+#[test]
+fn a_chunked_body_gives_wire_content_and_framing() {
+    let wire = b"4;x=y\r\nWiki\r\nC\r\npedia in  \r\n\r\n0\r\nT: v\r\n\r\n";
+    let got = tcp(&request("Transfer-Encoding: chunked\r\n", wire), b"");
+    assert_eq!(got.leaf("digest http1.body").bytes, wire);
+    let content = got.leaf("http1.body > chunked");
+    assert_eq!(text(content), "Wikipedia in  \r\n");
+    assert_eq!(content.steps[1].input, ByteRange::new(0, 28));
+    assert_eq!(text(got.leaf("http1.body > chunked.framing")), "4;x=y\r\n\r\nC\r\n\r\n0\r\nT: v\r\n\r\n");
+    let both = tcp(&with_length("Transfer-Encoding: chunked\r\n", b"1\r\na\r\n0\r\n\r\n"), b"");
+    assert_eq!(text(both.leaf("http1.body > chunked")), "a");
+    assert_eq!(both.kinds(), [AnomalyKind::HttpAmbiguousLength]);
+}
+
+#[test]
+fn gzip_comes_off_and_its_wire_bytes_are_only_digested() {
+    let wire = gzip(b"hello hello hello");
+    let got = tcp(&with_length("Content-Encoding: gzip\r\n", &wire), b"");
+    assert_eq!(
+        got.paths(),
+        ["http1.head", "digest http1.body", "http1.body > gzip.framing", "http1.body > gzip"]
+    );
+    assert_eq!(text(got.leaf("http1.body > gzip")), "hello hello hello");
+}
+
+#[test]
+fn gzip_that_is_declared_but_absent_is_read_right() {
+    let got = tcp(&with_length("Content-Encoding: gzip\r\n", b"{\"plain\":1}"), b"");
+    assert_eq!(got.paths(), ["http1.head", "http1.body"]);
+    assert_eq!(got.kinds(), [AnomalyKind::CodingMismatch]);
+}
+
+#[test]
+fn damaged_gzip_is_searched_as_it_is_too() {
+    let mut wire = gzip(b"hello hello hello");
+    let last = wire.len() - 1;
+    wire[last] ^= 1;
+    let got = tcp(&with_length("Content-Encoding: gzip\r\n", &wire), b"");
+    assert_eq!(got.leaf("http1.body").bytes, wire);
+    assert_eq!(got.kinds(), [AnomalyKind::CodingMismatch]);
+    let chunked = [format!("{:x}\r\n", wire.len()).as_bytes(), &wire, b"\r\n0\r\n\r\n"].concat();
+    let fields = "Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n";
+    let got = tcp(&request(fields, &chunked), b"");
+    assert_eq!(got.leaf("http1.body > chunked").bytes, wire);
+}
+
+/// The example of RFC 2046 section 5.1.1, with CRLF line ends.
+const RFC_2046: &str = "This is the preamble.  It is to be ignored, though it\r\n\
+    is a handy place for composition agents to include an\r\n\
+    explanatory note to non-MIME conformant readers.\r\n\r\n\
+    --simple boundary\r\n\r\n\
+    This is implicitly typed plain US-ASCII text.\r\nIt does NOT end with a linebreak.\r\n\
+    --simple boundary\r\nContent-type: text/plain; charset=us-ascii\r\n\r\n\
+    This is explicitly typed plain US-ASCII text.\r\nIt DOES end with a linebreak.\r\n\r\n\
+    --simple boundary--\r\n\r\n\
+    This is the epilogue.  It is also to be ignored.\r\n";
+
+#[test]
+fn the_multipart_example_of_rfc_2046() {
+    let fields = "Content-Type: multipart/mixed; boundary=\"simple boundary\"\r\n";
+    let got = tcp(&with_length(fields, RFC_2046.as_bytes()), b"");
+    let parts: Vec<&str> =
+        got.leaves.iter().filter(|leaf| leaf.path().ends_with("multipart.part")).map(text).collect();
+    assert_eq!(
+        parts,
+        [
+            "This is implicitly typed plain US-ASCII text.\r\nIt does NOT end with a linebreak.",
+            "This is explicitly typed plain US-ASCII text.\r\nIt DOES end with a linebreak.\r\n",
+        ]
+    );
+    let framing = got.leaf("http1.body > multipart.framing");
+    assert!(text(framing).starts_with("This is the preamble."));
+    assert!(text(framing).ends_with("to be ignored.\r\n"));
+    assert_eq!(got.leaf("digest http1.body").bytes, RFC_2046.as_bytes());
+    assert_eq!(got.anomalies, []);
+}
+
+#[test]
+fn parts_have_names_and_codings_and_may_be_empty_or_nested() {
+    let body = b"--b\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a.jpg\"\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n--b\r\n\
+        Content-Disposition: form-data; name=empty\r\n\r\n\r\n--b\r\n\
+        Content-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\n\r\ninner\r\n--bb--\r\n--b--";
+    let got = tcp(&with_length("Content-Type: multipart/form-data; boundary=b\r\n", body), b"");
+    let part = "http1.body > multipart.part";
+    assert_eq!(text(got.leaf(&format!("{part}(photo)"))), "aGVsbG8=");
+    assert_eq!(text(got.leaf(&format!("{part}(photo) > base64"))), "hello");
+    assert_eq!(text(got.leaf(&format!("{part}(empty)"))), "");
+    assert_eq!(text(got.leaf(&format!("{part} > multipart.part"))), "inner");
+    assert_eq!(got.anomalies, []);
+}
+
+#[test]
+fn multipart_without_its_boundary_is_searched_as_it_is() {
+    let got = tcp(&with_length("Content-Type: multipart/form-data; boundary=b\r\n", b"--a\r\n\r\nx"), b"");
+    assert_eq!(text(got.leaf("http1.body > multipart.framing")), "--a\r\n\r\nx");
+    assert_eq!(got.kinds(), [AnomalyKind::MultipartMalformed]);
+}
+
+#[test]
+fn a_gap_inside_a_body_splits_its_leaf_and_the_next_request_is_found() {
+    let head = b"PUT / HTTP/1.1\r\nContent-Length: 10\r\n\r\n";
+    let next = b"GET /next HTTP/1.1\r\n\r\n";
+    let up = stream(&[Ok(head), Ok(b"abc"), Err(4), Ok(b"hij"), Ok(next)]);
+    let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+    assert_eq!(text(got.leaf("http1.body")), "abc");
+    let after = got.leaf("http1.body > after-gap(7)");
+    assert_eq!(text(after), "hij");
+    assert_eq!(after.steps[1].input, ByteRange::new(7, 10));
+    assert_eq!(got.ends, [(TransactionId(0), Direction::Up, BodyEnd::Incomplete, 10)]);
+    assert_eq!(got.requests[1].uri, b"/next");
+}
+
+#[test]
+fn a_gap_in_a_chunk_in_gzip_and_in_a_part_joins_nothing() {
+    let head = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let up = stream(&[Ok(head), Ok(b"9\r\nabc"), Err(3), Ok(b"xyz\r\n0\r\n\r\n")]);
+    let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+    assert_eq!(text(got.leaf("http1.body > chunked")), "abc");
+    assert_eq!(text(got.leaf("http1.body > chunked > after-gap(6)")), "xyz");
+
+    let wire = gzip(b"hello hello hello");
+    let whole = with_length("Content-Encoding: gzip\r\n", &wire);
+    let (before, after) = whole.split_at(whole.len() - 9);
+    let up = stream(&[Ok(before), Err(2), Ok(&after[2..])]);
+    let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+    assert_eq!(got.leaf("http1.body").bytes, wire[..wire.len() - 9]);
+    assert_eq!(got.leaf(&format!("http1.body > after-gap({})", wire.len() - 7)).bytes, &after[2..]);
+
+    let body = b"--b\r\n\r\nfirst\r\n--b\r\n\r\nlast\r\n--b--";
+    let whole = with_length("Content-Type: multipart/form-data; boundary=b\r\n", body);
+    let at = whole.windows(5).position(|window| window == b"first").unwrap();
+    let up = stream(&[Ok(&whole[..at + 2]), Err(2), Ok(&whole[at + 4..])]);
+    let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+    let parts: Vec<(String, &str)> = got
+        .leaves
+        .iter()
+        .filter(|leaf| leaf.path().contains("multipart.part"))
+        .map(|leaf| (leaf.path(), text(leaf)))
+        .collect();
+    let part = "http1.body > multipart.part";
+    let expected =
+        [(part.to_owned(), "fi"), (format!("{part} > after-gap(11)"), "t"), (part.to_owned(), "last")];
+    assert_eq!(parts, expected);
+}
+
+#[test]
+fn a_gap_elsewhere_ends_in_raw_bytes_until_the_next_head() {
+    let up = stream(&[Ok(b"GET / HTTP/1.1\r\nHo"), Err(5), Ok(b"x: y\r\n\r\nGET /b HTTP/1.1\r\n\r\n")]);
+    let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+    assert_eq!(got.paths(), ["stream", "stream", "http1.head"]);
+    assert_eq!(text(&got.leaves[1]), "x: y\r\n\r\n");
+    assert_eq!(got.requests[0].uri, b"/b");
+}
+
+#[test]
+fn a_body_that_never_comes_is_incomplete() {
+    let got = tcp(b"PUT / HTTP/1.1\r\nContent-Length: 10\r\n\r\n", b"");
+    assert_eq!(got.ends, [(TransactionId(0), Direction::Up, BodyEnd::Incomplete, 0)]);
+    assert_eq!(got.kinds(), [AnomalyKind::HttpBodyIncomplete]);
+}
+
+#[test]
+fn a_late_start_is_raw_up_to_the_first_head() {
+    let mut up = Stream::of_bytes(b"rest of a photo\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    up.from_start = false;
+    let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+    assert_eq!(got.paths(), ["stream", "http1.head"]);
+    assert_eq!(text(&got.leaves[0]), "rest of a photo\r\n\r\n");
+}
+
+#[test]
+fn after_connect_and_upgrade_both_directions_are_raw() {
+    let got =
+        tcp(b"CONNECT h:443 HTTP/1.1\r\n\r\n\x16\x03\x01tls", b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03answer");
+    assert_eq!(got.paths(), ["http1.head", "stream", "http1.head", "stream"]);
+    assert_eq!(got.anomalies, []);
+    let got = tcp(
+        b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x05hello",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x01a",
+    );
+    assert_eq!(got.paths(), ["http1.head", "stream", "http1.head", "stream"]);
+    assert_eq!(got.anomalies, []);
+}
+
+#[test]
+fn what_is_no_http_is_never_forced() {
+    let got = tcp(b"EHLO example.org\r\nGET / HTTP/1.1\r\n\r\n", b"220 hello\r\n");
+    assert_eq!(got.paths(), ["stream", "stream"]);
+    assert_eq!(got.protocols, [""; 0]);
+    assert!(got.places.iter().all(|(_, _, place)| *place == Place::Opaque));
+}
+
+#[test]
+fn targets_and_form_values_are_decoded_where_that_differs() {
+    let up = b"GET /a%20b?q=c+d&r=plain&s=%41 HTTP/1.1\r\nCookie: id=%41%42\r\n\r\n";
+    let got = tcp(up, b"");
+    assert_eq!(text(got.leaf("http1.target > percent")), "/a b?q=c+d&r=plain&s=A");
+    assert_eq!(text(got.leaf("http1.target > query.value(q) > percent")), "c d");
+    assert_eq!(text(got.leaf("http1.target > query.value(s) > percent")), "A");
+    assert_eq!(text(got.leaf("http1.field(Cookie) > percent")), "id=AB");
+    assert_eq!(got.leaves.len(), 5);
+
+    let form = "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n";
+    let got = tcp(&with_length(form, b"a=1&b=x%3Dy&c=100%"), b"");
+    assert_eq!(got.paths(), ["http1.head", "http1.body", "http1.body > form.value(b) > percent"]);
+    assert_eq!(text(&got.leaves[2]), "x=y");
+}
+
+#[test]
+fn long_base64_is_decoded_wherever_it_stands() {
+    use base64::Engine as _;
+    let secret: Vec<u8> = (0..100).map(|byte| byte ^ 0xfa).collect();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&secret);
+    assert!(encoded.contains('+'));
+    let whole = tcp(&with_length("", encoded.as_bytes()), b"");
+    assert_eq!(whole.paths(), ["http1.head", "http1.body", "http1.body > base64"]);
+    assert_eq!(whole.leaves[2].bytes, secret);
+
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    for escaped in [encoded.clone(), encoded.replace('+', "%2B").replace('=', "%3D")] {
+        let got = tcp(&with_length(form, format!("p={escaped}&q=1").as_bytes()), b"");
+        let leaf = got.leaves.iter().find(|leaf| leaf.path().ends_with("base64")).unwrap();
+        assert_eq!(leaf.bytes, secret, "{}", leaf.path());
+    }
+    let bearer = tcp(format!("GET / HTTP/1.1\r\nAuthorization: Bearer {encoded}\r\n\r\n").as_bytes(), b"");
+    assert_eq!(bearer.leaf("http1.field(Authorization) > base64").bytes, secret);
+    let words = tcp(
+        &with_length("", b"just some words that are longer than sixty-four characters, as text is."),
+        b"",
+    );
+    assert_eq!(words.paths(), ["http1.head", "http1.body"]);
+}
+
+#[test]
+fn only_what_grammar_accounts_for_is_understood() {
+    let up = b"POST /secret HTTP/1.1\r\nHost: h\r\nX-Imei-867622: 1\r\nContent-Length: 2\r\n\r\nhi";
+    let got = tcp(up, b"");
+    let mut left = up.to_vec();
+    for (_, range, place) in &got.places {
+        assert_eq!(*place, Place::Understood);
+        let index = |at: u64| usize::try_from(at).unwrap();
+        left[index(range.start)..index(range.end)].fill(b'.');
+    }
+    let expected = "...../secret.................h..X-Imei-867622: 1\r\n.....................hi";
+    assert_eq!(String::from_utf8(left).unwrap(), expected);
+}
+
+#[test]
+fn codings_may_be_stacked_and_depth_ends() {
+    let wire = gzip(&gzip(b"hello hello hello"));
+    let got = tcp(&with_length("Content-Encoding: gzip, gzip\r\n", &wire), b"");
+    assert_eq!(text(got.leaf("http1.body > gzip > gzip")), "hello hello hello");
+    let mut deep = b"bottom".to_vec();
+    for _ in 0..20 {
+        deep = gzip(&deep);
+    }
+    let fields = format!("Content-Encoding: {}\r\n", ["gzip"; 20].join(","));
+    let got = tcp(&with_length(&fields, &deep), b"");
+    assert_eq!(got.kinds(), [AnomalyKind::LimitReached]);
+    assert!(got.leaves.iter().all(|leaf| leaf.steps.len() <= 13));
+}
+
+#[test]
+fn an_unknown_coding_is_searched_as_it_is() {
+    let got = tcp(&with_length("Content-Encoding: br\r\n", b"\x0b\x02\x80hello\x03"), b"");
+    assert_eq!(got.paths(), ["http1.head", "http1.body"]);
+    assert_eq!(got.places.last().unwrap().2, Place::Opaque);
+}
+
+#[test]
+fn where_messages_are_missing_times_pair_responses() {
+    let mut up = stream(&[
+        Ok(b"GET /a HTTP/1.1\r\n\r\n"),
+        Err(9),
+        Ok(b"GET /b HTTP/1.1\r\n\r\n"),
+        Ok(b"GET /c HTTP/1.1\r\n\r\n"),
+    ]);
+    let mut down = stream(&[Ok(b"HTTP/1.1 204 b\r\n\r\n"), Ok(b"HTTP/1.1 404 c\r\n\r\n")]);
+    for (piece, time) in up.pieces.iter_mut().zip([1, 3, 5]) {
+        piece.time = Timestamp(time);
+    }
+    for (piece, time) in down.pieces.iter_mut().zip([4, 6]) {
+        piece.time = Timestamp(time);
+    }
+    let got = walked(&up, &down, Transport::Tcp, 80);
+    let answers: Vec<(u16, u32)> = got.responses.iter().map(|r| (r.status, r.transaction.0)).collect();
+    assert_eq!(answers, [(204, 1), (404, 2)]);
+}
+
+#[test]
+fn a_head_without_end_is_raw() {
+    let mut up = b"GET / HTTP/1.1\r\n".to_vec();
+    up.extend(b"A: b\r\n".repeat(20_000));
+    let got = tcp(&up, b"");
+    assert_eq!(got.paths(), ["stream"]);
+    assert_eq!(got.leaves[0].bytes, up);
+    assert_eq!(got.kinds(), [AnomalyKind::HttpMalformed]);
+}
+
+#[test]
+fn a_large_body_passes_in_large_slices() {
+    struct Slices(Vec<usize>);
+    impl Sink for Slices {
+        fn open(&mut self, _: Origin) -> LeafId {
+            LeafId(0)
+        }
+
+        fn write(&mut self, _: LeafId, bytes: &[u8], _: ByteRange) {
+            self.0.push(bytes.len());
+        }
+
+        fn close(&mut self, _: LeafId, _: &[Step]) {}
+    }
+    let whole = with_length("", &vec![0x80; 4 << 20]);
+    let pieces: Vec<Result<&[u8], u64>> = whole.chunks(1448).map(Ok).collect();
+    let (up, down) = (stream(&pieces), Stream::of_bytes(b""));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+    let conversation =
+        Conversation { transport: Transport::Tcp, up: &up, down: &down, local: address, remote: address };
+    let mut slices = Slices(Vec::new());
+    walk(&conversation, &Limits::default(), &mut slices).unwrap();
+    assert_eq!(slices.0.iter().sum::<usize>(), whole.len());
+    assert!(slices.0.len() < 80, "{} calls", slices.0.len());
+}

@@ -1,0 +1,93 @@
+use super::*;
+
+/// `a.example`, A, with the answer 192.0.2.1.
+fn message(response: bool) -> Vec<u8> {
+    let mut bytes = vec![0, 7, if response { 0x80 } else { 0 }, 0, 0, 1, 0, u8::from(response), 0, 0, 0, 0];
+    bytes.extend(b"\x01a\x07example\0\0\x01\0\x01");
+    if response {
+        bytes.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01");
+    }
+    bytes
+}
+
+#[test]
+fn each_datagram_on_a_port_of_dns_is_a_message() {
+    let (query, response) = (message(false), message(true));
+    let mut up = stream(&[Ok(&query), Ok(b"junk"), Ok(&query)]);
+    up.datagrams = true;
+    let down = Stream::of_bytes(&response);
+    let got = walked(&up, &down, Transport::Udp, 53);
+    assert_eq!(got.protocols, ["dns"]);
+    assert_eq!(
+        got.dns.iter().map(|m| (m.frame.0, m.response)).collect::<Vec<_>>(),
+        [(1, false), (3, false), (1, true)]
+    );
+    assert_eq!(got.dns[2].answers, [("a.example".to_owned(), "A".to_owned(), "192.0.2.1".to_owned())]);
+    assert_eq!(got.kinds(), [AnomalyKind::DnsMalformed]);
+    assert_eq!(got.paths(), ["stream", "stream"]);
+    properties::assert_all_searched(&got, &up, &down);
+    // The same bytes on another port are nothing that is known.
+    let other = walked(&up, &down, Transport::Udp, 4000);
+    assert_eq!((other.dns.len(), other.protocols.len()), (0, 0));
+    assert!(other.places.iter().all(|(_, _, place)| *place == Place::Opaque));
+}
+
+#[test]
+fn messages_over_tcp_may_be_cut_anywhere() {
+    let query = message(false);
+    let framed = [&[0, u8::try_from(query.len()).unwrap()], query.as_slice()].concat().repeat(2);
+    let down = Stream::of_bytes(b"");
+    let whole = walked(&Stream::of_bytes(&framed), &down, Transport::Tcp, 53);
+    assert_eq!(whole.dns.len(), 2);
+    for at in 1..framed.len() {
+        let (left, right) = framed.split_at(at);
+        let mut got = walked(&stream(&[Ok(left), Ok(right)]), &down, Transport::Tcp, 53);
+        let last = got.dns.iter().map(|message| message.frame.0).collect::<Vec<_>>();
+        assert_eq!(last[1], 2, "the second message ends in the second frame");
+        got.dns.iter_mut().for_each(|message| message.frame = FrameNo(1));
+        assert_same(got, &whole, &format!("cut at {at}"));
+    }
+}
+
+/// A ClientHello for `h.example`, without anything that is not needed.
+fn hello() -> Vec<u8> {
+    let name = b"h.example";
+    let mut sni = vec![0, 0, 0, 14, 0, 12, 0, 0, 9];
+    sni.extend(name);
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    body.extend([0, 0, 2, 0x13, 0x01, 1, 0, 0, u8::try_from(sni.len()).unwrap()]);
+    body.extend(sni);
+    let mut bytes = vec![22, 3, 1, 0, u8::try_from(body.len() + 4).unwrap(), 1, 0, 0];
+    bytes.push(u8::try_from(body.len()).unwrap());
+    bytes.extend(body);
+    bytes
+}
+
+#[test]
+fn a_hello_names_the_server_and_records_after_it_are_opaque() {
+    let up = [hello(), vec![23, 3, 3, 0, 2, 9, 9]].concat();
+    let got = tcp(&up, b"");
+    assert_eq!(got.protocols, ["tls"]);
+    assert_eq!(got.hellos[0].sni.as_deref(), Some("h.example"));
+    assert_eq!(got.hellos[0].ciphers, [0x1301]);
+    let end = up.len() as u64;
+    let places = [
+        (Direction::Up, ByteRange::new(0, 5), Place::Understood),
+        (Direction::Up, ByteRange::new(end - 7, end - 2), Place::Understood),
+        (Direction::Up, ByteRange::new(end - 2, end), Place::Opaque),
+    ];
+    assert_eq!(got.places, places);
+    assert_eq!(got.leaf("stream").bytes, up);
+}
+
+#[test]
+fn a_hello_behind_connect_is_seen() {
+    let up = [b"CONNECT h.example:443 HTTP/1.1\r\n\r\n".to_vec(), hello()].concat();
+    for at in 0..up.len() {
+        let (left, right) = up.split_at(at);
+        let got = walked(&stream(&[Ok(left), Ok(right)]), &Stream::of_bytes(b""), Transport::Tcp, 8080);
+        assert_eq!(got.hellos.len(), 1, "cut at {at}");
+    }
+    assert_eq!(tcp(&up, b"HTTP/1.1 407 No\r\n\r\n").hellos[0].sni.as_deref(), Some("h.example"));
+}

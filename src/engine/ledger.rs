@@ -1,0 +1,186 @@
+//! The uplink ledger: each payload byte that the phone sent has one place, and the places add up.
+//!
+//! TCP counts unique sequence bytes, lost ones included; UDP counts payload. Matched goes before
+//! every other place; what nothing is said of is undetermined.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    engine::{
+        decode::sink::Place,
+        net::stream::Stream,
+    },
+    evidence::{ByteRange, Timestamp},
+    findings::{Ledger, LedgerRow, Places},
+};
+
+/// Ranges of one stream with their places; later ones win.
+#[derive(Clone, Debug, Default)]
+pub struct PlaceMap {
+    ranges: Vec<(ByteRange, Place)>,
+}
+
+impl PlaceMap {
+    /// Says how a range is accounted for.
+    pub fn say(&mut self, range: ByteRange, place: Place) {
+        match self.ranges.last_mut() {
+            _ if range.is_empty() => {}
+            Some((last, same)) if *same == place && last.end == range.start => last.end = range.end,
+            _ => self.ranges.push((range, place)),
+        }
+    }
+
+    /// Cuts what was said into sorted ranges without overlaps, the last word on each byte kept.
+    fn settled(&self) -> Vec<(ByteRange, Place)> {
+        let sorted = self.ranges.windows(2).all(|pair| match pair {
+            [(a, _), (b, _)] => a.end <= b.start,
+            _ => true,
+        });
+        if sorted {
+            return self.ranges.clone();
+        }
+        let mut edges: Vec<u64> = self.ranges.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        // The last word that covers an elementary interval wins: walk the words backwards and fill what is free.
+        let mut free: BTreeMap<u64, u64> = edges.iter().zip(edges.iter().skip(1)).map(|(&a, &b)| (a, b)).collect();
+        let mut settled = Vec::with_capacity(free.len());
+        for (range, place) in self.ranges.iter().rev() {
+            let inside: Vec<u64> = free.range(range.start..range.end).map(|(&start, _)| start).collect();
+            for start in inside {
+                if let Some(end) = free.remove(&start) {
+                    settled.push((ByteRange::new(start, end), *place));
+                }
+            }
+        }
+        settled.sort_unstable();
+        settled
+    }
+}
+
+/// Gives the place of each byte of a stream, piece by piece with the piece's time.
+///
+/// `matched` must be sorted and without overlaps. Lost bytes come with the time of the piece before
+/// them (or after, at the start).
+pub fn account(stream: &Stream, map: &PlaceMap, matched: &[ByteRange], mut each: impl FnMut(Timestamp, Places)) {
+    let settled = map.settled();
+    let (mut said, mut hit) = (0, 0);
+    for piece in &stream.pieces {
+        while settled.get(said).is_some_and(|(range, _)| range.end <= piece.range.start) {
+            said += 1;
+        }
+        while matched.get(hit).is_some_and(|range| range.end <= piece.range.start) {
+            hit += 1;
+        }
+        let mut places = Places { total: piece.range.len(), ..Places::default() };
+        let mut accounted = 0;
+        let mut hits = Vec::new();
+        for range in matched.get(hit..).unwrap_or_default().iter().take_while(|range| range.start < piece.range.end) {
+            if let Some(both) = range.intersection(piece.range) {
+                places.matched += both.len();
+                hits.push(both);
+            }
+        }
+        accounted += places.matched;
+        for (range, place) in settled.get(said..).unwrap_or_default().iter().take_while(|(range, _)| range.start < piece.range.end) {
+            let Some(both) = range.intersection(piece.range) else { continue };
+            let taken: u64 = hits.iter().filter_map(|hit| hit.intersection(both)).map(ByteRange::len).sum();
+            let bytes = both.len() - taken;
+            accounted += bytes;
+            match place {
+                Place::Understood => places.understood += bytes,
+                Place::Undetermined => places.undetermined += bytes,
+                Place::Opaque => places.opaque += bytes,
+            }
+        }
+        places.undetermined += places.total.saturating_sub(accounted);
+        each(piece.time, places);
+    }
+    for gap in &stream.gaps {
+        let before = stream.pieces.partition_point(|piece| piece.range.end <= gap.start);
+        let piece = before.checked_sub(1).and_then(|at| stream.pieces.get(at)).or_else(|| stream.pieces.first());
+        let lost = Places { lost: gap.len(), total: gap.len(), ..Places::default() };
+        each(piece.map_or(Timestamp(0), |piece| piece.time), lost);
+    }
+}
+
+/// Adds up accounts by phase, destination and window.
+#[derive(Debug, Default)]
+pub struct LedgerBuilder {
+    all: Places,
+    by_phase: BTreeMap<String, Places>,
+    by_destination: BTreeMap<String, Places>,
+    by_window: BTreeMap<(Timestamp, String), Places>,
+}
+
+impl LedgerBuilder {
+    /// Makes a row for a window even when nothing was sent in it: silence is a figure too.
+    pub fn expect_window(&mut self, start: Timestamp, id: String) {
+        self.by_window.entry((start, id)).or_default();
+    }
+
+    /// Adds bytes.
+    pub fn add(&mut self, phase: &str, destination: &str, window: Option<(Timestamp, String)>, places: Places) {
+        self.all.add(places);
+        self.by_phase.entry(phase.to_owned()).or_default().add(places);
+        self.by_destination.entry(destination.to_owned()).or_default().add(places);
+        if let Some(window) = window {
+            self.by_window.entry(window).or_default().add(places);
+        }
+    }
+
+    /// Ends the ledger.
+    pub fn finish(self) -> Ledger {
+        let mut by_destination = rows(self.by_destination);
+        by_destination.sort_by(|a, b| b.bytes.total.cmp(&a.bytes.total).then_with(|| a.of.cmp(&b.of)));
+        Ledger {
+            all: self.all,
+            by_phase: rows(self.by_phase),
+            by_destination,
+            by_window: rows(self.by_window.into_iter().map(|((_, id), bytes)| (id, bytes))),
+        }
+    }
+}
+
+fn rows(rows: impl IntoIterator<Item = (String, Places)>) -> Vec<LedgerRow> {
+    rows.into_iter().map(|(of, bytes)| LedgerRow { of, bytes }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(stream: &Stream, map: &PlaceMap, matched: &[ByteRange]) -> Places {
+        let mut sum = Places::default();
+        account(stream, map, matched, |_, places| {
+            assert_eq!(
+                places.matched + places.understood + places.undetermined + places.opaque + places.lost,
+                places.total
+            );
+            sum.add(places);
+        });
+        sum
+    }
+
+    #[test]
+    fn the_five_places_add_up_and_matched_goes_first() {
+        let stream = Stream::of_bytes(&[0; 100]);
+        let mut map = PlaceMap::default();
+        map.say(ByteRange::new(0, 20), Place::Understood);
+        map.say(ByteRange::new(20, 60), Place::Opaque);
+        map.say(ByteRange::new(10, 30), Place::Undetermined);
+        let sum = total(&stream, &map, &[ByteRange::new(5, 25)]);
+        assert_eq!(
+            sum,
+            Places { matched: 20, understood: 5, undetermined: 5 + 40, opaque: 30, lost: 0, total: 100 }
+        );
+    }
+
+    #[test]
+    fn gaps_are_lost_and_counted() {
+        let mut stream = Stream::of_bytes(&[0; 10]);
+        stream.gaps.push(ByteRange::new(10, 4_000_000_010));
+        let sum = total(&stream, &PlaceMap::default(), &[]);
+        assert_eq!(sum, Places { undetermined: 10, lost: 4_000_000_000, total: 4_000_000_010, ..Places::default() });
+    }
+}

@@ -1,0 +1,163 @@
+//! A flow: the frames between two endpoints, with a name that other tools can compute too.
+
+use std::net::{IpAddr, SocketAddr};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha1::{Digest as _, Sha1};
+
+use crate::evidence::{FrameNo, Timestamp, Transport};
+
+/// A flow's place in its index, in order of first frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u32);
+
+/// One end of a flow; a stream is the bytes that it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The end that opened the connection.
+    Initiator,
+    /// The other end.
+    Responder,
+}
+
+impl Side {
+    /// Both, in order.
+    pub const BOTH: [Self; 2] = [Self::Initiator, Self::Responder];
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Responder,
+            Self::Responder => Self::Initiator,
+        }
+    }
+}
+
+/// The frames between two endpoints: for TCP one connection, for UDP all datagrams of a capture.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its place in the index.
+    pub id: FlowId,
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Who opened it: the sender of the first SYN, or the receiver of a SYN+ACK. Where the capture holds
+    /// neither, the end whose port is not below 1,024 while the other's is; else who sent first.
+    pub initiator: SocketAddr,
+    /// The other end.
+    pub responder: SocketAddr,
+    /// The first frame.
+    pub first_frame: FrameNo,
+    /// Frames of both directions.
+    pub frames: u32,
+    /// The first frame's time.
+    pub first: Timestamp,
+    /// The latest time of a frame.
+    pub last: Timestamp,
+    /// Whether the initiator's SYN was captured.
+    pub syn_seen: bool,
+    /// Whether SYN, SYN+ACK and the ACK of that were captured.
+    pub handshake: bool,
+    /// Whether either end sent a RST.
+    pub reset: bool,
+    /// The ends in the order in which they first sent.
+    pub(super) ends: [End; 2],
+    /// Whether the initiator is the second of `ends`.
+    pub(super) flipped: bool,
+}
+
+/// What was seen from one end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct End {
+    pub(super) frames: u32,
+    /// Captured payload bytes, repeated ones included.
+    pub(super) payload: u64,
+    /// Payload bytes that the frames had but the capture does not hold.
+    pub(super) missing: u64,
+    /// The first sequence number as tshark counts: of the SYN, or one less than the first seen.
+    pub(super) base: Option<u32>,
+    /// The SYN's sequence number.
+    pub(super) isn: Option<u32>,
+    /// Whether that SYN came without an ACK.
+    pub(super) opened: bool,
+    /// One past the last byte before a FIN.
+    pub(super) fin: Option<u32>,
+    /// One past the highest byte seen.
+    pub(super) next: Option<u32>,
+    /// The first and the highest acknowledgement by the other end.
+    pub(super) acked: Option<(u32, u32)>,
+    /// The hardware address that last sent in its name.
+    pub(super) mac: Option<[u8; 6]>,
+}
+
+impl Flow {
+    pub(super) fn place(&self, side: Side) -> usize {
+        usize::from((side == Side::Responder) != self.flipped)
+    }
+
+    pub(super) fn end(&self, side: Side) -> &End {
+        let [first, second] = &self.ends;
+        if self.place(side) == 0 { first } else { second }
+    }
+
+    /// The address and port of a side.
+    pub fn address(&self, side: Side) -> SocketAddr {
+        match side {
+            Side::Initiator => self.initiator,
+            Side::Responder => self.responder,
+        }
+    }
+
+    /// The side that has this address; where both have it, the initiator.
+    pub fn side_of(&self, address: IpAddr) -> Option<Side> {
+        Side::BOTH.into_iter().find(|&side| self.address(side).ip() == address)
+    }
+
+    /// Captured payload bytes that a side sent, repeated ones included.
+    pub fn payload(&self, side: Side) -> u64 {
+        self.end(side).payload
+    }
+
+    /// Frames that a side sent.
+    pub fn frames_of(&self, side: Side) -> u32 {
+        self.end(side).frames
+    }
+
+    /// `CAPTURE#FIRST-FRAME COMMUNITY-ID`.
+    pub fn name(&self, capture: &str) -> String {
+        format!("{capture}#{} {}", self.first_frame, self.community_id())
+    }
+
+    /// Community ID version 1 with seed 0 (github.com/corelight/community-id-spec).
+    pub fn community_id(&self) -> String {
+        let protocol = match self.transport {
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+        };
+        community_id(protocol, self.initiator, self.responder)
+    }
+}
+
+/// SHA-1 over seed, lower end's address, higher end's, protocol, a zero byte, ports in the same order.
+fn community_id(protocol: u8, one: SocketAddr, other: SocketAddr) -> String {
+    const SEED: u16 = 0;
+    let (mut low, mut high) = (wire(one), wire(other));
+    if high < low {
+        std::mem::swap(&mut low, &mut high);
+    }
+    let mut hasher = Sha1::new();
+    hasher.update(SEED.to_be_bytes());
+    hasher.update(&low.0);
+    hasher.update(&high.0);
+    hasher.update([protocol, 0]);
+    hasher.update(low.1.to_be_bytes());
+    hasher.update(high.1.to_be_bytes());
+    format!("1:{}", STANDARD.encode(hasher.finalize()))
+}
+
+fn wire(end: SocketAddr) -> (Vec<u8>, u16) {
+    let address = match end.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    (address, end.port())
+}

@@ -1,0 +1,178 @@
+//! IP packets put together from fragments (RFC 791 section 3.2, RFC 8200 section 4.5).
+//!
+//! Where fragments overlap the first that came is kept, as for segments; that they did is noted. The bytes
+//! of a packet that waits for the rest are held, within limits; what was put together leads back to the
+//! frames that carried it.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::packet::Fragment;
+use crate::{
+    case::capture::Frame,
+    evidence::{ByteRange, FrameNo, Timestamp},
+};
+
+/// Packets that wait for fragments; a phone has a handful under way, a flood any number.
+const MAX_PENDING: usize = 128;
+/// Parts of one packet: the least MTU of RFC 791 (68) makes 1,366 of the largest packet.
+const MAX_PARTS: usize = 1_400;
+/// An IP packet's largest payload, and what an offset can reach.
+const MAX_LEN: u32 = 65_535 + 8;
+/// RFC 8200 section 4.5: what has not come after 60 seconds is given up, and its number may be used anew.
+const PATIENCE: u64 = 60_000_000_000;
+
+/// Where a run of a packet's bytes came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    /// Which bytes of the packet.
+    pub(super) range: ByteRange,
+    /// Where they stand in the capture.
+    pub(super) at: u64,
+    pub(super) frame: FrameNo,
+    pub(super) time: Timestamp,
+}
+
+/// A packet's payload, whole.
+pub(super) struct Assembled {
+    pub(super) bytes: Vec<u8>,
+    /// In order of the bytes.
+    pub(super) sources: Vec<Source>,
+    /// Whether fragments overlapped with other bytes.
+    pub(super) ambiguous: bool,
+}
+
+type Key = (IpAddr, IpAddr, u32, u8);
+
+/// Packets that wait for the rest of their fragments.
+#[derive(Default)]
+pub(super) struct Fragments {
+    pending: BTreeMap<Key, Pending>,
+    /// Frames of fragments that were given up.
+    given_up: u64,
+    first_given_up: Option<FrameNo>,
+}
+
+struct Pending {
+    since: Timestamp,
+    first: FrameNo,
+    frames: u64,
+    bytes: Vec<u8>,
+    /// Sorted, without overlaps.
+    sources: Vec<Source>,
+    /// The packet's length, once its last fragment came.
+    total: Option<u64>,
+    ambiguous: bool,
+}
+
+impl Fragments {
+    /// Takes a fragment; gives the packet that it completes.
+    pub(super) fn add(&mut self, fragment: &Fragment<'_>, frame: &Frame<'_>) -> Option<Assembled> {
+        let key = (fragment.source, fragment.destination, fragment.id, fragment.protocol);
+        let late = |pending: &Pending| frame.time.0.saturating_sub(pending.since.0) > PATIENCE;
+        if self.pending.get(&key).is_some_and(late) {
+            self.give_up(key);
+        }
+        if !self.pending.contains_key(&key) && self.pending.len() >= MAX_PENDING {
+            let oldest = self.pending.iter().min_by_key(|(_, pending)| pending.first).map(|(&key, _)| key);
+            oldest.into_iter().for_each(|key| self.give_up(key));
+        }
+        let pending = self.pending.entry(key).or_insert_with(|| Pending::new(frame));
+        pending.frames += 1;
+        if !pending.take(fragment, frame) {
+            self.give_up(key);
+            return None;
+        }
+        if !self.pending.get(&key)?.whole() {
+            return None;
+        }
+        let Pending { bytes, sources, ambiguous, .. } = self.pending.remove(&key)?;
+        Some(Assembled { bytes, sources, ambiguous })
+    }
+
+    fn give_up(&mut self, key: Key) {
+        if let Some(pending) = self.pending.remove(&key) {
+            self.given_up += pending.frames;
+            let first = self.first_given_up.get_or_insert(pending.first);
+            *first = pending.first.min(*first);
+        }
+    }
+
+    /// How many frames held fragments that came to nothing, and the first of them.
+    pub(super) fn finish(mut self) -> Option<(FrameNo, u64)> {
+        let keys: Vec<Key> = self.pending.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.give_up(key));
+        Some((self.first_given_up?, self.given_up))
+    }
+}
+
+impl Pending {
+    fn new(frame: &Frame<'_>) -> Self {
+        Self {
+            since: frame.time,
+            first: frame.no,
+            frames: 0,
+            bytes: Vec::new(),
+            sources: Vec::new(),
+            total: None,
+            ambiguous: false,
+        }
+    }
+
+    /// Adds what is new in a fragment; false where the packet can't be one.
+    fn take(&mut self, fragment: &Fragment<'_>, frame: &Frame<'_>) -> bool {
+        let data = fragment.part.data;
+        let start = u64::from(fragment.offset);
+        let end = start + data.len() as u64;
+        let announced = start + fragment.part.wire as u64;
+        if announced > u64::from(MAX_LEN) || self.sources.len() >= MAX_PARTS {
+            return false;
+        }
+        if !fragment.more && *self.total.get_or_insert(announced) != announced {
+            self.ambiguous = true;
+        }
+        let at = frame.at + fragment.part.at as u64;
+        let mut place = start;
+        let known: Vec<ByteRange> = self.sources.iter().map(|source| source.range).collect();
+        for range in known {
+            let Some(overlap) = range.intersection(ByteRange::new(start, end)) else { continue };
+            self.keep(ByteRange::new(place, overlap.start), start, at, data, frame);
+            self.ambiguous |= slice(&self.bytes, overlap, 0) != slice(data, overlap, start);
+            place = overlap.end;
+        }
+        self.keep(ByteRange::new(place, end), start, at, data, frame);
+        self.sources.sort_unstable_by_key(|source| source.range);
+        true
+    }
+
+    fn keep(&mut self, range: ByteRange, start: u64, at: u64, data: &[u8], frame: &Frame<'_>) {
+        let (Ok(from), Ok(to)) = (usize::try_from(range.start), usize::try_from(range.end)) else { return };
+        if range.is_empty() {
+            return;
+        }
+        if self.bytes.len() < to {
+            self.bytes.resize(to, 0);
+        }
+        if let Some(target) = self.bytes.get_mut(from..to) {
+            target.copy_from_slice(slice(data, range, start));
+        }
+        let at = at + (range.start - start);
+        self.sources.push(Source { range, at, frame: frame.no, time: frame.time });
+    }
+
+    /// Whether every byte is there.
+    fn whole(&self) -> bool {
+        let mut place = 0;
+        let joined = self.sources.iter().all(|source| {
+            let touches = source.range.start == place;
+            place = source.range.end;
+            touches
+        });
+        joined && self.total == Some(place)
+    }
+}
+
+/// The bytes of `range` from a slice that starts at `start`.
+fn slice(bytes: &[u8], range: ByteRange, start: u64) -> &[u8] {
+    let place = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+    bytes.get(place(range.start)..place(range.end)).unwrap_or_default()
+}

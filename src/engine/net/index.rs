@@ -1,0 +1,122 @@
+//! A capture sorted into flows, and the streams of each.
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use super::{
+    dhcp::Lease,
+    flow::{Flow, FlowId, Side},
+    pass::Pass,
+    reassembly::{self, Choice},
+    segments::{EndKey, Segments},
+    stream::Stream,
+};
+use crate::{
+    case::capture::{Capture, Container},
+    evidence::{Anomaly, Blob, FrameNo, Limits, ReadError, Transport},
+};
+
+/// A hardware address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacAddr(pub [u8; 6]);
+
+impl fmt::Display for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A hardware address that sent in the name of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MacBinding {
+    /// The network address.
+    pub address: IpAddr,
+    /// The hardware address (of the last hop: a router's for addresses behind it).
+    pub mac: MacAddr,
+    /// The first frame that shows it.
+    pub frame: FrameNo,
+}
+
+/// A capture, sorted into flows.
+pub struct Index {
+    /// The capture's logical path.
+    pub capture: String,
+    /// The capture's uncompressed bytes.
+    pub blob: Arc<dyn Blob>,
+    /// What the file was.
+    pub container: Container,
+    /// Flows in order of their first frames.
+    pub flows: Vec<Flow>,
+    /// What is odd in its frames (the container's own anomalies stand in [`Index::container`]).
+    pub anomalies: Vec<Anomaly>,
+    pub(super) segments: Segments,
+    pub(super) bindings: Vec<MacBinding>,
+    pub(super) leases: Vec<Lease>,
+}
+
+/// Walks a capture once and sorts its packets into flows.
+///
+/// # Errors
+/// When the capture can't be read any more, or references to its payloads can't be written to scratch.
+pub fn index(capture: &Capture, limits: &Limits) -> Result<Index, ReadError> {
+    let mut pass = Pass::new(capture, limits.max_depth);
+    let mut frames = capture.frames();
+    while let Some(frame) = frames.next_frame()? {
+        pass.frame(&frame)?;
+    }
+    pass.finish(capture, frames.finish()?)
+}
+
+impl Index {
+    /// A flow by its place.
+    pub fn flow(&self, id: FlowId) -> Option<&Flow> {
+        self.flows.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// Puts together what one side of a flow sent. Where segments disagree, the first that was captured
+    /// stands in the pieces.
+    ///
+    /// # Errors
+    /// When the capture can't be read any more or is not what it was when it was indexed.
+    pub fn stream(&self, flow: FlowId, side: Side) -> Result<Stream, ReadError> {
+        self.build(flow, side, Choice::First)
+    }
+
+    /// The other version of an ambiguous stream: where segments disagree, the last that was captured
+    /// stands in the pieces (garbage bytes of keep-alives included).
+    ///
+    /// # Errors
+    /// As [`Index::stream`].
+    pub fn stream_last_wins(&self, flow: FlowId, side: Side) -> Result<Stream, ReadError> {
+        self.build(flow, side, Choice::Last)
+    }
+
+    fn build(&self, id: FlowId, side: Side, choice: Choice) -> Result<Stream, ReadError> {
+        let Some(flow) = self.flow(id) else {
+            return Ok(Stream::empty(&self.capture, Arc::clone(&self.blob)));
+        };
+        let key = EndKey::new(id.0, flow.place(side));
+        let segments = self.segments.of(key).map_err(|error| ReadError::new("scratch file", 0, error))?;
+        let stream = Stream::empty(&self.capture, Arc::clone(&self.blob));
+        match flow.transport {
+            Transport::Tcp => reassembly::tcp(stream, flow.end(side), segments, choice),
+            Transport::Udp => Ok(reassembly::udp(stream, &segments)),
+        }
+    }
+
+    /// Hardware addresses and the addresses they sent for, sorted by address.
+    pub fn mac_bindings(&self) -> &[MacBinding] {
+        &self.bindings
+    }
+
+    /// Addresses that DHCP gave out, in order.
+    pub(super) fn leases(&self) -> &[Lease] {
+        &self.leases
+    }
+}

@@ -1,0 +1,399 @@
+//! The one pass over a capture that sorts its packets into flows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    anomalies::Oddities,
+    dhcp::{self, Lease},
+    flow::{End, Flow, FlowId},
+    fragments::{Fragments, Source},
+    index::{Index, MacAddr, MacBinding},
+    packet::{self, Fragment, Packet, Tcp, Unread, View},
+    segments::{Collector, EndKey, Segment},
+};
+use crate::{
+    case::capture::{Capture, Container, Frame, LinkType},
+    evidence::{Anomaly, AnomalyKind, ByteRange, FrameNo, ReadError, Transport},
+};
+
+/// Hardware addresses remembered: a hot spot has dozens, an attacker invents one a frame.
+const MAX_BINDINGS: usize = 65_536;
+/// DHCP leases remembered.
+const MAX_LEASES: usize = 4_096;
+
+/// Both ends in a fixed order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    low: IpAddr,
+    high: IpAddr,
+    ports: (u16, u16),
+    transport: Transport,
+}
+
+impl Key {
+    fn of(packet: &Packet<'_>) -> Self {
+        let (a, b) = (packet.source, packet.destination);
+        let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        let transport = if packet.tcp.is_some() { Transport::Tcp } else { Transport::Udp };
+        Self { low: low.ip(), high: high.ip(), ports: (low.port(), high.port()), transport }
+    }
+}
+
+/// What the pass has found so far.
+pub(super) struct Pass {
+    name: String,
+    /// The latest flow of each pair of ends. Never iterated over.
+    latest: HashMap<Key, u32>,
+    /// What the last packet found, since packets come in trains.
+    recent: Option<(Key, u32)>,
+    flows: Vec<Flow>,
+    segments: Collector,
+    /// Tunnels that are taken off one frame.
+    depth: u32,
+    fragments: Fragments,
+    /// Datagrams and their parts so far.
+    datagrams: u32,
+    oddities: Oddities,
+    truncated: Option<(FrameNo, u64, u64)>,
+    bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
+    leases: Vec<Lease>,
+}
+
+impl Pass {
+    pub(super) fn new(capture: &Capture, depth: u32) -> Self {
+        Self {
+            name: capture.name.clone(),
+            latest: HashMap::new(),
+            recent: None,
+            flows: Vec::new(),
+            segments: Collector::new(capture.scratch()),
+            depth,
+            fragments: Fragments::default(),
+            datagrams: 0,
+            oddities: Oddities::default(),
+            truncated: None,
+            bindings: BTreeMap::new(),
+            leases: Vec::new(),
+        }
+    }
+
+    /// Takes the next frame.
+    pub(super) fn frame(&mut self, frame: &Frame<'_>) -> Result<(), ReadError> {
+        let stored = u32::try_from(frame.data.len()).unwrap_or(u32::MAX);
+        if let Some(missing @ 1..) = frame.wire_len.checked_sub(stored) {
+            let (_, count, bytes) = self.truncated.get_or_insert((frame.no, 0, 0));
+            *count += 1;
+            *bytes += u64::from(missing);
+        }
+        let sliced = packet::slice(frame.link, frame.data, frame.wire_len, self.depth);
+        match sliced.packet {
+            Ok(packet) => {
+                let (at, len) = (frame.at + packet.payload.at as u64, packet.payload.data.len() as u64);
+                let range = ByteRange::new(0, len);
+                let source = Source { range, at, frame: frame.no, time: frame.time };
+                self.packet(frame, &packet, sliced.mac, &[source])
+            }
+            Err(Unread::Fragment(fragment)) => self.fragment(frame, fragment, sliced.mac),
+            Err(unread) => {
+                self.unread(frame, &unread);
+                Ok(())
+            }
+        }
+    }
+
+    fn unread(&mut self, frame: &Frame<'_>, unread: &Unread<'_>) {
+        let whole = u64::from(frame.wire_len) <= frame.data.len() as u64;
+        if let Some((kind, words)) = unread_words(unread, whole) {
+            self.oddities.add(kind, frame.no, words);
+        }
+    }
+
+    /// Takes a fragment, and the packet that it completes; what is inside may be a fragment again.
+    fn fragment(
+        &mut self,
+        frame: &Frame<'_>,
+        fragment: Fragment<'_>,
+        mac: Option<[u8; 6]>,
+    ) -> Result<(), ReadError> {
+        let Some(whole) = self.fragments.add(&fragment, frame) else { return Ok(()) };
+        if whole.ambiguous {
+            let words = "IP fragments overlap with other bytes".to_owned();
+            self.oddities.add(AnomalyKind::ConflictOverlap, frame.no, words);
+        }
+        match packet::assembled(&fragment, &whole.bytes) {
+            Ok(packet) => {
+                let start = packet.payload.at as u64;
+                let payload = ByteRange::new(start, start + packet.payload.data.len() as u64);
+                let part = |source: &Source| {
+                    let range = source.range.intersection(payload)?;
+                    let at = source.at + (range.start - source.range.start);
+                    let range = ByteRange::new(range.start - start, range.end - start);
+                    Some(Source { range, at, ..*source })
+                };
+                let sources: Vec<Source> = whole.sources.iter().filter_map(part).collect();
+                self.packet(frame, &packet, mac, &sources)
+            }
+            Err(Unread::Fragment(_)) => {
+                let words = "an IP fragment inside fragments".to_owned();
+                self.oddities.add(AnomalyKind::FragmentNotReassembled, frame.no, words);
+                Ok(())
+            }
+            Err(unread) => {
+                self.unread(frame, &unread);
+                Ok(())
+            }
+        }
+    }
+
+    fn packet(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: &Packet<'_>,
+        mac: Option<[u8; 6]>,
+        sources: &[Source],
+    ) -> Result<(), ReadError> {
+        let Some(number) = self.find(frame, packet) else {
+            let words = format!("a flow beyond the first {}", EndKey::MAX_FLOWS);
+            self.oddities.add(AnomalyKind::LimitReached, frame.no, words);
+            return Ok(());
+        };
+        let Some(flow) = self.flows.get_mut(number as usize) else { return Ok(()) };
+        flow.frames += 1;
+        flow.last = flow.last.max(frame.time);
+        let from_second = packet.source != flow.initiator;
+        let [first, second] = &mut flow.ends;
+        let (end, other) = if from_second { (second, first) } else { (first, second) };
+        if mac.is_some() && end.mac != mac {
+            end.mac = mac;
+            bind(&mut self.bindings, packet.source.ip(), mac, frame.no);
+        }
+        end.frames += 1;
+        let View { data, wire, .. } = packet.payload;
+        let missing = Segment::tail(wire - data.len());
+        let (seq, mark) = match &packet.tcp {
+            Some(tcp) => {
+                flow.reset |= tcp.flags.rst();
+                let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                tcp_state(end, other, tcp, len, missing)
+            }
+            None => {
+                dhcp::lease(packet, frame, &mut self.leases, MAX_LEASES);
+                (self.datagrams, Segment::DATAGRAM)
+            }
+        };
+        end.payload += data.len() as u64;
+        end.missing += u64::from(missing);
+        let key = EndKey::new(number, usize::from(from_second));
+        for (part, source) in sources.iter().enumerate() {
+            let last = part + 1 == sources.len();
+            let bytes = data.get(place(source.range.start)..place(source.range.end)).unwrap_or_default();
+            let tail = if last { missing } else { 0 };
+            if bytes.is_empty() && tail == 0 {
+                continue;
+            }
+            let offset = u32::try_from(source.range.start).unwrap_or(u32::MAX);
+            let datagram = mark == Segment::DATAGRAM;
+            let continues = if datagram && part > 0 { Segment::CONTINUES } else { 0 };
+            let segment = Segment {
+                key,
+                frame: source.frame.0,
+                at: source.at,
+                time: source.time.0,
+                seq: if datagram { self.datagrams } else { seq.wrapping_add(offset) },
+                len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                crc: crc32fast::hash(bytes),
+                tail: tail | mark | continues,
+            };
+            self.datagrams = self.datagrams.wrapping_add(u32::from(datagram));
+            self.segments.push(segment).map_err(|error| ReadError::new("scratch file", 0, error))?;
+        }
+        Ok(())
+    }
+
+    /// The flow that a packet belongs to, made where there is none yet.
+    fn find(&mut self, frame: &Frame<'_>, packet: &Packet<'_>) -> Option<u32> {
+        let key = Key::of(packet);
+        let known = match self.recent {
+            Some((recent, number)) if recent == key => Some(number),
+            _ => self.latest.get(&key).copied(),
+        };
+        let known = known.filter(|&number| !self.reopens(number, packet));
+        let number = match known {
+            Some(number) => number,
+            None => self.open(key, frame, packet)?,
+        };
+        self.recent = Some((key, number));
+        Some(number)
+    }
+
+    /// Whether a SYN opens the ends' next connection: its number is not the one this direction began with
+    /// (as Wireshark numbers its tcp.stream).
+    fn reopens(&self, number: u32, packet: &Packet<'_>) -> bool {
+        let Some(tcp) = packet.tcp.filter(|tcp| tcp.flags.syn() && !tcp.flags.ack()) else { return false };
+        let Some(flow) = self.flows.get(number as usize) else { return false };
+        let [first, second] = &flow.ends;
+        let end = if packet.source == flow.initiator { first } else { second };
+        end.base.is_some_and(|base| base != tcp.seq)
+    }
+
+    fn open(&mut self, key: Key, frame: &Frame<'_>, packet: &Packet<'_>) -> Option<u32> {
+        let number = u32::try_from(self.flows.len()).ok().filter(|&number| number < EndKey::MAX_FLOWS)?;
+        // Until the pass ends, the initiator is who sent first.
+        self.flows.push(Flow {
+            id: FlowId(number),
+            transport: key.transport,
+            initiator: packet.source,
+            responder: packet.destination,
+            first_frame: frame.no,
+            frames: 0,
+            first: frame.time,
+            last: frame.time,
+            syn_seen: false,
+            handshake: false,
+            reset: false,
+            ends: [End::default(); 2],
+            flipped: false,
+        });
+        self.latest.insert(key, number);
+        Some(number)
+    }
+
+    /// Sums up.
+    pub(super) fn finish(mut self, capture: &Capture, container: Container) -> Result<Index, ReadError> {
+        for flow in &mut self.flows {
+            settle(flow);
+        }
+        let mut anomalies = self.oddities.finish(&self.name);
+        if let Some((frame, count)) = self.fragments.finish() {
+            let frames = if count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
+            let detail =
+                format!("parts of IP packets that never became whole: {frames}, the first is this one");
+            let (kind, frame) = (AnomalyKind::FragmentNotReassembled, Some(frame));
+            anomalies.push(Anomaly { kind, capture: self.name.clone(), frame, flow: None, detail });
+        }
+        if let Some((frame, count, bytes)) = self.truncated {
+            let detail =
+                format!("{count} frames were stored without {bytes} of their bytes, the first is this one");
+            let (kind, frame) = (AnomalyKind::FrameTruncated, Some(frame));
+            anomalies.push(Anomaly { kind, capture: self.name.clone(), frame, flow: None, detail });
+        }
+        let bindings = self.bindings.into_iter();
+        let segments = self.segments.finish().map_err(|error| ReadError::new("scratch file", 0, error))?;
+        Ok(Index {
+            capture: self.name,
+            blob: Arc::clone(&capture.bytes),
+            container,
+            flows: self.flows,
+            anomalies,
+            segments,
+            bindings: bindings.map(|((address, mac), frame)| MacBinding { address, mac, frame }).collect(),
+            leases: self.leases,
+        })
+    }
+}
+
+fn place(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// Takes what a segment says of its connection; gives its data's sequence number and mark.
+fn tcp_state(end: &mut End, other: &mut End, tcp: &Tcp, len: u32, missing: u32) -> (u32, u32) {
+    let (syn, fin, ack) = (tcp.flags.syn(), tcp.flags.fin(), tcp.flags.ack());
+    end.base.get_or_insert(if syn { tcp.seq } else { tcp.seq.wrapping_sub(1) });
+    // A RST's numbers may be anyone's: it is often injected.
+    if tcp.flags.rst() {
+        return (tcp.seq, Segment::RESET);
+    }
+    if syn {
+        end.isn.get_or_insert(tcp.seq);
+        end.opened |= !ack;
+    }
+    if ack {
+        let (_, highest) = other.acked.get_or_insert((tcp.ack, tcp.ack));
+        if after(tcp.ack, *highest) {
+            *highest = tcp.ack;
+        }
+    }
+    // A SYN takes a sequence number itself, and data may follow it (RFC 9293 section 3.4, RFC 7413).
+    let seq = if syn { tcp.seq.wrapping_add(1) } else { tcp.seq };
+    let past = seq.wrapping_add(len).wrapping_add(missing);
+    if fin {
+        end.fin.get_or_insert(past);
+    }
+    // RFC 9293 section 3.8.4: one octet below the next number, which the other end has acknowledged.
+    let acknowledged = end.acked.is_some_and(|(_, highest)| end.next == Some(highest));
+    let keep_alive = len == 1 && missing == 0 && acknowledged && end.next == Some(past);
+    if end.next.is_none_or(|next| after(past, next)) {
+        end.next = Some(past);
+    }
+    let mark = if keep_alive { Segment::KEEP_ALIVE } else { 0 };
+    (seq, mark)
+}
+
+/// Whether a sequence number follows another within half of their circle (RFC 1982).
+fn after(number: u32, other: u32) -> bool {
+    number.wrapping_sub(other).cast_signed() > 0
+}
+
+/// Decides who opened a flow, and whether its handshake was seen.
+fn settle(flow: &mut Flow) {
+    let [first, second] = &flow.ends;
+    let (first_port, second_port) = (flow.initiator.port(), flow.responder.port());
+    flow.flipped = match flow.transport {
+        // A SYN+ACK alone shows its sender to be the responder.
+        Transport::Tcp if first.isn.is_some() || second.isn.is_some() => {
+            if first.opened {
+                false
+            } else {
+                second.opened || first.isn.is_some()
+            }
+        }
+        _ => first_port < 1_024 && second_port >= 1_024,
+    };
+    let (opener, answerer) = if flow.flipped { (second, first) } else { (first, second) };
+    flow.syn_seen = opener.isn.is_some();
+    let acknowledged =
+        answerer.isn.zip(answerer.acked).is_some_and(|(isn, (ack, _))| ack == isn.wrapping_add(1));
+    flow.handshake = flow.syn_seen && acknowledged;
+    if flow.flipped {
+        std::mem::swap(&mut flow.initiator, &mut flow.responder);
+    }
+}
+
+fn bind(
+    bindings: &mut BTreeMap<(IpAddr, MacAddr), FrameNo>,
+    address: IpAddr,
+    mac: Option<[u8; 6]>,
+    frame: FrameNo,
+) {
+    let Some(mac) = mac else { return };
+    let full = bindings.len() >= MAX_BINDINGS;
+    if let std::collections::btree_map::Entry::Vacant(entry) = bindings.entry((address, MacAddr(mac)))
+        && !full
+    {
+        entry.insert(frame);
+    }
+}
+
+/// The kind and words of what is not read; `None` for what carries nothing of anyone's.
+fn unread_words(unread: &Unread<'_>, whole: bool) -> Option<(AnomalyKind, String)> {
+    let (kind, words) = match unread {
+        Unread::Nothing => return None,
+        Unread::Link(link) => (AnomalyKind::LinkNotRead, LinkType(*link).to_string()),
+        Unread::Protocol(number) => (AnomalyKind::LinkNotRead, format!("network protocol {number:#06x}")),
+        Unread::Llc => (AnomalyKind::LinkNotRead, "IEEE 802.2 without IP".to_owned()),
+        Unread::Encrypted => (AnomalyKind::LinkNotRead, "encrypted IEEE 802.11".to_owned()),
+        Unread::IpProtocol(number) => (AnomalyKind::LinkNotRead, format!("IP protocol {number}")),
+        Unread::Fragment(_) => (AnomalyKind::FragmentNotReassembled, "an IP fragment".to_owned()),
+        Unread::Malformed(what) => (AnomalyKind::HeaderMalformed, (*what).to_owned()),
+        Unread::Truncated(what) if whole => {
+            (AnomalyKind::HeaderMalformed, format!("{what} longer than its frame"))
+        }
+        Unread::Truncated(what) => (AnomalyKind::FrameTruncated, format!("{what} not stored as a whole")),
+    };
+    Some((kind, words))
+}

@@ -1,0 +1,113 @@
+//! Tunnels above IP: GRE and what travels in UDP.
+
+use super::{
+    link::{ether_type, ethernet, ppp},
+    packet::{Packet, Read, Unread, View, ip, ipv6},
+};
+
+/// RFC 2784 and RFC 2890, with PPTP's version (RFC 2637) and ERSPAN inside
+/// (draft-foschiano-erspan).
+pub(super) fn gre(view: View<'_>) -> Read<'_> {
+    let (Some(flags), Some(kind)) = (view.u16(0), view.u16(2)) else {
+        return Err(Unread::Truncated("GRE header"));
+    };
+    let has = |bit: u16| if flags & bit != 0 { 4 } else { 0 };
+    if flags & 0x4000 != 0 {
+        return Err(Unread::Malformed("GRE source routing"));
+    }
+    let (checksum, key, sequence) = (has(0x8000), has(0x2000), has(0x1000));
+    let inside = view.inside()?;
+    match (flags & 7, kind) {
+        (1, 0x880b) => ppp(inside.skip(4 + key + sequence + has(0x0080))),
+        (0, kind) => {
+            let payload = inside.skip(4 + checksum + key + sequence);
+            match kind {
+                0x6558 => ethernet(payload),
+                0x880b => ppp(payload),
+                // ERSPAN type I has no sequence number and no header of its own; type II has both.
+                0x88be if sequence == 0 => ethernet(payload),
+                0x88be => ethernet(payload.skip(8)),
+                // Type III: the last bit of its header announces eight more bytes.
+                0x22eb => {
+                    let more = payload.u32(8).ok_or(Unread::Truncated("ERSPAN header"))? & 1;
+                    ethernet(payload.skip(if more == 1 { 20 } else { 12 }))
+                }
+                other => ether_type(other, payload),
+            }
+        }
+        _ => Err(Unread::Malformed("GRE version")),
+    }
+}
+
+/// Gives what a tunnel in UDP carries, or the datagram itself where it is none. A port alone proves nothing, so
+/// the tunnel's header has to fit and a TCP segment or a datagram has to stand inside.
+pub(super) fn unless_udp_tunnel(packet: Packet<'_>) -> Read<'_> {
+    let ports = [packet.source.port(), packet.destination.port()];
+    let Ok(view) = packet.payload.inside() else { return Ok(packet) };
+    let inside = if ports.contains(&4789) {
+        vxlan(view)
+    } else if ports.contains(&6081) {
+        geneve(view)
+    } else if ports.contains(&2152) {
+        gtp(view)
+    } else if ports.contains(&3544) {
+        teredo(view)
+    } else {
+        return Ok(packet);
+    };
+    match inside {
+        Some(Ok(inside)) => Ok(inside),
+        Some(Err(fragment @ Unread::Fragment(_))) => Err(fragment),
+        _ => Ok(packet),
+    }
+}
+
+/// RFC 7348: the flag of a valid network number, everything reserved zero.
+fn vxlan(view: View<'_>) -> Option<Read<'_>> {
+    let (flags, network) = (view.u32(0)?, view.u32(4)?);
+    (flags == 0x0800_0000 && network & 0xff == 0).then(|| ethernet(view.skip(8)))
+}
+
+/// RFC 8926: version 0, options in units of four.
+fn geneve(view: View<'_>) -> Option<Read<'_>> {
+    let (first, kind) = (view.u8(0)?, view.u16(2)?);
+    let payload = view.skip(8 + 4 * usize::from(first & 0x3f));
+    let read = |payload| if kind == 0x6558 { ethernet(payload) } else { ether_type(kind, payload) };
+    (first >> 6 == 0).then(|| read(payload))
+}
+
+/// 3GPP TS 29.281: version 1, a user's packet (message type 255).
+fn gtp(view: View<'_>) -> Option<Read<'_>> {
+    /// Extension headers of one packet; the specification names a handful.
+    const MAX_EXTENSIONS: usize = 8;
+    let (flags, kind) = (view.u8(0)?, view.u8(1)?);
+    if flags & 0xf0 != 0x30 || kind != 0xff {
+        return None;
+    }
+    let len = usize::from(view.u16(2)?);
+    let view = view.limit(8 + len);
+    if flags & 0x07 == 0 {
+        return Some(ip(view.skip(8)));
+    }
+    let (mut next, mut payload) = (if flags & 0x04 == 0 { 0 } else { view.u8(11)? }, view.skip(12));
+    for _ in 0..MAX_EXTENSIONS {
+        if next == 0 {
+            return Some(ip(payload));
+        }
+        let len = 4 * usize::from(payload.u8(0)?);
+        next = payload.u8(len.checked_sub(1)?)?;
+        payload = payload.skip(len);
+    }
+    None
+}
+
+/// RFC 4380 section 5.1.1: IPv6, perhaps behind an authentication or an origin.
+fn teredo(mut view: View<'_>) -> Option<Read<'_>> {
+    if view.u16(0)? == 1 {
+        view = view.skip(13 + usize::from(view.u8(2)?) + usize::from(view.u8(3)?));
+    }
+    if view.u16(0)? == 0 {
+        view = view.skip(8);
+    }
+    (view.u8(0)? >> 4 == 6).then(|| ipv6(view))
+}

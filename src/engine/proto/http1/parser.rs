@@ -1,0 +1,339 @@
+//! One direction of a connection, chunk by chunk.
+
+use crate::{
+    engine::{
+        codec::{Chunked, Part},
+        net::stream::Chunk,
+    },
+    evidence::ByteRange,
+};
+
+use super::{
+    Framing, Head, Probe,
+    head::{head_end, probe},
+};
+
+/// A head with all its fields: large cookies make 16 KiB, common servers refuse more than 64.
+const MAX_HEAD: usize = 64 << 10;
+
+/// Which messages a direction carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Of the client.
+    Requests,
+    /// Of the server.
+    Responses,
+}
+
+/// Takes what a [`Parser`] finds, in the order of the stream.
+pub trait Handler {
+    /// A head; the answer frames its body.
+    fn head(&mut self, head: &Head<'_>) -> Framing;
+
+    /// Bytes of the body of the last head.
+    fn body(&mut self, part: Part, bytes: &[u8], range: ByteRange);
+
+    /// Bytes of the body that were not captured.
+    fn body_gap(&mut self, gap: ByteRange);
+
+    /// The end of the body; `complete` when it ended as framed (it may still have gaps).
+    fn body_end(&mut self, complete: bool);
+
+    /// Bytes that belong to no message.
+    fn raw(&mut self, bytes: &[u8], range: ByteRange);
+
+    /// Bytes outside a body that were not captured.
+    fn raw_gap(&mut self, gap: ByteRange);
+
+    /// The stream breaks the grammar at `at`.
+    fn malformed(&mut self, at: u64, why: String);
+}
+
+#[derive(Debug)]
+enum State {
+    /// A head must come. After an Upgrade or CONNECT (`soft`) it may be another protocol.
+    Head {
+        soft: bool,
+    },
+    /// Anything may come; `line` at the start of a line, where a head may start.
+    Seek {
+        line: bool,
+    },
+    /// A line that looked like a start line was found while seeking; its head is collected.
+    Found,
+    Length(u64),
+    Chunked(Chunked),
+    Close,
+    /// Another protocol until the end.
+    Tunnel,
+}
+
+/// Parses one direction.
+#[derive(Debug)]
+pub struct Parser {
+    role: Role,
+    state: State,
+    /// What may become a head, and where it starts.
+    held: Vec<u8>,
+    held_at: u64,
+}
+
+impl Parser {
+    /// Begins with a stream that starts with a message, if `from_start`, or else anywhere.
+    pub fn new(role: Role, from_start: bool) -> Self {
+        let state = if from_start { State::Head { soft: false } } else { State::Seek { line: true } };
+        Self { role, state, held: Vec::new(), held_at: 0 }
+    }
+
+    /// Takes the next chunk of the stream.
+    pub fn push(&mut self, chunk: &Chunk<'_>, handler: &mut dyn Handler) {
+        match chunk {
+            Chunk::Gap(gap) => self.gap(*gap, handler),
+            Chunk::Bytes { range, data } => {
+                let mut taken = 0;
+                while let Some(rest) = data.get(taken..).filter(|rest| !rest.is_empty()) {
+                    taken += self.take(rest, range.start + taken as u64, handler);
+                }
+            }
+        }
+    }
+
+    /// Ends the stream.
+    pub fn finish(&mut self, handler: &mut dyn Handler) {
+        if matches!(self.state, State::Head { .. } | State::Found) && !self.held.is_empty() {
+            handler.malformed(self.held_at, "HTTP head: cut off".to_owned());
+        }
+        self.give_up_held(handler);
+        self.end_body(matches!(self.state, State::Close), handler);
+        self.state = State::Tunnel;
+    }
+
+    /// Takes bytes from the front of `data` (never none).
+    fn take(&mut self, data: &[u8], at: u64, handler: &mut dyn Handler) -> usize {
+        let range = |taken: usize| ByteRange::new(at, at + taken as u64);
+        match &mut self.state {
+            State::Head { .. } | State::Found => self.take_head(data, at, handler),
+            State::Seek { .. } => self.seek(data, at, handler),
+            State::Length(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                *left -= taken as u64;
+                let ended = *left == 0;
+                handler.body(Part::Data, data.get(..taken).unwrap_or_default(), range(taken));
+                if ended {
+                    self.next_head(handler);
+                }
+                taken
+            }
+            State::Chunked(chunked) => match chunked.take(data) {
+                Ok((taken, part)) => {
+                    let ended = chunked.is_done();
+                    handler.body(part, data.get(..taken).unwrap_or_default(), range(taken));
+                    if ended {
+                        self.next_head(handler);
+                    }
+                    taken
+                }
+                Err(damage) => {
+                    handler.malformed(at, format!("chunked body: {damage}"));
+                    self.end_body(false, handler);
+                    self.state = State::Seek { line: false };
+                    0
+                }
+            },
+            State::Close => {
+                handler.body(Part::Data, data, range(data.len()));
+                data.len()
+            }
+            State::Tunnel => {
+                handler.raw(data, range(data.len()));
+                data.len()
+            }
+        }
+    }
+
+    fn next_head(&mut self, handler: &mut dyn Handler) {
+        handler.body_end(true);
+        self.state = State::Head { soft: false };
+    }
+
+    /// Collects a head and gives it on; while nothing is held and the head is whole in `data`, without a copy.
+    fn take_head(&mut self, data: &[u8], at: u64, handler: &mut dyn Handler) -> usize {
+        if self.held.is_empty() {
+            self.held_at = at;
+            if probe(data, self.role) == Probe::Yes
+                && let Some(end) = head_end(data, 0).filter(|end| *end <= MAX_HEAD)
+            {
+                self.parse(data.get(..end).unwrap_or_default(), at, handler);
+                return end;
+            }
+        }
+        let before = self.held.len();
+        let room = (MAX_HEAD - before.min(MAX_HEAD)).min(data.len());
+        self.held.extend_from_slice(data.get(..room).unwrap_or_default());
+        if probe(&self.held, self.role) == Probe::No {
+            return self.not_a_head(before, handler);
+        }
+        if let Some(end) = head_end(&self.held, before.saturating_sub(2)) {
+            let mut head = std::mem::take(&mut self.held);
+            head.truncate(end);
+            self.parse(&head, self.held_at, handler);
+            return end - before;
+        }
+        if self.held.len() >= MAX_HEAD {
+            handler.malformed(self.held_at, "HTTP head: longer than 64 KiB".to_owned());
+            self.give_up_held(handler);
+            self.state = State::Seek { line: false };
+        }
+        room
+    }
+
+    /// What is held is no head. Bytes of this chunk (after the first `before`) are given back.
+    fn not_a_head(&mut self, before: usize, handler: &mut dyn Handler) -> usize {
+        self.state = match self.state {
+            State::Head { soft: true } => State::Tunnel,
+            State::Head { soft: false } => {
+                handler.malformed(self.held_at, "no HTTP head where one must stand".to_owned());
+                State::Seek { line: false }
+            }
+            _ => State::Seek { line: false },
+        };
+        self.held.truncate(before);
+        self.give_up_held(handler);
+        0
+    }
+
+    fn parse(&mut self, bytes: &[u8], at: u64, handler: &mut dyn Handler) {
+        let head = match Head::parse(bytes, at, self.role) {
+            Ok(head) => head,
+            Err(why) => {
+                handler.malformed(at, why);
+                handler.raw(bytes, ByteRange::new(at, at + bytes.len() as u64));
+                self.state = State::Seek { line: true };
+                return;
+            }
+        };
+        self.state = match handler.head(&head) {
+            Framing::None => State::Head { soft: false },
+            Framing::Tunnel => State::Head { soft: true },
+            Framing::Length(0) => return self.next_head(handler),
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunked(Chunked::new()),
+            Framing::UntilClose => State::Close,
+            Framing::Unknown => State::Seek { line: true },
+        };
+    }
+
+    /// Gives bytes up to the next line that may start a head as raw.
+    fn seek(&mut self, data: &[u8], at: u64, handler: &mut dyn Handler) -> usize {
+        let mut line = matches!(self.state, State::Seek { line: true });
+        let before = self.held.len();
+        if before == 0 {
+            self.held_at = at;
+        }
+        let mut position = 0;
+        while position < data.len() || before > 0 {
+            if line {
+                let candidate = data.get(position..).unwrap_or_default();
+                let verdict = if before > 0 {
+                    let room = MAX_HEAD.saturating_sub(before).min(candidate.len());
+                    self.held.extend_from_slice(candidate.get(..room).unwrap_or_default());
+                    let verdict = probe_line(&self.held, self.role);
+                    self.held.truncate(before);
+                    verdict
+                } else {
+                    probe_line(candidate, self.role)
+                };
+                match verdict {
+                    Probe::No => {}
+                    Probe::Yes | Probe::Perhaps => {
+                        self.raw(data, position, at, handler);
+                        if verdict == Probe::Yes {
+                            self.state = State::Found;
+                            return position;
+                        }
+                        if before == 0 {
+                            self.held_at = at + position as u64;
+                        }
+                        self.held.extend_from_slice(candidate);
+                        self.state = State::Seek { line: true };
+                        return data.len();
+                    }
+                }
+                if before > 0 {
+                    // What was held is no head; its lines after the first can't be one either, or the
+                    // probe would have ended at the first.
+                    self.give_up_held(handler);
+                    self.state = State::Seek { line: false };
+                    return 0;
+                }
+            }
+            let rest = data.get(position..).unwrap_or_default();
+            match memchr::memchr(b'\n', rest) {
+                Some(end) => {
+                    position += end + 1;
+                    line = true;
+                }
+                None => {
+                    position = data.len();
+                    line = false;
+                }
+            }
+        }
+        self.raw(data, position, at, handler);
+        self.state = State::Seek { line };
+        position
+    }
+
+    fn raw(&self, data: &[u8], end: usize, at: u64, handler: &mut dyn Handler) {
+        if end > 0 {
+            handler.raw(data.get(..end).unwrap_or_default(), ByteRange::new(at, at + end as u64));
+        }
+    }
+
+    fn give_up_held(&mut self, handler: &mut dyn Handler) {
+        let held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            handler.raw(&held, ByteRange::new(self.held_at, self.held_at + held.len() as u64));
+        }
+    }
+
+    fn end_body(&mut self, complete: bool, handler: &mut dyn Handler) {
+        if matches!(self.state, State::Length(_) | State::Chunked(_) | State::Close) {
+            handler.body_end(complete);
+        }
+    }
+
+    fn gap(&mut self, gap: ByteRange, handler: &mut dyn Handler) {
+        let inside = match &mut self.state {
+            State::Length(left) if gap.len() <= *left => {
+                *left -= gap.len();
+                true
+            }
+            State::Chunked(chunked) => chunked.skip(gap.len()),
+            State::Close => true,
+            _ => false,
+        };
+        if inside {
+            handler.body_gap(gap);
+            if matches!(self.state, State::Length(0)) {
+                self.next_head(handler);
+            }
+            return;
+        }
+        self.give_up_held(handler);
+        self.end_body(false, handler);
+        handler.raw_gap(gap);
+        if !matches!(self.state, State::Tunnel) {
+            self.state = State::Seek { line: true };
+        }
+    }
+}
+
+/// Whether a start line stands here. Empty lines before it are left to what came before: while seeking they may be its end.
+fn probe_line(bytes: &[u8], role: Role) -> Probe {
+    match bytes {
+        [b'\r'] => Probe::Perhaps,
+        [b'\r' | b'\n', ..] => Probe::No,
+        _ => probe(bytes, role),
+    }
+}

@@ -1,0 +1,110 @@
+//! Whose traffic counts as the phone's, how that is known, and what speaks against it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use crate::{
+    case::scenario::plan::Plan,
+    engine::{
+        net::{Flow, Index, Side, phone::{self, Found, PhoneGuess}},
+        verdict::gates::Binding,
+    },
+};
+
+/// Several addresses could be the phone's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tell which address is the phone's: {} could be", .candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "))]
+pub struct AmbiguousPhone {
+    /// The addresses.
+    pub candidates: Vec<IpAddr>,
+}
+
+/// The phone's addresses.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    /// Empty where each flow's initiator is taken.
+    pub(super) addresses: BTreeSet<IpAddr>,
+    /// `declared`, `mac`, `dhcp`, `busiest private address`, `initiator (assumed)`.
+    pub(super) bound_by: String,
+    /// How far that can be relied on.
+    pub(super) binding: Binding,
+}
+
+impl Subject {
+    /// Takes what the plan declares, else what the captures tell.
+    ///
+    /// # Errors
+    /// When two addresses could be the phone's.
+    pub(super) fn determine(plan: &Plan, indexes: &[Index]) -> Result<Self, AmbiguousPhone> {
+        let by_mac = by_mac(plan, indexes);
+        let (addresses, bound_by) = if !plan.phone.addresses.is_empty() {
+            (plan.phone.addresses.iter().copied().collect(), "declared")
+        } else if !by_mac.is_empty() {
+            (by_mac, "mac")
+        } else {
+            match phone::guess(&indexes.iter().collect::<Vec<_>>()) {
+                PhoneGuess::Found(phone) => {
+                    let how = if phone.how == Found::Dhcp { "dhcp" } else { "busiest private address" };
+                    (phone.addresses.into_iter().collect(), how)
+                }
+                PhoneGuess::Ambiguous { candidates } => {
+                    let candidates = candidates.into_iter().flat_map(|phone| phone.addresses).collect();
+                    return Err(AmbiguousPhone { candidates });
+                }
+                PhoneGuess::None => (BTreeSet::new(), "initiator (assumed)"),
+            }
+        };
+        let binding = binding(plan, indexes, &addresses, bound_by);
+        Ok(Self { addresses, bound_by: bound_by.to_owned(), binding })
+    }
+
+    /// Nobody's address is known: each flow's initiator is taken.
+    pub(super) fn initiators() -> Self {
+        let how = "initiator (assumed)".to_owned();
+        Self { addresses: BTreeSet::new(), bound_by: how.clone(), binding: Binding::Assumed { how } }
+    }
+
+    /// The side of a flow that sends uplink; `None` where the flow is not the phone's. Where both ends are
+    /// the phone's, or nobody's address is known, that is the initiator.
+    pub(super) fn uplink_side(&self, flow: &Flow) -> Option<Side> {
+        if self.addresses.is_empty() {
+            return Some(Side::Initiator);
+        }
+        let has = |side: Side| self.addresses.contains(&flow.address(side).ip());
+        Side::BOTH.into_iter().find(|&side| has(side))
+    }
+}
+
+/// Addresses that the declared hardware address sent for.
+fn by_mac(plan: &Plan, indexes: &[Index]) -> BTreeSet<IpAddr> {
+    let Some(mac) = &plan.phone.mac else { return BTreeSet::new() };
+    let bindings = indexes.iter().flat_map(Index::mac_bindings);
+    bindings
+        .filter(|binding| binding.mac.to_string() == *mac && !binding.address.is_unspecified())
+        .map(|binding| binding.address)
+        .collect()
+}
+
+fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_by: &str) -> Binding {
+    // A network address that two hardware addresses used in one capture was two machines' (or a router's, for
+    // addresses behind it).
+    for index in indexes {
+        let mut macs: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+        for binding in index.mac_bindings().iter().filter(|binding| addresses.contains(&binding.address)) {
+            macs.entry(binding.address).or_default().insert(binding.mac.to_string());
+        }
+        for (address, users) in macs {
+            let stranger = plan.phone.mac.as_ref().is_some_and(|mac| !users.contains(mac));
+            if users.len() > 1 || stranger {
+                let users = users.into_iter().collect::<Vec<_>>().join(" and ");
+                return Binding::Disputed { figure: format!("{address} was used by {users} in {}", index.capture) };
+            }
+        }
+    }
+    match bound_by {
+        "declared" | "mac" | "dhcp" => Binding::Bound { how: bound_by.to_owned() },
+        other => Binding::Assumed { how: other.to_owned() },
+    }
+}

@@ -1,0 +1,144 @@
+//! What an outcome permits writing, and what it does not.
+
+use std::collections::BTreeMap;
+
+use super::{Observed, evaluate::Outcome};
+use crate::{
+    case::scenario::plan::{Claim, Predicate},
+    findings::{EndpointSummary, Finding, Scope, Status},
+};
+
+/// The two sentences of a verdict.
+pub(super) struct Sentences {
+    /// What the evidence permits.
+    pub(super) permits: String,
+    /// What it does not.
+    pub(super) does_not_permit: String,
+}
+
+/// Findings that a sentence names one by one; the rest are counted.
+const NAMED: usize = 3;
+
+/// Writes both sentences; every number in them becomes a figure.
+pub(super) fn write(
+    observed: &Observed<'_>,
+    claim: &Claim,
+    status: Status,
+    outcome: &Outcome,
+    scope: &Scope,
+    figures: &mut BTreeMap<String, String>,
+) -> Sentences {
+    let carrying: Vec<&Finding> =
+        observed.findings.iter().filter(|finding| outcome.findings.contains(&finding.id)).collect();
+    figures.insert("findings".to_owned(), carrying.len().to_string());
+    figures.insert("observed_seconds".to_owned(), scope.observed_seconds.to_string());
+    let permits = match status {
+        Status::Untestable => "Nothing: captured traffic can't show it.".to_owned(),
+        Status::Inconclusive => format!(
+            "This evidence did not settle whether this holds: “{}” ({}).",
+            claim.reading,
+            join(outcome.reasons.iter().map(|code| code.name().to_owned()))
+        ),
+        Status::Supported | Status::Refuted => {
+            let what = seen(observed, &carrying, outcome, figures);
+            let verdict = if status == Status::Supported { "as the reading says:" } else { "against the reading:" };
+            format!("{}{what}, {verdict} “{}”. {}", prelude(observed, scope), claim.reading, custody(observed, scope))
+        }
+    };
+    Sentences { permits, does_not_permit: does_not_permit(claim, status) }
+}
+
+fn prelude(observed: &Observed<'_>, scope: &Scope) -> String {
+    let day = if scope.from == scope.to { scope.from.clone() } else { format!("{} to {}", scope.from, scope.to) };
+    let simulated = if observed.plan.simulated { "In a simulation: in " } else { "In " };
+    let phases = if scope.phases.len() == 1 { "phase" } else { "phases" };
+    format!("{simulated}{phases} {} ({day}) the phone under test ", join(scope.phases.iter().cloned()))
+}
+
+/// What was seen, in words.
+fn seen(observed: &Observed<'_>, carrying: &[&Finding], outcome: &Outcome, figures: &mut BTreeMap<String, String>) -> String {
+    let mut parts = Vec::new();
+    if !outcome.endpoints.is_empty() {
+        figures.insert("endpoints".to_owned(), outcome.endpoints.len().to_string());
+        let named = outcome.endpoints.iter().take(NAMED).map(|name| endpoint_words(observed, name));
+        parts.push(format!("connected to {}{}", join(named), more(outcome.endpoints.len())));
+    }
+    if !carrying.is_empty() {
+        let named = carrying.iter().take(NAMED).map(|finding| {
+            figures.insert(format!("{}.matched_bytes", finding.id), finding.matched_bytes.to_string());
+            figures.insert(format!("{}.artifact_bytes", finding.id), finding.artifact_bytes.to_string());
+            finding_words(finding)
+        });
+        parts.push(format!("sent {}{}", join(named), more(carrying.len())));
+    }
+    if parts.is_empty() {
+        parts.push("had the settings that the record lists".to_owned());
+    }
+    parts.join(", and ")
+}
+
+fn more(count: usize) -> String {
+    if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() }
+}
+
+fn finding_words(finding: &Finding) -> String {
+    let what = finding.artifact.strip_prefix("identifier:").map_or_else(
+        || finding.artifact.clone(),
+        |kind| format!("the phone's {kind}"),
+    );
+    let how = match finding.artifact_bytes {
+        0 => finding.grade.plain().to_owned(),
+        bytes if finding.matched_bytes == bytes => format!("{}, {bytes} bytes", finding.grade.plain()),
+        bytes => format!("{}, {} of {bytes} bytes", finding.grade.plain(), finding.matched_bytes),
+    };
+    format!("{what} ({how}; {}) to {}", finding.id, finding.destination)
+}
+
+fn endpoint_words(observed: &Observed<'_>, name: &str) -> String {
+    let endpoint = observed.endpoints.iter().find(|endpoint| name == format!("{}:{}", endpoint.address, endpoint.port));
+    match endpoint {
+        Some(EndpointSummary { registered_country: Some(country), table, .. }) => {
+            format!("{name} (registered to {country} in {table})")
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// Every permitted sentence ends with who vouches for the capture.
+fn custody(observed: &Observed<'_>, scope: &Scope) -> String {
+    let by = if scope.captured_at == "undeclared" { "the capture at an undeclared point" } else { scope.captured_at.as_str() };
+    let fabricate = "whoever holds the session keys could fabricate content";
+    if observed.plan.simulated {
+        format!("As made by a simulation, standing at: {by}; it shows nothing about any real phone.")
+    } else {
+        format!("As recorded by: {by}; {fabricate}.")
+    }
+}
+
+fn does_not_permit(claim: &Claim, status: Status) -> String {
+    match status {
+        Status::Untestable => "That traffic shows it, or that traffic shows its opposite.".to_owned(),
+        Status::Inconclusive => {
+            "That it happens, or that it does not: nothing found in what could be read is not \"not sent\".".to_owned()
+        }
+        Status::Supported | Status::Refuted => format!(
+            "{}That other phones, firmware, places or days behave the same; who operates the server; what was done with the data there; why.",
+            subject(&claim.predicate)
+        ),
+    }
+}
+
+fn subject(predicate: &Predicate) -> &'static str {
+    match predicate {
+        Predicate::Connects { .. } => {
+            "That the server stands in the country its address is registered to, or that the user was not told. "
+        }
+        Predicate::Encrypted { .. } => "Anything about encryption at rest or who holds keys. ",
+        Predicate::NeedsConsent { .. } => "Whether a consent was informed. ",
+        _ => "",
+    }
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,344 @@
+//! Every code that findings use, each with what it means and what would mend it.
+//!
+//! One list: the engine takes names from here, reports and `explain` take the words. Kinds of odd
+//! traffic have their own list ([`AnomalyKind::ALL`]), which [`explain`] reads too.
+
+use std::fmt;
+
+use crate::evidence::AnomalyKind;
+
+/// What a code is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CodeKind {
+    /// A gate that blocks everything that uses its phase; also a reason.
+    GateForAll,
+    /// A gate that blocks only conclusions from absence; also a reason.
+    GateForAbsence,
+    /// Stands in the way of a verdict.
+    Reason,
+    /// Stands beside a finding; also a reason where it takes a finding's weight away.
+    Caveat,
+    /// Odd traffic.
+    Anomaly,
+    /// A verdict.
+    Status,
+    /// A method by which something was found.
+    Grade,
+    /// A place of the uplink ledger.
+    Place,
+}
+
+impl CodeKind {
+    /// The kind for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::GateForAll => "gate: blocks every verdict that uses the phase",
+            Self::GateForAbsence => "gate: blocks only conclusions from absence",
+            Self::Reason => "reason",
+            Self::Caveat => "caveat of a finding",
+            Self::Anomaly => "odd traffic",
+            Self::Status => "verdict",
+            Self::Grade => "grade of a finding",
+            Self::Place => "place of the uplink ledger",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $kind:ident, $means:literal, $mend:literal;)+) => {
+        /// Gates, reasons and caveats, by the names that findings spell.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $means] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, gates first.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The code as findings spell it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it is for.
+            pub const fn kind(self) -> CodeKind {
+                match self { $(Self::$variant => CodeKind::$kind,)+ }
+            }
+
+            /// What it means: one sentence for people.
+            pub const fn means(self) -> &'static str {
+                match self { $(Self::$variant => $means,)+ }
+            }
+
+            /// What would settle it: one sentence, empty where nothing can.
+            pub const fn mend(self) -> &'static str {
+                match self { $(Self::$variant => $mend,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    Integrity = "integrity", GateForAll,
+        "An input is not the one that was recorded: its digest or the record's chain of lines does not fit.",
+        "Run with the inputs that were recorded, or record again.";
+    Provenance = "provenance", GateForAll,
+        "The phone's software is not shown to be what the phase declares: the digest of its image is missing or differs.",
+        "Read the image off the phone and declare its digest for the phase.";
+    Clock = "clock", GateForAll,
+        "The clocks of phone and capture differ by more than the plan allows, so actions and traffic can't be put in order.",
+        "Measure the clock's offset before and after each run.";
+    Decoys = "decoys", GateForAll,
+        "Content that never was on the phone was \"found\" in the traffic, so matches of this kind prove nothing here.",
+        "Look at what the decoys matched; take longer or more random canaries.";
+    Attribution = "attribution", GateForAll,
+        "Traffic from the address can't be bound to the phone alone: another client may stand behind it.",
+        "Give the phone its own network, and name its address or Wi-Fi address in the scenario.";
+    PhaseRan = "phase_ran", GateForAll,
+        "The phase has no run in which each of its required actions was recorded.",
+        "Run the phase and record its actions.";
+    Loss = "loss", GateForAbsence,
+        "The capture lost packets or bytes of streams, and what was lost could have been an upload.",
+        "Capture again with a larger buffer and no snap length.";
+    ResidualCapacity = "residual_capacity", GateForAbsence,
+        "More uplink bytes stayed unread or unaccounted for than the thing looked for needs, so it could be in them.",
+        "Record the session keys, declare a schema for known fields, or rule the rest out another way.";
+    Windows = "windows", GateForAbsence,
+        "Too few windows were observed, or not each had a fresh artifact, to say anything from not finding one.",
+        "Repeat the phase: 59 windows, each with a new artifact, are the least.";
+    SpikeRecall = "spike_recall", GateForAbsence,
+        "It was not shown that known uploads planted in this capture are found often enough.",
+        "Send known artifacts through the same network, protocol and key state: 59 of 59 found are enough.";
+    PositiveControl = "positive_control", GateForAbsence,
+        "The phase in which an upload must be seen did not show one, so not seeing one elsewhere says nothing.",
+        "Run the phase with consent given until its upload is seen.";
+    Budget = "budget", GateForAbsence,
+        "A stated limit of the analysis was reached, so part of the traffic was not searched.",
+        "Run again with larger limits.";
+    Epoch = "epoch", GateForAbsence,
+        "The servers of the run are not shown to be those of the claim: a run today can't speak about another year's servers.",
+        "Say in the scenario which epoch it is; for a past one only captures of that time can show absence.";
+    Twin = "twin", GateForAbsence,
+        "It was not compared with a phone without instruments, so the instruments may have changed what it does.",
+        "Run the phase once without key logging or other instruments and compare hosts, sizes and times.";
+
+    NoActions = "no_actions", Reason,
+        "Nobody recorded what was done to the phone and when, so nothing can be said about what it does by itself.",
+        "Record actions and idle times.";
+    NoPackets = "no_packets", Reason,
+        "The capture holds no packets of the phone.",
+        "Check the capture and the phone's address.";
+    PhaseNotRun = "phase_not_run", Reason,
+        "A phase that the claim speaks of was not run.",
+        "Run the phase.";
+    OrderUnknown = "order_unknown", Reason,
+        "The upload and the action lie closer together than the clocks can tell apart.",
+        "Measure the clocks' offsets, or leave more time between.";
+    NotObserved = "not_observed", Reason,
+        "Nothing that would support it was observed; that alone does not show the contrary.",
+        "";
+    NotProbative = "not_probative", Caveat,
+        "What matched is too short or too common: by chance alone it could be there.",
+        "Use longer, random content, or a second, independent place.";
+    Dedup = "dedup", Reason,
+        "Signs of a protocol that sends hashes or differences instead of content, so content may be known to the server without being sent.",
+        "Use artifacts new to the world in each window.";
+    CoverTraffic = "cover_traffic", Reason,
+        "A flow sends at a constant rate, in which an upload would not show.",
+        "";
+    StatisticalOnly = "statistical_only", Reason,
+        "Only sizes and times speak for it, which can't carry this verdict.",
+        "Record the session keys.";
+    NoWitness = "no_witness", Reason,
+        "The same kind of event was not seen where it is expected, so never seeing it elsewhere says nothing.",
+        "Run the phase in which the event must happen.";
+    Underpowered = "underpowered", Reason,
+        "The design has too few windows for the test to find an effect of the stated size.",
+        "Add windows; the plan says how many.";
+    AmbiguousBytes = "ambiguous_bytes", Caveat,
+        "Overlapping segments gave different bytes for the same place, so what the server took is not certain.",
+        "";
+    SeenDownlinkFirst = "seen_downlink_first", Caveat,
+        "The same bytes came down to the phone before they went up, so they need not come from the phone's own content.",
+        "Use artifacts that were made on the phone.";
+    PrecedesCreation = "precedes_creation", Caveat,
+        "The bytes were sent before the artifact was made.",
+        "";
+    TableDate = "table_date", Caveat,
+        "The address table is more than 90 days from the capture, and registrations change.",
+        "Use a table of the capture's time.";
+    TablesDisagree = "tables_disagree", Caveat,
+        "Address tables give different countries for the address.",
+        "";
+    CommonContent = "common_content", Caveat,
+        "The bytes stand in several artifacts or in well-known files, so they don't point to this one.",
+        "";
+    Placeholder = "placeholder", Caveat,
+        "The value is one that systems give in place of the real one, so it identifies nothing.",
+        "";
+    InsideLonger = "inside_longer", Caveat,
+        "The value was seen only inside a longer number or word.",
+        "Look at the bytes around it: `exhibit show` names the frames.";
+    OtherDevice = "other_device", Caveat,
+        "The bytes were sent from an address that is not the phone's.",
+        "Name the phone's addresses in the scenario, or capture where only the phone is connected.";
+    NotBuilt = "not_built", Reason,
+        "This version can't check it yet; it blocks nothing but conclusions from absence.",
+        "";
+}
+
+impl Code {
+    /// The code of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
+    /// Whether it names a gate.
+    pub const fn is_gate(self) -> bool {
+        matches!(self.kind(), CodeKind::GateForAll | CodeKind::GateForAbsence)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What `explain` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The code.
+    pub name: &'static str,
+    /// What it is for.
+    pub kind: CodeKind,
+    /// What it means.
+    pub means: &'static str,
+    /// What would settle it; empty where nothing can.
+    pub mend: &'static str,
+}
+
+/// Verdicts, grades and places of the ledger: words that reports print and readers look up.
+const WORDS: &[(&str, CodeKind, &str)] = &[
+    ("supported", CodeKind::Status, "The tested reading holds within the scope that is printed beside it."),
+    (
+        "refuted",
+        CodeKind::Status,
+        "The tested reading does not hold within the scope that is printed beside it.",
+    ),
+    (
+        "inconclusive",
+        CodeKind::Status,
+        "The evidence does not settle it; the reasons say what stands in the way.",
+    ),
+    ("untestable", CodeKind::Status, "No traffic can show it, whatever is captured."),
+    ("exact", CodeKind::Grade, "What was sent, decoded, is the device file by SHA-256: the whole file."),
+    (
+        "partial",
+        CodeKind::Grade,
+        "Identical runs of the device file were sent: the printed ranges, and no more.",
+    ),
+    ("record", CodeKind::Grade, "The value of a message or contact was sent, plain, encoded or hashed."),
+    ("identifier", CodeKind::Grade, "The value of an identifier was sent, plain, encoded or hashed."),
+    (
+        "derived",
+        CodeKind::Grade,
+        "An altered copy of an image was sent: it looks the same and its bytes differ.",
+    ),
+    (
+        "statistical",
+        CodeKind::Grade,
+        "Sizes and times of unreadable traffic fit; never more than \"consistent with\".",
+    ),
+    ("matched", CodeKind::Place, "Uplink bytes that stand behind a probative finding."),
+    ("understood", CodeKind::Place, "Uplink bytes of a named format whose every value is accounted for."),
+    ("undetermined", CodeKind::Place, "Uplink bytes that were decoded but hold values nobody accounts for."),
+    ("opaque", CodeKind::Place, "Uplink bytes that are encrypted without keys, or in an unknown format."),
+    ("lost", CodeKind::Place, "Uplink bytes that the capture does not hold."),
+];
+
+/// Everything that can be explained, gates, reasons and caveats first.
+pub fn all() -> impl Iterator<Item = Explanation> {
+    let codes = Code::ALL.iter().map(|code| Explanation {
+        name: code.name(),
+        kind: code.kind(),
+        means: code.means(),
+        mend: code.mend(),
+    });
+    let words = WORDS.iter().map(|&(name, kind, means)| Explanation { name, kind, means, mend: "" });
+    let anomalies = AnomalyKind::ALL.iter().map(|&(_, name, means)| Explanation {
+        name,
+        kind: CodeKind::Anomaly,
+        means: means.trim(),
+        mend: "",
+    });
+    codes.chain(words).chain(anomalies)
+}
+
+/// Explains one code; `no_packets`, which is a reason and odd traffic, is explained as the reason.
+pub fn explain(name: &str) -> Option<Explanation> {
+    all().find(|explanation| explanation.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::named(code.name()), Some(*code));
+        }
+        assert_eq!(Code::named("residual-capacity"), None);
+    }
+
+    #[test]
+    fn every_explanation_is_a_sentence() {
+        for explanation in all() {
+            for text in [explanation.means, explanation.mend] {
+                assert!(text.is_empty() || text.ends_with('.'), "{}: {text}", explanation.name);
+                assert!(
+                    !text.starts_with(|c: char| c.is_lowercase() || c == ' '),
+                    "{}: {text}",
+                    explanation.name
+                );
+            }
+            assert!(!explanation.means.is_empty(), "{}", explanation.name);
+        }
+    }
+
+    #[test]
+    fn gates_block_what_the_method_says() {
+        let names =
+            |kind| Code::ALL.iter().filter(|c| c.kind() == kind).map(|c| c.name()).collect::<Vec<_>>();
+        assert_eq!(
+            names(CodeKind::GateForAll),
+            ["integrity", "provenance", "clock", "decoys", "attribution", "phase_ran"]
+        );
+        assert_eq!(
+            names(CodeKind::GateForAbsence),
+            [
+                "loss",
+                "residual_capacity",
+                "windows",
+                "spike_recall",
+                "positive_control",
+                "budget",
+                "epoch",
+                "twin"
+            ]
+        );
+    }
+
+    #[test]
+    fn odd_traffic_and_verdicts_are_explained_too() {
+        assert_eq!(explain("stream_gap").map(|e| e.kind), Some(CodeKind::Anomaly));
+        assert_eq!(explain("no_packets").map(|e| e.kind), Some(CodeKind::Reason));
+        assert_eq!(explain("inconclusive").map(|e| e.kind), Some(CodeKind::Status));
+        assert_eq!(explain("proved"), None);
+    }
+}

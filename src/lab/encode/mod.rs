@@ -1,0 +1,5 @@
+//! The lab's own encoders: DNS, DHCP, HTTP/1.1. They share no line with the engine's parsers.
+
+pub(super) mod dhcp;
+pub(super) mod dns;
+pub(super) mod http;

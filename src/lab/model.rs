@@ -1,0 +1,491 @@
+//! The behaviour model: what `lab.yaml` says the simulated phone does.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::evidence::Timestamp;
+
+/// How a simulated phone behaves, phase by phase.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Version of this grammar: 1.
+    pub lab: u32,
+    /// What makes this world's bytes differ from another's; `lab make` plays it with this.
+    pub seed: u64,
+    /// When the first run begins on the virtual clock.
+    pub start: Timestamp,
+    /// From one run's start to the next one's.
+    pub every: Span,
+    /// The air and the wire between phone, capture point and servers.
+    #[serde(default)]
+    pub link: Link,
+    /// The phone.
+    pub phone: Phone,
+    /// The access point that captures: router, DHCP and name server.
+    pub gateway: Gateway,
+    /// Names and addresses of the servers.
+    pub hosts: Vec<Host>,
+    /// Where files go in the scenario folder.
+    pub layout: Layout,
+    /// What is played, in order.
+    pub phases: Vec<Phase>,
+}
+
+/// The simulated phone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phone {
+    /// What it calls itself in DHCP.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// The address it leases.
+    pub address: Ipv4Addr,
+    /// Kind (`imei`, `own_number`, …) to value.
+    #[serde(default)]
+    pub identifiers: BTreeMap<String, String>,
+}
+
+/// The access point.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its address; the phone's lies in the same /24.
+    pub address: Ipv4Addr,
+}
+
+/// A server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its address. An address of the real world is only borrowed: nothing leaves this program.
+    pub address: Ipv4Addr,
+}
+
+/// Where files go; `{phase}` and `{run}` (two digits) are filled in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// One capture a run.
+    pub capture: String,
+    /// The folder of a run's device files; empty: the scenario folder itself.
+    #[serde(default)]
+    pub device: String,
+    /// The record; absent: nobody wrote down what was done.
+    pub record: Option<String>,
+    /// What was truly sent.
+    pub truth: String,
+}
+
+/// Delays and faults. Faults happen so many times in a thousand frames.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    /// From the phone to the capture point, in microseconds.
+    pub air_us: u64,
+    /// From the capture point to a server, in microseconds.
+    pub wire_us: u64,
+    /// Up to so many microseconds more, drawn for each frame; order is kept.
+    pub jitter_us: u32,
+    /// Kilobits a second on the air, both ways.
+    pub rate_kbps: u64,
+    /// Frames lost on the air: going up the capture never sees them, coming down only the phone doesn't.
+    pub loss: u32,
+    /// Frames that arrive behind later ones.
+    pub reorder: u32,
+    /// Frames that arrive, but that the capture does not hold.
+    pub unrecorded: u32,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            air_us: 1_500,
+            wire_us: 18_000,
+            jitter_us: 300,
+            rate_kbps: 20_000,
+            loss: 0,
+            reorder: 0,
+            unrecorded: 0,
+        }
+    }
+}
+
+/// One phase: the same script, played `runs` times with fresh photos.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Its name in the plan.
+    pub id: String,
+    /// How many times.
+    pub runs: u32,
+    /// The phone's settings in it, for the record.
+    #[serde(default)]
+    pub state: BTreeMap<String, String>,
+    /// Photos that are on the phone and that nobody touches.
+    #[serde(default)]
+    pub library: Vec<String>,
+    /// What is done with the phone.
+    pub actions: Vec<Action>,
+    /// What the firmware sends.
+    pub sends: Vec<Send>,
+    /// How long the capture goes on after the last action.
+    pub tail: Span,
+}
+
+/// One action.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// Its name in the plan.
+    pub id: String,
+    /// From the run's start.
+    pub at: Span,
+    /// How long it takes.
+    pub lasts: Span,
+    /// The photo that it takes, as a path on the phone.
+    pub makes: Option<String>,
+    /// Whether the phone joins the network in it (DHCP).
+    #[serde(default)]
+    pub joins: bool,
+}
+
+/// One thing that the firmware does in the network.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Send {
+    /// The action in or after which it happens.
+    pub during: String,
+    /// From the action's start, at least.
+    pub after: Span,
+    /// Up to so much later, drawn for each run.
+    #[serde(default)]
+    pub spread: Span,
+    /// The server's name.
+    pub to: String,
+    /// The server's port.
+    #[serde(default = "http_port")]
+    pub port: u16,
+    /// Requests over one connection, one after the other.
+    pub requests: Vec<Request>,
+}
+
+fn http_port() -> u16 {
+    80
+}
+
+/// How something is wrapped. All but `opaque` travels in clear.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum Request {
+    /// A GET.
+    Get {
+        /// The path.
+        path: String,
+        /// Fields behind the question mark.
+        #[serde(default)]
+        query: Vec<Field>,
+    },
+    /// A POST of form fields.
+    Form {
+        /// The path.
+        path: String,
+        /// Fields behind the question mark.
+        #[serde(default)]
+        query: Vec<Field>,
+        /// Fields in the body.
+        fields: Vec<Field>,
+    },
+    /// A POST whose body is the file.
+    Body {
+        /// The path.
+        path: String,
+        /// Fields behind the question mark.
+        #[serde(default)]
+        query: Vec<Field>,
+        /// The file, as a path on the phone.
+        file: String,
+    },
+    /// A POST of fields and a file as multipart/form-data.
+    Multipart {
+        /// The path.
+        path: String,
+        /// Fields before the file.
+        #[serde(default)]
+        fields: Vec<Field>,
+        /// The file, as a path on the phone.
+        file: String,
+        /// The file's field name.
+        field: String,
+    },
+    /// Bytes of no known format, as an encrypted channel without keys shows them.
+    Opaque {
+        /// Bytes up.
+        up: usize,
+        /// Bytes down.
+        down: usize,
+    },
+}
+
+/// A field: a text, or one of the phone's identifiers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// A text of no interest.
+    pub text: Option<String>,
+    /// The kind of an identifier of the phone.
+    pub identifier: Option<String>,
+}
+
+/// A time span: digits and `ms`, `s`, `m` or `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Microseconds.
+    pub micros: u64,
+}
+
+impl FromStr for Span {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit {
+            "ms" => 1_000,
+            "s" => 1_000_000,
+            "m" => 60_000_000,
+            "h" => 3_600_000_000,
+            _ => 0,
+        };
+        match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+            Some(micros) if unit > 0 => Ok(Self { micros }),
+            _ => Err(ModelError::Span { text: text.to_owned() }),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// An Ethernet address, written as six hex bytes with colons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mac(pub [u8; 6]);
+
+impl FromStr for Mac {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let bytes: Option<Vec<u8>> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or_else(|| ModelError::Mac { text: text.to_owned() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Why a behaviour model can't be played.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The text is not the grammar's.
+    #[error("read the behaviour model: {0}")]
+    Yaml(String),
+    /// Another version of the grammar.
+    #[error("play a behaviour model of version {0}: this program plays version 1")]
+    Version(u32),
+    /// A span without a unit, or too long.
+    #[error("read the time span {text}: it is digits and ms, s, m or h")]
+    Span {
+        /// What stands there.
+        text: String,
+    },
+    /// No Ethernet address.
+    #[error("read the Ethernet address {text}: it is six hex bytes with colons")]
+    Mac {
+        /// What stands there.
+        text: String,
+    },
+    /// A name that nothing declares.
+    #[error("play phase {phase}: no {kind} is called {name}")]
+    Unknown {
+        /// The phase.
+        phase: String,
+        /// `host`, `action`, `file`, `identifier`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A field must be exactly one of a text and an identifier.
+    #[error("play phase {phase}: field {name} needs a text or an identifier, and not both")]
+    Field {
+        /// The phase.
+        phase: String,
+        /// The field's name.
+        name: String,
+    },
+    /// A path that leaves the scenario folder, or is none.
+    #[error("write below the scenario folder: {path} is no path of plain names")]
+    Path {
+        /// What stands there.
+        path: String,
+    },
+    /// More than a world is made for.
+    #[error("play phase {phase}: more than {most} {what}")]
+    TooMuch {
+        /// The phase.
+        phase: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        most: u64,
+    },
+    /// The phone never joins.
+    #[error("play phase {phase}: no action joins the network")]
+    NoJoin {
+        /// The phase.
+        phase: String,
+    },
+}
+
+/// Runs of a phase; verdicts from absence need 59.
+const MAX_RUNS: u64 = 1_000;
+/// Bytes of one opaque message, which are held in memory.
+const MAX_OPAQUE: u64 = 64 << 20;
+/// A week: times on the virtual clock stay far from overflowing.
+const MAX_MICROS: u64 = 7 * 24 * 3_600_000_000;
+
+/// Only names between single slashes; the empty path is the folder itself.
+fn plain(path: &str) -> Result<(), ModelError> {
+    let bad = |name: &str| name.is_empty() || name.starts_with('.') || name.contains(['\\', ':', '\0']);
+    if !path.is_empty() && path.split('/').any(bad) {
+        return Err(ModelError::Path { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+impl Model {
+    /// Reads a `lab.yaml` and checks that every name in it is declared.
+    ///
+    /// # Errors
+    /// What is wrong and where.
+    pub fn parse(yaml: &str) -> Result<Self, ModelError> {
+        let model: Self =
+            serde_saphyr::from_str(yaml).map_err(|error| ModelError::Yaml(error.to_string()))?;
+        if model.lab != 1 {
+            return Err(ModelError::Version(model.lab));
+        }
+        let layout = [&model.layout.capture, &model.layout.device, &model.layout.truth];
+        layout.into_iter().chain(&model.layout.record).try_for_each(|path| plain(path))?;
+        model.phases.iter().try_for_each(|phase| model.check(phase))?;
+        Ok(model)
+    }
+
+    fn check(&self, phase: &Phase) -> Result<(), ModelError> {
+        let unknown = |kind, name: &str| {
+            Err(ModelError::Unknown { phase: phase.id.clone(), kind, name: name.to_owned() })
+        };
+        plain(&phase.id)?;
+        phase.photos().try_for_each(plain)?;
+        let opaque = phase.sends.iter().flat_map(|send| &send.requests).map(|request| match request {
+            Request::Opaque { up, down } => (*up).max(*down) as u64,
+            _ => 0,
+        });
+        let spans = phase.actions.iter().map(|action| action.at.micros.max(action.lasts.micros));
+        let most = [
+            ("runs", u64::from(phase.runs), MAX_RUNS),
+            ("bytes of no known format", opaque.max().unwrap_or(0), MAX_OPAQUE),
+            ("microseconds", spans.chain([phase.tail.micros]).max().unwrap_or(0), MAX_MICROS),
+        ];
+        if let Some((what, _, most)) = most.into_iter().find(|(_, there, most)| there > most) {
+            return Err(ModelError::TooMuch { phase: phase.id.clone(), what, most });
+        }
+        if !phase.actions.iter().any(|action| action.joins) {
+            return Err(ModelError::NoJoin { phase: phase.id.clone() });
+        }
+        for send in &phase.sends {
+            if !phase.actions.iter().any(|action| action.id == send.during) {
+                return unknown("action", &send.during);
+            }
+            if !self.hosts.iter().any(|host| host.name == send.to) {
+                return unknown("host", &send.to);
+            }
+            for request in &send.requests {
+                match request.file() {
+                    Some(file) if !phase.photos().any(|photo| photo == file) => return unknown("file", file),
+                    _ => {}
+                }
+                for field in request.fields() {
+                    match (&field.text, &field.identifier) {
+                        (Some(_), None) => {}
+                        (None, Some(kind)) if self.phone.identifiers.contains_key(kind) => {}
+                        (None, Some(kind)) => return unknown("identifier", kind),
+                        _ => {
+                            return Err(ModelError::Field {
+                                phase: phase.id.clone(),
+                                name: field.name.clone(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Phase {
+    /// Paths of all photos on the phone at the run's end.
+    pub(super) fn photos(&self) -> impl Iterator<Item = &str> {
+        let made = self.actions.iter().filter_map(|action| action.makes.as_deref());
+        self.library.iter().map(String::as_str).chain(made)
+    }
+}
+
+impl Request {
+    /// The file that it carries.
+    pub(super) fn file(&self) -> Option<&str> {
+        match self {
+            Self::Body { file, .. } | Self::Multipart { file, .. } => Some(file),
+            Self::Get { .. } | Self::Form { .. } | Self::Opaque { .. } => None,
+        }
+    }
+
+    /// All its fields, those of the query first.
+    fn fields(&self) -> impl Iterator<Item = &Field> {
+        let (query, fields): (&[Field], &[Field]) = match self {
+            Self::Get { query, .. } | Self::Body { query, .. } => (query, &[]),
+            Self::Form { query, fields, .. } => (query, fields),
+            Self::Multipart { fields, .. } => (&[], fields),
+            Self::Opaque { .. } => (&[], &[]),
+        };
+        query.iter().chain(fields)
+    }
+
+    /// The wrapper's name, for the truth.
+    pub(super) fn wrapper(&self) -> &'static str {
+        match self {
+            Self::Get { .. } => "get",
+            Self::Form { .. } => "form",
+            Self::Body { .. } => "body",
+            Self::Multipart { .. } => "multipart",
+            Self::Opaque { .. } => "opaque",
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What is written down of a run: the record's lines, and the truth about what was sent.
+
+use serde::Serialize;
+
+use super::model::{Model, Phase};
+use crate::evidence::{ByteRange, Digest, Timestamp};
+
+/// One request as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// `PHASE/NN`.
+    pub run: String,
+    /// The capture's path in the scenario folder.
+    pub capture: String,
+    /// The action in or after which it happened.
+    pub during: String,
+    /// When its first byte was given to the phone's stack.
+    pub begun: Timestamp,
+    /// When its answer was whole.
+    pub answered: Timestamp,
+    /// The server's name.
+    pub host: String,
+    /// The server's address.
+    pub address: String,
+    /// The server's port.
+    pub port: u16,
+    /// The phone's port.
+    pub local_port: u16,
+    /// `get`, `form`, `body`, `multipart` or `opaque`.
+    pub wrapper: &'static str,
+    /// Whether anyone on the way can read it.
+    pub cleartext: bool,
+    /// Where the request lies among the bytes that the phone sent over this connection.
+    pub stream_range: ByteRange,
+    /// What it carries.
+    pub carries: Vec<Carried>,
+}
+
+/// A thing that a request carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Carried {
+    /// A device file's path in the scenario folder, or an identifier's kind.
+    pub what: String,
+    /// Where its bytes, as encoded, lie among those that the phone sent over this connection.
+    pub stream_range: ByteRange,
+    /// The digest of these bytes, as encoded.
+    pub sha256: Digest,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    prev: Digest,
+    run: &'a str,
+    captures: [&'a str; 1],
+    keys: [&'a str; 0],
+    files: &'a str,
+    actions: Vec<Done<'a>>,
+    device_state: &'a std::collections::BTreeMap<String, String>,
+    clock_probes: [Probe; 1],
+}
+
+/// Phone and capture point share the virtual clock, so they never differ.
+#[derive(Serialize)]
+struct Probe {
+    at: Timestamp,
+    offset_ms: i64,
+    uncertainty_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    id: &'a str,
+    start: Timestamp,
+    end: Timestamp,
+    by: &'a str,
+}
+
+/// A run as the record names it.
+pub(super) struct Run<'a> {
+    pub(super) id: String,
+    pub(super) phase: &'a Phase,
+    pub(super) start: Timestamp,
+    pub(super) capture: String,
+    pub(super) device: String,
+}
+
+/// The record: one line a run, each with the digest of the line before it (without its line feed).
+pub(super) fn lines(runs: &[Run<'_>]) -> Vec<u8> {
+    let mut record = Vec::new();
+    let mut prev = Digest([0; 32]);
+    for run in runs {
+        let done = run.phase.actions.iter().map(|action| {
+            let start = later(run.start, action.at.micros);
+            Done { id: &action.id, start, end: later(start, action.lasts.micros), by: "simulated" }
+        });
+        let line = Line {
+            prev,
+            run: &run.id,
+            captures: [&run.capture],
+            keys: [],
+            files: &run.device,
+            actions: done.collect(),
+            device_state: &run.phase.state,
+            clock_probes: [Probe { at: run.start, offset_ms: 0, uncertainty_ms: 0 }],
+        };
+        let line = json(&line);
+        prev = Digest::of(line.as_bytes());
+        record.extend(line.into_bytes());
+        record.push(b'\n');
+    }
+    record
+}
+
+/// The truth: the seed, and what was sent, a line each.
+pub(super) fn truth(model: &Model, seed: u64, sent: &[Sent]) -> Vec<u8> {
+    let requests: Vec<String> = sent.iter().map(json).collect();
+    format!(
+        "{{\"simulated\":true,\"seed\":{seed},\"start\":{},\"sent\":[\n{}\n]}}\n",
+        json(&model.start),
+        requests.join(",\n")
+    )
+    .into_bytes()
+}
+
+/// A time `micros` after another.
+pub(super) fn later(time: Timestamp, micros: u64) -> Timestamp {
+    Timestamp(time.0.saturating_add(micros.saturating_mul(1000)))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings, numbers and lists of them always have a JSON form")
+}

@@ -1,0 +1,192 @@
+//! Real curl uploads freshly made photos to real nginx on loopback while real tcpdump records: `find` and `run` must
+//! say exactly what was sent, and nothing of the photo that never was.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test may panic")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use exhibit::{evidence::ByteRange, findings::{Findings, Grade, Status}};
+
+mod support;
+use support::{exhibit, output, peer, run, skip, write};
+
+/// A photo that the world has not seen: a JPEG's first bytes, then the system's random ones.
+fn fresh_photo(path: &Path, len: usize) {
+    let mut bytes = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00".to_vec();
+    let head = bytes.len();
+    bytes.resize(len, 0);
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes[head..]).unwrap();
+    write(path, bytes);
+}
+
+/// A process that ends with its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_nginx(nginx: &Path, folder: &Path, port: u16) -> Running {
+    let at = folder.display();
+    let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {at}/{name};"))
+        .join(" ");
+    write(
+        &folder.join("nginx.conf"),
+        format!(
+            "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log;\n\
+             events {{ }}\n\
+             http {{ access_log off; client_max_body_size 64m; {temp}\n\
+               server {{ listen 127.0.0.1:{port}; root {at}/www;\n\
+                 location /put/ {{ dav_methods PUT; create_full_put_path on; }}\n\
+                 location / {{ return 200 \"ok\"; }} }} }}\n"
+        ),
+    );
+    fs::create_dir_all(folder.join("www")).unwrap();
+    let child = Command::new(nginx).arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).stderr(Stdio::null()).spawn().unwrap();
+    let running = Running(child);
+    for _ in 0..100 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return running;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("nginx does not listen: {}", fs::read_to_string(folder.join("error.log")).unwrap_or_default());
+}
+
+/// Records loopback until it is told to stop.
+struct Recording {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Recording {
+    /// `None` where this user may not capture.
+    fn start(tcpdump: &Path, file: &Path, port: u16) -> Option<Self> {
+        let mut child = Command::new(tcpdump)
+            .args(["-i", "lo", "-s", "0", "-U", "--immediate-mode", "-w"])
+            .arg(file)
+            .arg(format!("tcp port {port}"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        loop {
+            match lines.next() {
+                Some(Ok(line)) if line.contains("listening on") => break,
+                Some(Ok(_)) => {}
+                _ => {
+                    skip("this user may not record loopback with tcpdump");
+                    return None;
+                }
+            }
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { child, file: file.to_owned() })
+    }
+
+    /// Stops once the file has not grown for a while.
+    fn stop(mut self) -> PathBuf {
+        let (mut len, mut quiet) = (0, 0);
+        while quiet < 6 {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = fs::metadata(&self.file).unwrap().len();
+            quiet = if now == len { quiet + 1 } else { 0 };
+            len = now;
+        }
+        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
+        self.child.wait().unwrap();
+        self.file
+    }
+}
+
+/// tcpdump gives up root's rights unless it is told not to; then it could not write into our folder.
+fn writable_by_all(folder: &Path) {
+    run(Command::new("chmod").arg("0777").arg(folder));
+}
+
+#[test]
+fn curl_to_nginx_gives_exactly_what_was_sent() {
+    let (Some(nginx), Some(tcpdump), Some(curl)) = (peer("nginx"), peer("tcpdump"), peer("curl")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    writable_by_all(at);
+    let photos = at.join("case/DCIM");
+    let sizes = [("multipart.jpg", 300_017), ("put.jpg", 1_500_003), ("chunked.jpg", 250_001), ("ranges.jpg", 400_000), ("never.jpg", 300_000)];
+    for (name, len) in sizes {
+        fresh_photo(&photos.join(name), len);
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _server = start_nginx(&nginx, &at.join("nginx"), port);
+    let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), port) else { return };
+
+    let base = format!("http://127.0.0.1:{port}");
+    let send = |arguments: &[&str]| run(Command::new(&curl).args(["-sS", "-f", "-o", "/dev/null"]).args(arguments));
+    let file = |name: &str| photos.join(name).display().to_string();
+    send(&["-F", "note=hello", "-F", &format!("photo=@{};type=image/jpeg", file("multipart.jpg")), &format!("{base}/upload")]);
+    send(&["-T", &file("put.jpg"), &format!("{base}/put/put.jpg")]);
+    run(Command::new("sh").arg("-c").arg(format!(
+        "'{}' -sS -f -o /dev/null -T - -H 'Transfer-Encoding: chunked' '{base}/put/chunked.jpg' < '{}'",
+        curl.display(),
+        file("chunked.jpg")
+    )));
+    // Four ranges, each its own connection, out of order; the second is never sent.
+    let whole = fs::read(photos.join("ranges.jpg")).unwrap();
+    for (number, (start, end)) in [(3, (300_000, 400_000)), (0, (0, 100_000)), (2, (200_000, 300_000))] {
+        let part = at.join(format!("part-{number}"));
+        write(&part, &whole[start..end]);
+        send(&[
+            "-X", "POST", "-H", &format!("Content-Range: bytes {start}-{}/400000", end - 1), "-H", "Content-Type: application/octet-stream",
+            "--data-binary", &format!("@{}", part.display()), &format!("{base}/resume"),
+        ]);
+    }
+    let capture = recording.stop();
+    assert_eq!(fs::read(at.join("nginx/www/put/chunked.jpg")).unwrap(), fs::read(photos.join("chunked.jpg")).unwrap(), "nginx has the file");
+
+    let printed = run(exhibit(at).args(["find", "--format", "json"]).arg(&capture).arg(&photos));
+    let findings: Findings = serde_json::from_str(&printed).unwrap();
+    let of = |name: &str| findings.findings.iter().filter(|finding| finding.artifact.ends_with(name)).collect::<Vec<_>>();
+    for name in ["multipart.jpg", "put.jpg", "chunked.jpg"] {
+        let found = of(name);
+        assert_eq!(found.len(), 1, "{name}: {found:#?}");
+        assert_eq!((found[0].grade, found[0].probative, found[0].parts.len()), (Grade::Exact, true, 1), "{name}");
+        assert_eq!(found[0].caveats, [""; 0], "{name}");
+    }
+    let ranges = of("ranges.jpg");
+    assert_eq!(ranges.len(), 1, "{ranges:#?}");
+    assert_eq!(ranges[0].grade, Grade::Partial);
+    assert_eq!(ranges[0].artifact_ranges, [ByteRange::new(0, 100_000), ByteRange::new(200_000, 400_000)]);
+    assert_eq!(ranges[0].matched_bytes, 300_000);
+    assert_eq!(of("never.jpg"), [] as [&exhibit::findings::Finding; 0]);
+    let all = findings.ledger.all;
+    assert_eq!(all.matched, 300_017 + 1_500_003 + 250_001 + 300_000);
+    assert_eq!(all.lost, 0);
+    assert_eq!(all.matched + all.understood + all.undetermined + all.opaque + all.lost, all.total);
+
+    let printed = run(exhibit(at).arg("find").arg(&capture).arg(&photos));
+    assert!(printed.contains("multipart.jpg") && printed.contains("whole file"), "{printed}");
+    assert!(!printed.contains("never.jpg"), "{printed}");
+
+    fs::copy(&capture, at.join("case/live.pcap")).unwrap();
+    write(
+        &at.join("case/scenario.yaml"),
+        "exhibit: 1\nid: live\ncapture: live.pcap\nfiles: DCIM/\nterms:\n  sent: {artifacts: [DCIM/put.jpg]}\n  kept: {artifacts: [DCIM/never.jpg]}\n\
+         claims:\n  - {id: A, says: it uploads photos, uploads: photo}\n  - {id: B, says: it uploads this one, uploads: sent}\n  - {id: C, says: it uploads that one, uploads: kept}\n\
+         \x20 - {id: D, says: it never uploads photos, never_uploads: photo}\n",
+    );
+    let printed = run(exhibit(at).args(["run", "--no-bundle", "--format", "json"]).arg(at.join("case")));
+    let findings: Findings = serde_json::from_str(&printed).unwrap();
+    let status: Vec<(&str, Status)> = findings.claims.iter().map(|claim| (claim.id.as_str(), claim.status)).collect();
+    assert_eq!(status, [("A", Status::Supported), ("B", Status::Supported), ("C", Status::Inconclusive), ("D", Status::Refuted)]);
+    let absent = output(exhibit(at).args(["run", "--no-bundle", "--fail-on", "refuted"]).arg(at.join("case")));
+    assert_eq!(absent.status.code(), Some(1), "--fail-on refuted");
+}
