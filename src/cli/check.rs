@@ -7,7 +7,7 @@ use exhibit::{
     case::{
         CaseError, Draft, RECORD,
         folder::Disk,
-        outlook::{PhaseHours, hours, outlook},
+        outlook::{NOT_CHECKED, PhaseHours, hours, outlook},
         scenario::{self, Severity, plan::Plan},
     },
     evidence::printable,
@@ -97,6 +97,7 @@ fn claims(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
             writeln!(out, "      not covered: {} (could be shown by {})", shown(&part.part), shown(&part.test_by))?;
         }
     }
+    writeln!(out, "  Absence (\"not sent\") needs conditions that this version can't check: {NOT_CHECKED}.")?;
     Ok(())
 }
 

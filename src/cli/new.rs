@@ -135,9 +135,8 @@ fn not_utf8(path: &Path) -> Failure {
 fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     let cannot = |error: &std::io::Error| Failure::cannot(format!("write {}", path.display()), error);
     let mut file = fs::File::create_new(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            cannot(&error).hint("it is never overwritten: choose another folder, or move it away")
-        }
+        std::io::ErrorKind::AlreadyExists => Failure::new(format!("cannot write {}: it is there already", path.display()))
+            .hint("it is never overwritten: choose another folder, or move it away"),
         _ => cannot(&error),
     })?;
     file.write_all(text.as_bytes()).map_err(|error| {
