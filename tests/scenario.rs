@@ -154,17 +154,24 @@ const FULL: &str = include_str!("scenario_full.yaml");
 
 #[test]
 fn every_key_of_the_grammar_reaches_the_plan() {
-    let parsed = scenario::parse("scenario.yaml", FULL.as_bytes()).unwrap_or_else(|problems| panic!("{}", problems.render()));
+    let parsed = scenario::parse("scenario.yaml", FULL.as_bytes())
+        .unwrap_or_else(|problems| panic!("{}", problems.render()));
     let plan = parsed.plan;
     assert_eq!(plan.phone.mac.as_deref(), Some("64:09:80:aa:bb:01"));
     assert_eq!((plan.max_skew_ms, plan.windows_needed), (Some(1050), 60));
-    assert_eq!(plan.phases[2].require, ["packages_absent: com.example.a, com.example.b", "packages_present: com.example.c"]);
+    assert_eq!(
+        plan.phases[2].require,
+        ["packages_absent: com.example.a, com.example.b", "packages_present: com.example.c"]
+    );
     assert_eq!(plan.phases[0].actions, Vec::<String>::new(), "nobody acts in a negative control");
     assert_eq!(plan.phases[1].actions, ["boot", "shoot", "text-in", "wake", "open", "rest"]);
     assert_eq!(plan.phases[3].actions, ["consent", "boot", "shoot", "text-in", "open", "rest"]);
     assert_eq!(plan.actions[1].sham.as_deref(), Some("open-camera"));
-    let claims: Vec<(&str, &str, Option<&str>)> =
-        plan.claims.iter().map(|claim| (claim.id.as_str(), claim.predicate.kind(), claim.witness.as_deref())).collect();
+    let claims: Vec<(&str, &str, Option<&str>)> = plan
+        .claims
+        .iter()
+        .map(|claim| (claim.id.as_str(), claim.predicate.kind(), claim.witness.as_deref()))
+        .collect();
     assert_eq!(
         claims,
         [
@@ -177,7 +184,11 @@ fn every_key_of_the_grammar_reaches_the_plan() {
         ]
     );
     let Predicate::AllOf(parts) = &plan.claims[2].predicate else { panic!() };
-    assert_eq!(parts[0], Predicate::Setting { setting: "backup".to_owned(), is: "off".to_owned() }, "off is text");
+    assert_eq!(
+        parts[0],
+        Predicate::Setting { setting: "backup".to_owned(), is: "off".to_owned() },
+        "off is text"
+    );
     let Predicate::NeverUploads { what, to } = &parts[1] else { panic!() };
     assert_eq!(what.artifacts, ["shot-1", "DCIM/Camera/old.jpg", "text-1"]);
     assert_eq!(what.identifiers, ["imei", "friend"]);
@@ -195,7 +206,15 @@ fn every_key_of_the_grammar_reaches_the_plan() {
 fn what_is_not_acted_on_is_named() {
     let not = plan(FULL).not_acted_on;
     assert!(not.windows(2).all(|pair| pair[0] < pair[1]), "{not:?}");
-    for key in ["canaries", "controls.spikes", "phases.require", "actions.sham", "reply", "terms.schema", "gates.budget"] {
+    for key in [
+        "canaries",
+        "controls.spikes",
+        "phases.require",
+        "actions.sham",
+        "reply",
+        "terms.schema",
+        "gates.budget",
+    ] {
         assert!(not.iter().any(|there| there == key), "{key}: {not:?}");
     }
     assert_eq!(plan(THREE_LINES).not_acted_on, Vec::<String>::new());
@@ -226,13 +245,28 @@ fn core_types_of_yaml_1_2_are_kept_apart() {
         let said = refused(&with(other));
         assert!(said.contains("title:"), "{other}: {said}");
     }
+    for key in ["terms", "phases", "captures", "keys", "epoch", "simulated", "clocks", "freeze", "gates"] {
+        let text = THREE_LINES.replace("files: DCIM/", &format!("{key}:"));
+        assert!(
+            scenario::parse("scenario.yaml", text.as_bytes()).is_err(),
+            "an empty `{key}:` means something"
+        );
+    }
+    for key in ["to", "in", "attended", "witness", "not_covered"] {
+        let text = THREE_LINES.replace("uploads: photo", &format!("uploads: photo, {key}: "));
+        assert!(
+            scenario::parse("scenario.yaml", text.as_bytes()).is_err(),
+            "an empty `{key}:` means something"
+        );
+    }
 }
 
 #[test]
 fn an_example_with_any_line_cut_out_never_panics() {
     let lines: Vec<&str> = FULL.lines().collect();
     for cut in 0..lines.len() {
-        let text: Vec<&str> = lines.iter().enumerate().filter(|(index, _)| *index != cut).map(|(_, line)| *line).collect();
+        let text: Vec<&str> =
+            lines.iter().enumerate().filter(|(index, _)| *index != cut).map(|(_, line)| *line).collect();
         if let Err(problems) = scenario::parse("scenario.yaml", text.join("\n").as_bytes()) {
             assert!(!problems.render().is_empty());
         }
@@ -258,7 +292,12 @@ fn entry(run: &str, at: &str) -> record::Entry {
         captures: vec![format!("captures/{run}.pcap")],
         keys: Vec::new(),
         files: Some("device/".to_owned()),
-        actions: Some(vec![action("boot", 0, 10), action("shoot", 60, 61), action("open-camera", 70, 71), action("rest", 600, 900)]),
+        actions: Some(vec![
+            action("boot", 0, 10),
+            action("shoot", 60, 61),
+            action("open-camera", 70, 71),
+            action("rest", 600, 900),
+        ]),
         device_state: [("cloud".to_owned(), "off".to_owned())].into(),
         clock_probes: Vec::new(),
         custody: Vec::new(),
@@ -269,15 +308,26 @@ fn entry(run: &str, at: &str) -> record::Entry {
 #[test]
 fn a_record_is_chained_and_its_windows_end_as_planned() {
     let plan = plan(FULL);
-    let bytes = record::chain([entry("stock/01", "2026-11-20T18:00:00+08:00"), entry("stock/02", "2026-11-21T18:00:00+08:00")]).unwrap();
+    let bytes = record::chain([
+        entry("stock/01", "2026-11-20T18:00:00+08:00"),
+        entry("stock/02", "2026-11-21T18:00:00+08:00"),
+    ])
+    .unwrap();
     let read = record::parse(RECORD, &bytes, &plan).unwrap();
     assert_eq!((read.lines, read.broken_at), (2, None));
     let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
     assert_eq!(read.head, Some(Digest::of(lines[1])));
     assert!(lines[1].ends_with(format!("\"prev\":\"{}\"}}", Digest::of(lines[0])).as_bytes()));
     let run = &read.runs[0];
-    assert_eq!((run.id.as_str(), run.phase.as_str(), run.files.as_deref(), run.recorded), ("stock/01", "stock", Some("device"), true));
-    let ends: Vec<u64> = run.actions.iter().map(|action| (action.window_end.0 - run.actions[0].start.0) / 1_000_000_000).collect();
+    assert_eq!(
+        (run.id.as_str(), run.phase.as_str(), run.files.as_deref(), run.recorded),
+        ("stock/01", "stock", Some("device"), true)
+    );
+    let ends: Vec<u64> = run
+        .actions
+        .iter()
+        .map(|action| (action.window_end.0 - run.actions[0].start.0) / 1_000_000_000)
+        .collect();
     assert_eq!(ends, [60, 70, 371, 1200], "the next action, or five minutes after the action's end");
     assert_eq!(run.actions[1].makes, ["device/DCIM/new.jpg", "shot-1"]);
     assert_eq!(run.actions[2].verb, "open-camera", "a sham is an action too");
@@ -295,9 +345,15 @@ fn a_broken_chain_is_a_fact_and_a_broken_line_an_error() {
     assert_eq!(record::parse(RECORD, without_first.as_bytes(), &plan).unwrap().broken_at, Some(1));
     let cut_at_the_end: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
     let cut = record::parse(RECORD, cut_at_the_end.as_bytes(), &plan).unwrap();
-    assert_eq!((cut.lines, cut.broken_at), (2, None), "a cut tail shows in the count and head that the case states");
+    assert_eq!(
+        (cut.lines, cut.broken_at),
+        (2, None),
+        "a cut tail shows in the count and head that the case states"
+    );
 
-    let refused = |from: &str, to: &str| record::parse(RECORD, text.replacen(from, to, 1).as_bytes(), &plan).unwrap_err();
+    let refused = |from: &str, to: &str| {
+        record::parse(RECORD, text.replacen(from, to, 1).as_bytes(), &plan).unwrap_err()
+    };
     assert!(refused("\"run\"", "\"rnu\"").what.contains("unknown field"));
     assert!(refused("stock/02", "stock/01").what.contains("twice"));
     assert!(refused("stock/01", "stok/01").help.unwrap().contains("did you mean `stock`"));
@@ -338,8 +394,12 @@ fn a_case_holds_every_input_by_its_logical_path() {
         ("unrelated.txt", b"not named"),
     ]);
     let case = open(&there).unwrap();
-    let inputs: Vec<String> = case.inputs.iter().map(|(path, input)| format!("{path} {:?}", input.role)).collect();
-    assert_eq!(inputs, ["DCIM/Camera/IMG_0001.jpg Device", "hotspot.pcapng Capture", "scenario.yaml Scenario"]);
+    let inputs: Vec<String> =
+        case.inputs.iter().map(|(path, input)| format!("{path} {:?}", input.role)).collect();
+    assert_eq!(
+        inputs,
+        ["DCIM/Camera/IMG_0001.jpg Device", "hotspot.pcapng Capture", "scenario.yaml Scenario"]
+    );
     assert_eq!(case.devices["DCIM"].files.len(), 1);
     assert_eq!((case.runs.len(), case.custody, case.chain_broken_at), (1, (0, None), None));
     assert!(case.captures.contains_key("hotspot.pcapng"));
@@ -357,8 +417,12 @@ fn a_pattern_makes_one_run_a_file_in_the_order_of_bytes() {
         ("d/x", b"x"),
     ]);
     let case = open(&there).unwrap();
-    let runs: Vec<(&str, &str)> = case.runs.iter().map(|run| (run.id.as_str(), run.captures[0].as_str())).collect();
-    assert_eq!(runs, [("stock/01", "stock/B.pcap"), ("stock/02", "stock/a.pcap"), ("stock/03", "stock/b.pcap")]);
+    let runs: Vec<(&str, &str)> =
+        case.runs.iter().map(|run| (run.id.as_str(), run.captures[0].as_str())).collect();
+    assert_eq!(
+        runs,
+        [("stock/01", "stock/B.pcap"), ("stock/02", "stock/a.pcap"), ("stock/03", "stock/b.pcap")]
+    );
 }
 
 #[test]
@@ -374,7 +438,11 @@ fn half_a_case_is_refused_with_a_way_out() {
     let yaml = ("scenario.yaml", THREE_LINES.as_bytes());
     let photo: (&str, &[u8]) = ("DCIM/a.jpg", b"x");
     let missing = said(&[yaml, ("hotpsot.pcapng", &EMPTY_PCAP), photo]);
-    assert!(missing.contains("no capture at hotspot.pcapng") && missing.contains("did you mean `hotpsot.pcapng`?"), "{missing}");
+    assert!(
+        missing.contains("no capture at hotspot.pcapng")
+            && missing.contains("did you mean `hotpsot.pcapng`?"),
+        "{missing}"
+    );
     assert!(missing.contains("scenario.yaml:2:10"), "{missing}");
     let no_files = said(&[yaml, ("hotspot.pcapng", &EMPTY_PCAP)]);
     assert!(no_files.contains("no folder at DCIM/"), "{no_files}");
@@ -416,7 +484,10 @@ fn a_record_makes_the_runs_of_a_full_plan() {
     assert_eq!(case.custody.0, 1);
     assert!(case.custody.1.is_some());
     let inputs: Vec<&str> = case.inputs.keys().map(String::as_str).collect();
-    assert_eq!(inputs, ["captures/stock/01.pcap", "device/DCIM/new.jpg", "images/stock.sha256", RECORD, "scenario.yaml"]);
+    assert_eq!(
+        inputs,
+        ["captures/stock/01.pcap", "device/DCIM/new.jpg", "images/stock.sha256", RECORD, "scenario.yaml"]
+    );
     let draft = Draft::load(&Disk::new(there.path()), "scenario.yaml").unwrap();
     assert!(draft.problems().render().contains("missing: no schema at schemas/declared.json"));
 }
@@ -432,7 +503,10 @@ fn captures_and_files_alone_make_a_case_without_claims() {
     };
     let scratch = Scratch::new(there.path());
     let case = Case::from_parts(&disk, parts(&["a.pcap"], &["DCIM/", "note.txt"]), &scratch).unwrap();
-    assert_eq!((case.plan.id.as_str(), case.plan.claims.len(), case.runs[0].id.as_str()), ("find", 0, "find/01"));
+    assert_eq!(
+        (case.plan.id.as_str(), case.plan.claims.len(), case.runs[0].id.as_str()),
+        ("find", 0, "find/01")
+    );
     let device = &case.devices[case.runs[0].files.as_deref().unwrap()];
     let paths: Vec<&str> = device.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["DCIM/x.jpg", "note.txt"]);
@@ -441,4 +515,27 @@ fn captures_and_files_alone_make_a_case_without_claims() {
     assert_eq!(error.hint().as_deref(), Some("did you mean `a.pcap`?"));
     let Err(error) = Case::from_parts(&disk, parts(&["DCIM"], &[]), &scratch) else { panic!() };
     assert_eq!(error.to_string(), "open DCIM: it is a folder, not a file");
+}
+
+#[test]
+fn a_case_says_what_it_can_still_settle() {
+    use exhibit::case::outlook::{hours, outlook};
+    let parsed = scenario::parse("scenario.yaml", FULL.as_bytes()).unwrap();
+    let nothing = outlook(&parsed.plan, &[]);
+    assert!(nothing.iter().all(|claim| !claim.supported.is_empty() && !claim.refuted.is_empty()));
+    let bytes = record::chain([entry("stock/01", "2026-11-20T18:00:00Z")]).unwrap();
+    let runs = record::parse(RECORD, &bytes, &parsed.plan).unwrap().runs;
+    let with_one = outlook(&parsed.plan, &runs);
+    let of = |id: &str| with_one.iter().find(|outlook| outlook.claim == id).unwrap();
+    assert_eq!(of("A").supported, Vec::<String>::new(), "presence in a captured phase");
+    assert!(of("A").refuted.iter().any(|obstacle| obstacle.contains("1 of 60 windows")));
+    assert_eq!(of("B").supported, ["nothing is captured of removed"], "each phase means each");
+    assert_eq!(of("C3").refuted.len(), 0, "one recorded counterexample refutes a conjunction");
+    assert!(!of("C3").supported.is_empty(), "\"never\" is never supported by presence");
+    assert_eq!(of("E").refuted, Vec::<String>::new());
+    assert!(of("E").supported.iter().any(|obstacle| obstacle.contains("witness consented")));
+    assert!(of("F").supported[0].contains("a judgement of law"));
+    let time = hours(&parsed.plan, &runs, parsed.washout_ms());
+    // stock: 60 runs of six actions, each watched for five minutes and followed by two of rest.
+    assert_eq!((time[1].planned, time[1].captured, time[1].millis), (60, 1, 60 * 6 * 7 * 60_000));
 }

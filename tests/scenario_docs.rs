@@ -1,5 +1,10 @@
 //! The reference and the JSON Schemas are what the types say. EXHIBIT_BLESS=1 writes them anew.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test may panic, and reads its own files")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and reads its own files"
+)]
 
 use std::{fs, path::PathBuf};
 
@@ -13,14 +18,47 @@ fn hold(name: &str, wanted: &str) {
         fs::write(&path, wanted).unwrap();
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == wanted, "docs/{name} is not what the types say: run the tests with EXHIBIT_BLESS=1 and read the change");
+    assert!(
+        there == wanted,
+        "docs/{name} is not what the types say: run the tests with EXHIBIT_BLESS=1 and read the change"
+    );
 }
 
 fn schema<T: schemars::JsonSchema>(id: &str, title: &str) -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     schema["$id"] = Value::String(id.to_owned());
     schema["title"] = Value::String(title.to_owned());
+    without_null(&mut schema);
     schema
+}
+
+/// A key may be left out, never be null.
+fn without_null(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    map.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(any)) = map.get_mut("anyOf") {
+                any.retain(|one| one["type"] != "null");
+                if let [Value::Object(one)] = any.as_slice() {
+                    let one = one.clone();
+                    map.remove("anyOf");
+                    for (key, value) in one {
+                        map.entry(key).or_insert(value);
+                    }
+                }
+            }
+            map.remove("default");
+            map.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
 }
 
 fn scenario() -> Value {
@@ -66,7 +104,9 @@ fn the_reference_is_what_the_types_say() {
     }
     for link in text.split("](#").skip(1) {
         let anchor = link.split(')').next().unwrap();
-        let there = text.lines().any(|line| line.strip_prefix("## ").is_some_and(|name| name.to_lowercase() == anchor));
+        let there = text
+            .lines()
+            .any(|line| line.strip_prefix("## ").is_some_and(|name| name.to_lowercase() == anchor));
         assert!(there, "the link to {anchor} leads nowhere");
     }
     assert!(text.contains("| `never_uploads` |") && text.contains("| `device_state` |"));
@@ -122,7 +162,10 @@ unknown phases or actions are errors. With a record, the plan names no captures 
 
 fn section(text: &mut String, name: &str, part: &Value) {
     let about = part["description"].as_str().unwrap_or_default();
-    text.push_str(&format!("## {name}\n\n{}\n\n| key | type | meaning | default |\n|---|---|---|---|\n", flat(about)));
+    text.push_str(&format!(
+        "## {name}\n\n{}\n\n| key | type | meaning | default |\n|---|---|---|---|\n",
+        flat(about)
+    ));
     let required: Vec<&str> =
         part["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (key, property) in part["properties"].as_object().unwrap() {
@@ -180,8 +223,12 @@ fn kind(property: &Value) -> String {
 
 fn one_kind(one: &str, property: &Value) -> String {
     match one {
-        "string" if property["pattern"].as_str().is_some_and(|pattern| pattern.contains("ms|")) => "duration".to_owned(),
-        "string" if property["pattern"].as_str().is_some_and(|pattern| pattern.contains("KiB")) => "size".to_owned(),
+        "string" if property["pattern"].as_str().is_some_and(|pattern| pattern.contains("ms|")) => {
+            "duration".to_owned()
+        }
+        "string" if property["pattern"].as_str().is_some_and(|pattern| pattern.contains("KiB")) => {
+            "size".to_owned()
+        }
         "string" => "text".to_owned(),
         "integer" => "whole number".to_owned(),
         "boolean" => "`true` or `false`".to_owned(),
