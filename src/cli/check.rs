@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf};
 use clap::Args;
 use exhibit::{
     case::{
-        CaseError, Draft, RECORD,
+        Draft, RECORD,
         folder::Disk,
         outlook::{NOT_CHECKED, PhaseHours, hours, outlook},
         scenario::{self, Severity, plan::Plan},
@@ -13,7 +13,7 @@ use exhibit::{
     evidence::printable,
 };
 
-use super::{DONE, Failure, NOT_DONE, Terminal, case_at};
+use super::{DONE, Failure, Terminal, case_at, run::failed};
 
 /// Characters of a line of text from the scenario.
 const MAX_LINE: usize = 300;
@@ -31,17 +31,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let (folder, name) = case_at(&arguments.case)?;
     let draft = match Draft::load(&Disk::new(folder), &name) {
         Ok(draft) => draft,
-        Err(CaseError::Scenario(problems)) => {
-            writeln!(terminal.err, "{}", problems.render())?;
-            return Ok(NOT_DONE);
-        }
-        Err(error) => {
-            let failure = Failure::of(&error);
-            return Err(match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            });
-        }
+        Err(error) => return Err(failed(&error)),
     };
     let problems = draft.problems();
     if !problems.list.is_empty() {
@@ -54,8 +44,11 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     } else {
         summary(&draft, &mut terminal.out)?;
     }
-    let broken = problems.list.iter().any(|problem| problem.severity == Severity::Error);
-    Ok(if broken { NOT_DONE } else { DONE })
+    match problems.list.iter().filter(|problem| problem.severity == Severity::Error).count() {
+        0 => Ok(DONE),
+        1 => Err(Failure::new("cannot use the case: it has an error")),
+        errors => Err(Failure::new(format!("cannot use the case: it has {errors} errors"))),
+    }
 }
 
 /// Writes what the case is, what it can still settle, and what is missing.

@@ -1,7 +1,6 @@
 //! `verify BUNDLE`: five lines, then each claim with what it permits writing.
 
 use std::{
-    fs::File,
     io::{BufReader, Write as _},
     path::PathBuf,
 };
@@ -9,7 +8,7 @@ use std::{
 use clap::Args;
 use exhibit::{
     bundle::{
-        self, Bundle, OpenLimits, Outcome, RerunError, VerifyOptions,
+        self, Bundle, OpenLimits, Outcome, RerunError, VerifyError, VerifyOptions,
         key::{PublicKey, SealKey},
         trust::{Signer, Trust},
     },
@@ -23,7 +22,7 @@ use exhibit::{
     report::{self, CheckLine, Provenance, terminal},
 };
 
-use super::{DOES_NOT_HOLD, DONE, Failure, HOLDS_IN_PART, Terminal, environment};
+use super::{DOES_NOT_HOLD, DONE, Failure, HOLDS_IN_PART, Terminal, environment, place};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -47,8 +46,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
-    let file = File::open(&arguments.bundle)
-        .map_err(|error| Failure::cannot(format!("open {}", arguments.bundle.display()), &error))?;
+    let file = super::report::open_file(&arguments.bundle)?;
+    if let Some(path) = &arguments.report {
+        place::refuse(path)?;
+    }
     let signers: Vec<Signer> = arguments.signer.iter().map(|text| signer(text)).collect::<Result<_, _>>()?;
     let trust = arguments.trust.as_ref().map(trust).transpose()?;
     let own_keys = own_keys();
@@ -63,10 +64,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         render: Some(&super::run::reports),
         limits: OpenLimits::default(),
     };
-    let verification =
-        bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options).map_err(|error| {
-            Failure::of(&error).hint("this says nothing about the bundle; is there room in TMPDIR?")
-        })?;
+    let verification = bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options)
+        .map_err(|error| not_read(&error))?;
     for check in &verification.checks {
         writeln!(terminal.out, "{:<11} {}", check.name, check.words())?;
     }
@@ -92,6 +91,14 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     })
 }
 
+/// Neither failure says anything about the bundle.
+fn not_read(error: &VerifyError) -> Failure {
+    match error {
+        VerifyError::Scratch(_) => Failure::of(error).hint(environment::ROOM),
+        _ => Failure::of(error),
+    }
+}
+
 fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Result<(), Failure> {
     let markdown = path.extension().is_some_and(|ending| ending == "md");
     let text = if markdown {
@@ -99,7 +106,7 @@ fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Res
     } else {
         report::html(bundle.findings(), provenance).map_err(|error| Failure::of(&error))?
     };
-    super::report::write_beside(path, text.as_bytes())
+    place::write(path, text.as_bytes())
 }
 
 /// Runs the analysis again on the inputs that the bundle holds, with its settings and its rows of the address table.
