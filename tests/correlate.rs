@@ -163,8 +163,13 @@ fn phone_numbers_are_found_with_and_without_plus_and_not_by_halves() {
     let found =
         bench.run(&[b"to=%2B85298765432&from=+85298765432;98765432", b"x85298765432", b"8529876543"], 5);
     assert_eq!(found.hits.len(), 3, "{:?}", found.hits);
-    let longer = bench.run(&[b"=185298765432=", b"=852987654321="], 5).hits;
-    assert!(longer.len() == 2 && longer.iter().all(|hit| hit.caveats.contains(&Caveat::InsideLonger)));
+    for cut in 1..40 {
+        let before = [&noise(4, 60)[..], b"=185298765432="].concat();
+        let after = [&noise(4, 60)[..], b"=852987654321=", &noise(5, 60)].concat();
+        let longer = bench.run(&[&before, &after], cut).hits;
+        assert_eq!(longer.len(), 2, "cut {cut}");
+        assert!(longer.iter().all(|hit| hit.caveats.contains(&Caveat::InsideLonger)), "cut {cut}");
+    }
 }
 
 #[test]
@@ -210,6 +215,19 @@ fn every_copied_run_of_128_bytes_is_found_wherever_it_stands() {
         assert_eq!((bench.name(hit).as_str(), hit.grade), ("phone/a", Grade::Partial));
         assert!(hit.probative, "{hit:?}");
     }
+}
+
+#[test]
+fn a_run_across_the_pieces_in_which_leaves_are_read_is_found() {
+    let file = noise(80, 500);
+    let bench = Bench::new(&[("phone/a", &file)], &[]);
+    let leaves: Vec<Vec<u8>> = (32_768 - 200..32_768 + 100)
+        .map(|at| [&noise(81, at)[..], &file[30..158], &noise(82, 300)].concat())
+        .collect();
+    let leaves: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
+    let hits = bench.run(&leaves, 1_460).hits;
+    assert_eq!(hits.len(), leaves.len());
+    assert!(hits.iter().all(|hit| hit.leaf_range.len() >= 128));
 }
 
 #[test]

@@ -49,15 +49,23 @@ fn inspect_equals_the_truth_of_every_capture_or_is_explained() {
     names.sort_unstable();
     let mut tally = Tally::default();
     for name in &names {
-        let truth: Value = serde_json::from_slice(&fs::read(folder.join("truth").join(format!("{name}.json"))).unwrap()).unwrap();
+        let truth: Value =
+            serde_json::from_slice(&fs::read(folder.join("truth").join(format!("{name}.json"))).unwrap())
+                .unwrap();
         let inspection = inspect(home.path(), &folder, name);
         whole(name, &inspection, &truth, &mut tally);
         http(name, &inspection, &truth, &mut tally);
     }
-    println!("captures        {:>5} of {CAPTURES} inspected, {} of them damaged", tally.captures, tally.damaged);
+    println!(
+        "captures        {:>5} of {CAPTURES} inspected, {} of them damaged",
+        tally.captures, tally.damaged
+    );
     println!("packets         {:>5} captures equal", tally.packets);
     println!("requests        {:>5} compared", tally.requests);
-    println!("bodies          {:>5} of {BODIES} compared; {} announced and not in the capture", tally.bodies, tally.absent);
+    println!(
+        "bodies          {:>5} of {BODIES} compared; {} announced and not in the capture",
+        tally.bodies, tally.absent
+    );
     println!("  decoded       {:>5} compared", tally.decoded);
     println!("  multipart     {:>5} parts compared", tally.parts);
     judge(&tally);
@@ -78,7 +86,11 @@ fn whole(name: &str, inspection: &Inspection, truth: &Value, tally: &mut Tally) 
     assert_eq!(inspection.sha256.to_string(), truth["sha256"].as_str().unwrap(), "{name}");
     assert_eq!(Some(inspection.size), truth["size"].as_u64(), "{name}");
     let format = truth["container"]["format"].as_str().unwrap();
-    assert_eq!(inspection.container.format, if format.starts_with("ng") { "pcapng" } else { format }, "{name}");
+    assert_eq!(
+        inspection.container.format,
+        if format.starts_with("ng") { "pcapng" } else { format },
+        "{name}"
+    );
     assert_eq!(Some(inspection.container.gzip), truth["container"]["gzip"].as_bool(), "{name}");
     if !truth["read"]["tshark_error"].is_null() {
         tally.damaged += 1;
@@ -101,7 +113,9 @@ fn http(name: &str, inspection: &Inspection, truth: &Value, tally: &mut Tally) {
     let mut theirs: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     // What stood inside TLS has no sender in the truth file; that is another test's matter.
     let requests = truth["http_requests_from_bytes"].as_array().into_iter().flatten();
-    for request in requests.filter(|request| request["via"] == "own-reassembly" && request["why"] != "headers incomplete") {
+    for request in requests
+        .filter(|request| request["via"] == "own-reassembly" && request["why"] != "headers incomplete")
+    {
         theirs.entry(normal(request["from"].as_str().unwrap())).or_default().push(request);
     }
     let senders: BTreeMap<&str, (String, u32)> = inspection
@@ -123,9 +137,21 @@ fn http(name: &str, inspection: &Inspection, truth: &Value, tally: &mut Tally) {
         let mut ours = ours.remove(&from).unwrap_or_default();
         ours.sort_by_key(|(first, transaction)| (*first, transaction.n));
         if theirs.is_empty() {
-            differs(tally, name, "beside", "requests", format!("{} of {from} here, none in truth", ours.len()));
+            differs(
+                tally,
+                name,
+                "beside",
+                "requests",
+                format!("{} of {from} here, none in truth", ours.len()),
+            );
         } else if ours.len() != theirs.len() {
-            differs(tally, name, &from, "requests", format!("{} here, {} in truth", ours.len(), theirs.len()));
+            differs(
+                tally,
+                name,
+                &from,
+                "requests",
+                format!("{} here, {} in truth", ours.len(), theirs.len()),
+            );
         }
         for (number, truth) in theirs.into_iter().enumerate() {
             let at = format!("{from}/{number}");
@@ -171,13 +197,19 @@ fn request(name: &str, at: &str, ours: &Transaction, truth: &Value, tally: &mut 
         (Some(body), false) => {
             compare("complete", body.complete.to_string(), truth["complete"].to_string());
             let digest = |digest: &Value| digest.as_str().unwrap_or("none").to_owned();
-            let shown = |digest: Option<exhibit::evidence::Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+            let shown = |digest: Option<exhibit::evidence::Digest>| {
+                digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())
+            };
             compare("wire_len", body.wire_len.to_string(), theirs["wire_len"].to_string());
             compare("wire_sha256", shown(body.wire_sha256), digest(&theirs["wire_sha256"]));
             compare("len", body.len.to_string(), theirs["len"].to_string());
             compare("sha256", shown(body.sha256), digest(&theirs["sha256"]));
             let decoded = body.decoded_len.map_or_else(|| "null".to_owned(), |len| len.to_string());
-            compare("decoded_len", decoded, theirs.get("decoded_len").map_or_else(|| "null".to_owned(), Value::to_string));
+            compare(
+                "decoded_len",
+                decoded,
+                theirs.get("decoded_len").map_or_else(|| "null".to_owned(), Value::to_string),
+            );
             compare("decoded_sha256", shown(body.decoded_sha256), digest(&theirs["decoded_sha256"]));
             compare("multipart", parts_here(body), parts_there(theirs));
             tally.decoded += usize::from(theirs["decoded_sha256"].is_string());
@@ -188,19 +220,28 @@ fn request(name: &str, at: &str, ours: &Transaction, truth: &Value, tally: &mut 
 }
 
 fn parts_here(body: &Body) -> String {
-    let part = |part: &exhibit::findings::inspection::BodyPart| format!("{} {} {}", part.name, part.len, part.sha256);
+    let part = |part: &exhibit::findings::inspection::BodyPart| {
+        format!("{} {} {}", part.name, part.len, part.sha256)
+    };
     body.multipart.iter().map(part).collect::<Vec<_>>().join("; ")
 }
 
 fn parts_there(body: &Value) -> String {
     let part = |part: &Value| {
-        format!("{} {} {}", part["name"].as_str().unwrap_or_default(), part["len"], part["sha256"].as_str().unwrap())
+        format!(
+            "{} {} {}",
+            part["name"].as_str().unwrap_or_default(),
+            part["len"],
+            part["sha256"].as_str().unwrap()
+        )
     };
     body["multipart"].as_array().into_iter().flatten().map(part).collect::<Vec<_>>().join("; ")
 }
 
 fn judge(tally: &Tally) {
-    let lines = include_str!("inspect_truth.expected").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = include_str!("inspect_truth.expected")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let expected: BTreeMap<Key, &str> = lines
         .map(|line| {
             let mut fields = line.splitn(4, '\t');
@@ -208,7 +249,8 @@ fn judge(tally: &Tally) {
             ((field().to_owned(), field().to_owned(), field().to_owned()), field())
         })
         .collect();
-    let (explained, found): (BTreeSet<_>, BTreeSet<_>) = (expected.keys().collect(), tally.different.keys().collect());
+    let (explained, found): (BTreeSet<_>, BTreeSet<_>) =
+        (expected.keys().collect(), tally.different.keys().collect());
     for key in found.difference(&explained) {
         println!("DIFFERS  {}\t{}\t{}\t{}", key.0, key.1, key.2, tally.different[*key]);
     }

@@ -449,6 +449,8 @@ mod links {
         hi(in_udp(3544, &[], &v6));
         // A port alone makes no tunnel.
         assert_eq!(reads(101, &[], &in_udp(4789, b"not a tunnel", b"")).as_deref(), Some("not a tunnel"));
+        let reserved = in_udp(4789, &[8, 0, 0, 1, 0, 0, 7, 0], &ethernet);
+        assert_eq!(super::index(&[reserved]).flows[0].responder.port(), 4789);
         // Nor does any depth.
         let nested = (0..40).fold(v4.clone(), |inner, _| behind(4, &[], &inner));
         assert_eq!(reads(101, &[], &nested), None);

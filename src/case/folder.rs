@@ -6,7 +6,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::evidence::{Blob, FileBlob};
@@ -15,6 +18,13 @@ use crate::evidence::{Blob, FileBlob};
 const MAX_FILES: usize = 100_000;
 /// Nested folders; deeper ones are links that run in circles.
 const MAX_DEPTH: usize = 64;
+
+/// Files of one folder that stay open at most: half of the 1024 that systems usually allow a program.
+const MAX_OPEN: usize = 512;
+/// Small files stay open only up to here, so that room is left for captures, which are read often.
+const MAX_OPEN_SMALL: usize = 256;
+/// What counts as small: reopening it for each read costs little in all.
+const SMALL: u64 = 16 << 20;
 
 /// Where inputs are read from.
 pub trait Folder: Send + Sync {
@@ -35,12 +45,14 @@ pub trait Folder: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Disk {
     root: PathBuf,
+    /// Files that stay open.
+    open: Arc<AtomicUsize>,
 }
 
 impl Disk {
     /// Logical paths will be taken relative to `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), open: Arc::default() }
     }
 
     /// The file name behind a logical path.
@@ -55,7 +67,13 @@ impl Folder for Disk {
         if fs::metadata(&name)?.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a file"));
         }
-        Ok(Arc::new(FileBlob::new(fs::File::open(name)?)?))
+        let blob = FileBlob::new(fs::File::open(&name)?)?;
+        let most = if blob.len() < SMALL { MAX_OPEN_SMALL } else { MAX_OPEN };
+        let one_more = |open| (open < most).then_some(open + 1);
+        match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(Arc::new(blob)),
+            Err(_) => Ok(Arc::new(ClosedFile { name, len: blob.len() })),
+        }
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -97,4 +115,49 @@ fn walk(folder: &Path, logical: &str, depth: usize, paths: &mut Vec<String>) -> 
         }
     }
     Ok(())
+}
+
+/// One of many files: opened for each read, so that a phone's thousands of photos don't use up the open
+/// files that a program may have.
+struct ClosedFile {
+    name: PathBuf,
+    len: u64,
+}
+
+impl Blob for ClosedFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let blob = FileBlob::new(fs::File::open(&self.name)?)?;
+        if blob.len() != self.len {
+            return Err(io::Error::other("the input changed while it was read"));
+        }
+        blob.read_at(buf, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_files_than_a_program_may_open_can_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Disk::new(root.path());
+        let blobs: Vec<_> = (0..1_500_u32)
+            .map(|no| {
+                fs::write(root.path().join(no.to_string()), no.to_string()).unwrap();
+                disk.open(&no.to_string()).unwrap()
+            })
+            .collect();
+        assert_eq!(disk.open.load(Ordering::Relaxed), MAX_OPEN_SMALL);
+        let mut bytes = [0; 4];
+        assert_eq!(blobs[1_499].read_at(&mut bytes, 0).unwrap(), 4);
+        assert_eq!(&bytes, b"1499");
+        fs::write(root.path().join("1499"), "longer now").unwrap();
+        assert!(blobs[1_499].read_at(&mut bytes, 0).is_err());
+        assert_eq!(blobs[7].read_at(&mut bytes, 0).unwrap(), 1);
+    }
 }

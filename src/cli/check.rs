@@ -5,15 +5,15 @@ use std::{io::Write, path::PathBuf};
 use clap::Args;
 use exhibit::{
     case::{
-        CaseError, Draft, RECORD,
+        Draft, RECORD,
         folder::Disk,
-        outlook::{PhaseHours, hours, outlook},
+        outlook::{NOT_CHECKED, PhaseHours, hours, outlook},
         scenario::{self, Severity, plan::Plan},
     },
     evidence::printable,
 };
 
-use super::{DONE, Failure, NOT_DONE, Terminal, case_at};
+use super::{DONE, Failure, Terminal, case_at, run::failed};
 
 /// Characters of a line of text from the scenario.
 const MAX_LINE: usize = 300;
@@ -31,30 +31,24 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let (folder, name) = case_at(&arguments.case)?;
     let draft = match Draft::load(&Disk::new(folder), &name) {
         Ok(draft) => draft,
-        Err(CaseError::Scenario(problems)) => {
-            writeln!(terminal.err, "{}", problems.render())?;
-            return Ok(NOT_DONE);
-        }
-        Err(error) => {
-            let failure = Failure::of(&error);
-            return Err(match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            });
-        }
+        Err(error) => return Err(failed(&error)),
     };
     let problems = draft.problems();
     if !problems.list.is_empty() {
         writeln!(terminal.err, "{}", problems.render())?;
     }
     if arguments.print {
-        let text = scenario::expanded(&draft.parsed).map_err(|error| Failure::cannot("print the plan", &error))?;
+        let text =
+            scenario::expanded(&draft.parsed).map_err(|error| Failure::cannot("print the plan", &error))?;
         terminal.out.write_all(text.as_bytes())?;
     } else {
         summary(&draft, &mut terminal.out)?;
     }
-    let broken = problems.list.iter().any(|problem| problem.severity == Severity::Error);
-    Ok(if broken { NOT_DONE } else { DONE })
+    match problems.list.iter().filter(|problem| problem.severity == Severity::Error).count() {
+        0 => Ok(DONE),
+        1 => Err(Failure::new("cannot use the case: it has an error")),
+        errors => Err(Failure::new(format!("cannot use the case: it has {errors} errors"))),
+    }
 }
 
 /// Writes what the case is, what it can still settle, and what is missing.
@@ -94,9 +88,15 @@ fn claims(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
             }
         }
         for part in &claim.not_covered {
-            writeln!(out, "      not covered: {} (could be shown by {})", shown(&part.part), shown(&part.test_by))?;
+            writeln!(
+                out,
+                "      not covered: {} (could be shown by {})",
+                shown(&part.part),
+                shown(&part.test_by)
+            )?;
         }
     }
+    writeln!(out, "  Absence (\"not sent\") needs conditions that this version can't check: {NOT_CHECKED}.")?;
     Ok(())
 }
 
@@ -108,15 +108,26 @@ fn recorded(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
         match runs.len() {
             0 => writeln!(out, "  {}: not yet recorded", phase.id)?,
             count => {
-                let log = if logged == 0 { "no action log".to_owned() } else { format!("{logged} with an action log") };
-                writeln!(out, "  {}: {count} of {} runs, {log}", phase.id, phase.repeat.max(u32::try_from(count).unwrap_or(u32::MAX)))?;
+                let log = if logged == 0 {
+                    "no action log".to_owned()
+                } else {
+                    format!("{logged} with an action log")
+                };
+                writeln!(
+                    out,
+                    "  {}: {count} of {} runs, {log}",
+                    phase.id,
+                    phase.repeat.max(u32::try_from(count).unwrap_or(u32::MAX))
+                )?;
             }
         }
     }
     if let Some(record) = &draft.record {
         match record.broken_at {
             None => writeln!(out, "  {RECORD}: {} lines, the chain holds", record.lines)?,
-            Some(line) => writeln!(out, "  {RECORD}: the chain breaks at line {line}; the gate integrity fails")?,
+            Some(line) => {
+                writeln!(out, "  {RECORD}: the chain breaks at line {line}; the gate integrity fails")?
+            }
         }
     }
     Ok(())
@@ -134,7 +145,8 @@ fn time(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "\nPhone time that the plan asks for")?;
     let mut total = 0_u64;
     for phase in &left {
-        let millis = phase.millis / u64::from(phase.planned.max(1)) * u64::from(phase.planned - phase.captured);
+        let millis =
+            phase.millis / u64::from(phase.planned.max(1)) * u64::from(phase.planned - phase.captured);
         total = total.saturating_add(millis);
         let runs = phase.planned - phase.captured;
         writeln!(out, "  {}: {runs} runs, {}", phase.phase, in_hours(millis))?;

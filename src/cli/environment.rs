@@ -7,6 +7,9 @@ use exhibit::evidence::{Limits, Scratch};
 
 use super::Failure;
 
+/// What helps when the scratch folder has no room.
+pub(crate) const ROOM: &str = "TMPDIR names the folder for scratch files: is it there, and has it room?";
+
 /// The folder of the user's keys: EXHIBIT_CONFIG, else the platform's configuration folder.
 #[expect(clippy::disallowed_methods, reason = "the command line is the rim")]
 pub(crate) fn configuration_folder() -> Result<PathBuf, Failure> {
@@ -27,6 +30,7 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
     match env::var("SOURCE_DATE_EPOCH") {
         Ok(text) if !text.is_empty() => text.parse().map(Some).map_err(|_| {
             Failure::new(format!("cannot use SOURCE_DATE_EPOCH={text}: it is not a number of whole seconds"))
+                .hint("unset it, or give seconds since 1970")
         }),
         _ => Ok(None),
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::{Args, ValueEnum};
 use exhibit::bundle::key::{self, Made};
 
-use super::{DONE, Failure, Terminal, environment};
+use super::{DONE, Failure, Terminal, environment, place, run::no_key};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -26,7 +26,7 @@ enum Spelling {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
     let path = environment::configuration_folder()?.join("seal.pem");
-    let (key, made) = key::load_or_make(&path).map_err(|error| Failure::of(&error))?;
+    let (key, made) = place::undisturbed(|| key::load_or_make(&path)).map_err(|error| no_key(&error))?;
     if made == Made::New {
         terminal.note(format_args!("made your signing key: {}", path.display()));
     }

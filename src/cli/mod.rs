@@ -9,7 +9,8 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use exhibit::evidence::is_deceptive;
 
 mod check;
 mod environment;
@@ -19,6 +20,7 @@ mod inspect;
 mod key;
 mod lab;
 mod new;
+mod place;
 mod report;
 mod run;
 mod show;
@@ -33,6 +35,8 @@ pub(crate) const DOES_NOT_HOLD: u8 = 1;
 pub(crate) const NOT_DONE: u8 = 2;
 /// It holds in part: an unknown signer, unsigned, something not checkable.
 pub(crate) const HOLDS_IN_PART: u8 = 3;
+/// It was interrupted: 128 and the number of SIGINT, as shells count.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Ties uploaded bytes to the files that were on a phone, judges claims, and seals what a stranger can check.
 #[derive(Parser)]
@@ -96,6 +100,33 @@ pub(crate) struct Terminal {
     pub(crate) err: Box<dyn Write>,
 }
 
+/// Stdout. A reader that went away (`| head`) wants no more of it, and that is no failure of ours: the work is
+/// done to its end, and the exit code is what it would have been.
+struct Outlet<W>(Option<W>);
+
+impl<W: Write> Outlet<W> {
+    fn unless_closed<T>(&mut self, without: T, act: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        let Some(out) = &mut self.0 else { return Ok(without) };
+        match act(out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.0 = None;
+                Ok(without)
+            }
+            other => other,
+        }
+    }
+}
+
+impl<W: Write> Write for Outlet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_closed(bytes.len(), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_closed((), W::flush)
+    }
+}
+
 impl Terminal {
     fn new(colour: Colour) -> Self {
         let choice = match colour {
@@ -104,7 +135,7 @@ impl Terminal {
             Colour::Never => anstream::ColorChoice::Never,
         };
         Self {
-            out: Box::new(io::BufWriter::new(anstream::AutoStream::new(io::stdout(), choice))),
+            out: Box::new(Outlet(Some(io::BufWriter::new(anstream::AutoStream::new(io::stdout(), choice))))),
             err: Box::new(anstream::AutoStream::new(io::stderr(), choice)),
         }
     }
@@ -112,7 +143,7 @@ impl Terminal {
     /// Says something that is no result.
     pub(crate) fn note(&mut self, text: impl std::fmt::Display) {
         // Nothing is left to tell where stderr is closed.
-        let _ = writeln!(self.err, "exhibit: {text}");
+        let _ = writeln!(self.err, "exhibit: {}", shown(&text.to_string()));
     }
 
     /// Whether a person watches stderr.
@@ -126,13 +157,12 @@ impl Terminal {
 pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
-    closed_pipe: bool,
 }
 
 impl Failure {
     /// A failure in words that fit after `exhibit: error: `.
     pub(crate) fn new(message: impl std::fmt::Display) -> Self {
-        Self { message: message.to_string(), hint: None, closed_pipe: false }
+        Self { message: message.to_string(), hint: None }
     }
 
     /// Cannot do `what` because of `error`; its sources are added.
@@ -160,6 +190,19 @@ impl Failure {
     }
 }
 
+/// Text for stderr, whoever chose the names in it: nothing but line ends controls the terminal.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if is_deceptive(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// An error with its sources, joined by colons.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -177,10 +220,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl From<io::Error> for Failure {
-    /// Writing to stdout failed: a reader that went away is no failure of ours.
+    /// Writing to stdout failed.
     fn from(error: io::Error) -> Self {
-        let closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { closed_pipe, ..Self::cannot("write the result", &error) }
+        Self::cannot("write the result", &error)
     }
 }
 
@@ -188,27 +230,38 @@ impl From<io::Error> for Failure {
 pub(crate) fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let code = if error.use_stderr() { NOT_DONE } else { DONE };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return ExitCode::from(not_understood(&error)),
     };
+    place::heed_interrupts();
     let mut terminal = Terminal::new(arguments.color);
     let done = dispatch(&arguments.command, &mut terminal)
         .and_then(|code| terminal.out.flush().map(|()| code).map_err(Failure::from));
     match done {
         Ok(code) => ExitCode::from(code),
-        Err(failure) if failure.closed_pipe => ExitCode::from(DONE),
         Err(failure) => {
             let _ = terminal.out.flush();
-            let _ = writeln!(terminal.err, "exhibit: error: {}", failure.message);
+            terminal.note(format_args!("error: {}", failure.message));
             if let Some(hint) = failure.hint {
-                let _ = writeln!(terminal.err, "exhibit: hint: {hint}");
+                terminal.note(format_args!("hint: {hint}"));
             }
             ExitCode::from(NOT_DONE)
         }
     }
+}
+
+/// Help that was asked for, or a command line that makes no sense.
+fn not_understood(error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return DONE;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+    } else {
+        // It starts with "error: " and quotes what was typed.
+        let _ = write!(io::stderr(), "exhibit: {}", shown(&error.render().to_string()));
+    }
+    NOT_DONE
 }
 
 fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<u8, Failure> {

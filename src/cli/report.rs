@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Write as _},
+    io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,10 @@ use exhibit::{
     report::{self, Provenance},
 };
 
-use super::{DONE, Failure, Terminal, case_at, environment, run::{failed, not_analyzed}};
+use super::{
+    DONE, Failure, Terminal, case_at, environment, place,
+    run::{failed, not_analyzed},
+};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -46,12 +49,14 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let findings = findings_of(&arguments.of, &scratch)?;
     terminal.note("not verified: `exhibit verify --report` writes one that is");
     let text = match arguments.format {
-        Format::Html => report::html(&findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?.into_bytes(),
+        Format::Html => report::html(&findings, &Provenance::Unverified)
+            .map_err(|error| Failure::of(&error))?
+            .into_bytes(),
         Format::Md => report::markdown(&findings, &Provenance::Unverified).into_bytes(),
         Format::Json => report::json(&findings).map_err(|error| Failure::of(&error))?,
     };
     match &arguments.output {
-        Some(path) => write_beside(path, &text)?,
+        Some(path) => place::write(path, &text)?,
         None => terminal.out.write_all(&text)?,
     }
     Ok(DONE)
@@ -70,25 +75,27 @@ fn findings_of(path: &Path, scratch: &Scratch) -> Result<Findings, Failure> {
 /// Analyzes a case on disk.
 pub(crate) fn analyze_case(folder: &Path, scenario: &str, scratch: &Scratch) -> Result<Findings, Failure> {
     let case = Case::open(&Disk::new(folder), scenario, scratch).map_err(|error| failed(&error))?;
-    let analysis = engine::analyze(&case, scratch, &environment::limits(None, None)).map_err(|error| not_analyzed(&error))?;
+    let analysis = engine::analyze(&case, scratch, &environment::limits(None, None))
+        .map_err(|error| not_analyzed(&error))?;
     Ok(analysis.findings)
 }
 
 /// Opens a bundle whose seal nobody has looked at.
 pub(crate) fn open_bundle(path: &Path, scratch: &Scratch) -> Result<Bundle, Failure> {
     let cannot = |error: &dyn std::error::Error| Failure::cannot(format!("open {}", path.display()), error);
-    let file = File::open(path).map_err(|error| cannot(&error))?;
+    let file = open_file(path)?;
     bundle::open(BufReader::with_capacity(1 << 20, file), scratch, OpenLimits::default())
         .and_then(bundle::Unverified::read_unverified)
         .map_err(|error| cannot(&error).hint("`exhibit verify` says what is wrong with a bundle"))
 }
 
-/// Writes a file beside its place and renames it, so that a failure leaves nothing half-written.
-pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let cannot = |error: &dyn std::error::Error| Failure::cannot(format!("write {}", path.display()), error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| cannot(&error))?;
-    file.write_all(bytes).map_err(|error| cannot(&error))?;
-    file.persist(path).map_err(|error| cannot(&error.error))?;
-    Ok(())
+/// Opens the file of a bundle.
+pub(crate) fn open_file(path: &Path) -> Result<File, Failure> {
+    let cannot = |error: &io::Error| Failure::cannot(format!("open {}", path.display()), error);
+    let file = File::open(path).map_err(|error| cannot(&error))?;
+    if file.metadata().map_err(|error| cannot(&error))?.is_dir() {
+        return Err(Failure::new(format!("cannot open {}: it is a folder, not a bundle", path.display()))
+            .hint("a bundle is one file, as `exhibit run CASE` seals it"));
+    }
+    Ok(file)
 }

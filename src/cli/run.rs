@@ -4,15 +4,18 @@ use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use exhibit::{
-    bundle::{self, Reports, SealError, SealOptions, key::{self, Made, SealKey}},
-    case::{Case, CaseError, folder::Disk},
+    bundle::{
+        self, Reports, SealError, SealOptions, WriteError,
+        key::{self, KeyError, Made, SealKey},
+    },
+    case::{Case, CaseError, capture::CaptureError, folder::Disk},
     engine::{self, AnalysisError},
     evidence::hex_bytes,
     findings::{Analysis, Findings, Status},
     report::{self, Provenance, terminal},
 };
 
-use super::{DOES_NOT_HOLD, DONE, Failure, Terminal, case_at, environment};
+use super::{DOES_NOT_HOLD, DONE, Failure, Terminal, case_at, environment, place};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -83,30 +86,45 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     // What can be refused is refused before the long work.
     let seed = arguments.seed.as_deref().map(seed).transpose()?;
     let epoch = environment::source_date_epoch()?;
-    let key = if arguments.no_bundle || arguments.unsigned { None } else { Some(signing_key(arguments, terminal)?) };
+    if let (Some(path), false) = (&arguments.output, arguments.no_bundle) {
+        place::refuse(path)?;
+    }
+    let key = if arguments.no_bundle || arguments.unsigned {
+        None
+    } else {
+        Some(signing_key(arguments, terminal)?)
+    };
     let scratch = environment::scratch();
     let case = Case::open(&Disk::new(&folder), &scenario, &scratch).map_err(|error| failed(&error))?;
+    let default = PathBuf::from(format!("{}.private.tar.gz", case.plan.id));
+    let path = arguments.output.as_ref().unwrap_or(&default);
+    if !arguments.no_bundle {
+        place::refuse(path)?;
+    }
     let limits = environment::limits(arguments.min_run, arguments.threads);
     if Terminal::is_watched() {
         terminal.note(format_args!("analyzing {}", case.plan.id));
     }
     let analysis = engine::analyze(&case, &scratch, &limits).map_err(|error| not_analyzed(&error))?;
-    // A reader that went away (`| head`) does not cost the bundle.
+    // Whatever becomes of what is printed, the bundle is sealed.
     let printed = print(arguments.format, &analysis.findings, terminal);
     if !arguments.no_bundle {
         let keys: Vec<&SealKey> = key.iter().collect();
-        let default = PathBuf::from(format!("{}.private.tar.gz", case.plan.id));
         let options = SealOptions {
             epoch: epoch.unwrap_or_else(|| end_of_capture(&analysis.findings)),
             plan: &scenario,
             keys: &keys,
             seed,
-            path: arguments.output.as_ref().unwrap_or(&default),
+            path,
         };
         seal_case(&case, &analysis, &options, terminal)?;
     }
     printed?;
-    let met = analysis.findings.claims.iter().any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
+    let met = analysis
+        .findings
+        .claims
+        .iter()
+        .any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
     Ok(if met { DOES_NOT_HOLD } else { DONE })
 }
 
@@ -117,7 +135,8 @@ fn print(format: Format, findings: &Findings, terminal: &mut Terminal) -> Result
         Format::Json => out.write_all(&report::json(findings).map_err(|error| Failure::of(&error))?)?,
         Format::Md => write!(out, "{}", report::markdown(findings, &Provenance::Unverified))?,
         Format::Html => {
-            let page = report::html(findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?;
+            let page =
+                report::html(findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?;
             write!(out, "{page}")?;
         }
     }
@@ -130,42 +149,81 @@ pub(crate) fn reports(findings: &Findings) -> Result<Reports, String> {
     Ok(Reports { html, markdown: report::markdown(findings, &Provenance::Unverified) })
 }
 
-fn seal_case(case: &Case, analysis: &Analysis, options: &SealOptions<'_>, terminal: &mut Terminal) -> Result<(), Failure> {
+fn seal_case(
+    case: &Case,
+    analysis: &Analysis,
+    options: &SealOptions<'_>,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
     let reports = reports(&analysis.findings).map_err(Failure::new)?;
-    let sealed = bundle::seal(case, analysis, &reports, options).map_err(|error| not_sealed(&error, options))?;
-    terminal.note(format_args!("sealed {}", sealed.path.display()));
+    let beside = place::Beside::new(options.path).map_err(|error| not_written(options, &error))?;
+    let aside = SealOptions { path: beside.path(), ..*options };
+    let sealed =
+        bundle::seal(case, analysis, &reports, &aside).map_err(|error| not_sealed(&error, options))?;
+    beside.place().map_err(|error| not_written(options, &error))?;
+    terminal.note(format_args!("sealed {}", options.path.display()));
     terminal.note(format_args!("bundle id {}", sealed.id));
     match sealed.signers.first() {
         Some(signer) => terminal.note(format_args!("signed by {}", signer.fingerprint())),
         None => terminal.note("not signed: whoever gets it can't tell who sealed it"),
     }
-    terminal.note("it holds the captures, the phone's files, key logs and the private seed: do not publish it");
+    terminal
+        .note("it holds the captures, the phone's files, key logs and the private seed: do not publish it");
     Ok(())
 }
 
 fn not_sealed(error: &SealError, options: &SealOptions<'_>) -> Failure {
-    let failure = Failure::cannot(format!("seal {}", options.path.display()), error);
-    failure.hint("nothing was left behind; -o FILE puts the bundle elsewhere, --no-bundle seals nothing")
+    match error {
+        // The file beside the place is nobody's business.
+        SealError::Write(WriteError::Write { source, .. }) => not_written(options, source),
+        other => {
+            Failure::cannot(format!("seal {}", options.path.display()), other).hint("nothing was left behind")
+        }
+    }
+}
+
+fn not_written(options: &SealOptions<'_>, error: &std::io::Error) -> Failure {
+    Failure::cannot(format!("seal {}", options.path.display()), error)
+        .hint("nothing was left behind; -o FILE puts the bundle elsewhere, --no-bundle seals nothing")
 }
 
 fn signing_key(arguments: &Arguments, terminal: &mut Terminal) -> Result<SealKey, Failure> {
-    let hint = "--key takes an Ed25519 key in PKCS#8 PEM (openssl genpkey -algorithm ed25519), --unsigned does without";
     if let Some(path) = &arguments.key {
-        return SealKey::load(path).map_err(|error| Failure::of(&error).hint(hint));
+        return SealKey::load(path).map_err(|error| no_key(&error));
     }
     let path = environment::configuration_folder()?.join("seal.pem");
-    let (key, made) = key::load_or_make(&path).map_err(|error| Failure::of(&error).hint(hint))?;
+    let (key, made) = place::undisturbed(|| key::load_or_make(&path)).map_err(|error| no_key(&error))?;
     if made == Made::New {
         terminal.note(format_args!("made your signing key: {}", path.display()));
-        terminal.note(format_args!("its fingerprint, to give to those who verify: {}", key.public().fingerprint()));
+        terminal.note(format_args!(
+            "its fingerprint, to give to those who verify: {}",
+            key.public().fingerprint()
+        ));
     }
     Ok(key)
 }
 
+/// A key that can't be used.
+pub(crate) fn no_key(error: &KeyError) -> Failure {
+    let failure = Failure::of(error);
+    match error {
+        KeyError::ReadableByOthers { path, .. } => {
+            failure.hint(format_args!("if nobody has copied it: chmod 600 {}", path.display()))
+        }
+        KeyError::Write { .. } => {
+            failure.hint("set EXHIBIT_CONFIG to a folder that you can write to, or use --key or --unsigned")
+        }
+        _ => failure.hint(
+            "--key takes an Ed25519 key in PKCS#8 PEM (openssl genpkey -algorithm ed25519), --unsigned does without",
+        ),
+    }
+}
+
 fn seed(text: &str) -> Result<[u8; 32], Failure> {
-    hex_bytes(text)
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Failure::new("cannot use --seed: it is not 64 lower-case hex digits").hint("openssl rand -hex 32 makes one"))
+    hex_bytes(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        Failure::new("cannot use --seed: it is not 64 lower-case hex digits")
+            .hint("openssl rand -hex 32 makes one")
+    })
 }
 
 /// The end of the last capture, in whole seconds: the time that a bundle carries where none is given.
@@ -176,13 +234,28 @@ fn end_of_capture(findings: &Findings) -> u64 {
 /// A case that can't be opened.
 pub(crate) fn failed(error: &CaseError) -> Failure {
     let failure = match error {
-        CaseError::Scenario(problems) => Failure::new(format!("cannot use the scenario\n{problems}")),
+        CaseError::Scenario(problems) => {
+            Failure::new(format!("cannot use the scenario\n{}", problems.render()))
+        }
         other => Failure::of(other),
     };
-    match error.hint() {
+    match error.hint().or_else(|| capture_hint(error)) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
+}
+
+fn capture_hint(error: &CaseError) -> Option<String> {
+    let CaseError::Capture(error) = error else { return None };
+    let hint = match error {
+        CaptureError::LfsPointer { .. } => "`git lfs pull` fetches it",
+        CaptureError::Empty { .. } | CaptureError::NotACapture { .. } => {
+            "a capture is pcap or pcapng, in gzip or not: what tcpdump -w, dumpcap and Wireshark write"
+        }
+        CaptureError::Scratch { .. } => environment::ROOM,
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// A case that can't be analyzed.
@@ -193,6 +266,8 @@ pub(crate) fn not_analyzed(error: &AnalysisError) -> Failure {
             failure.hint("name it: `--phone IP` for find, `phone: {addresses: [IP]}` in a scenario")
         }
         AnalysisError::NoCapture => failure,
-        AnalysisError::Read(_) => failure.hint("the input must stay as it is until the analysis ends; is the disk full?"),
+        AnalysisError::Read(_) => {
+            failure.hint("the input must stay as it is until the analysis ends; is the disk full?")
+        }
     }
 }

@@ -70,7 +70,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let rerun = |folder: &Path| -> Result<Findings, Box<dyn Error>> {
         super::report::analyze_case(folder, SCENARIO, &scratch).map_err(|failure| failure.words().into())
     };
-    Ok(test(&options, &rerun, &mut io::stdin().lock(), &mut terminal.out)?)
+    test(&options, &rerun, &mut io::stdin().lock(), &mut terminal.out)
+        .map_err(|error| Failure::cannot("test the scenarios", &error))
 }
 
 /// The file that makes a folder a case.
@@ -199,7 +200,8 @@ fn scenarios(options: &Options<'_>) -> io::Result<BTreeMap<String, String>> {
     for path in options.paths {
         let path = path.to_string_lossy().replace('\\', "/");
         let before = found.len();
-        for file in disk.list(&path)? {
+        let files = disk.list(&path).map_err(|error| named(error, &options.root.join(&path)))?;
+        for file in files {
             let Some(folder) = folder_of(&file) else { continue };
             let name = folder.rsplit('/').next().unwrap_or(folder).to_owned();
             if let Some(other) = found.insert(name.clone(), file.clone()).filter(|other| *other != file) {

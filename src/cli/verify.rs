@@ -1,18 +1,28 @@
 //! `verify BUNDLE`: five lines, then each claim with what it permits writing.
 
-use std::{fs::File, io::{BufReader, Write as _}, path::PathBuf};
+use std::{
+    io::{BufReader, Write as _},
+    path::PathBuf,
+};
 
 use clap::Args;
 use exhibit::{
-    bundle::{self, Bundle, OpenLimits, Outcome, RerunError, VerifyOptions, key::{PublicKey, SealKey}, trust::{Signer, Trust}},
-    case::{Case, geoip::{Registration, Table}},
+    bundle::{
+        self, Bundle, OpenLimits, Outcome, RerunError, VerifyError, VerifyOptions,
+        key::{PublicKey, SealKey},
+        trust::{Signer, Trust},
+    },
+    case::{
+        Case,
+        geoip::{Registration, Table},
+    },
     engine::{self, AnalysisError},
     evidence::{Limits, Scratch},
     findings::Analysis,
     report::{self, CheckLine, Provenance, terminal},
 };
 
-use super::{DOES_NOT_HOLD, DONE, Failure, HOLDS_IN_PART, Terminal, environment};
+use super::{DOES_NOT_HOLD, DONE, Failure, HOLDS_IN_PART, Terminal, environment, place};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -36,8 +46,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
-    let file = File::open(&arguments.bundle)
-        .map_err(|error| Failure::cannot(format!("open {}", arguments.bundle.display()), &error))?;
+    let file = super::report::open_file(&arguments.bundle)?;
+    if let Some(path) = &arguments.report {
+        place::refuse(path)?;
+    }
     let signers: Vec<Signer> = arguments.signer.iter().map(|text| signer(text)).collect::<Result<_, _>>()?;
     let trust = arguments.trust.as_ref().map(trust).transpose()?;
     let own_keys = own_keys();
@@ -53,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         limits: OpenLimits::default(),
     };
     let verification = bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options)
-        .map_err(|error| Failure::of(&error).hint("this says nothing about the bundle; is there room in TMPDIR?"))?;
+        .map_err(|error| not_read(&error))?;
     for check in &verification.checks {
         writeln!(terminal.out, "{:<11} {}", check.name, check.words())?;
     }
@@ -63,8 +75,12 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         write!(terminal.out, "{}", terminal::claims(bundle.findings()))?;
         writeln!(terminal.out, "{}   Reply by the accused party: none", verification.contents())?;
         if let Some(path) = &arguments.report {
-            let checks = verification.checks.iter().map(|check| CheckLine { name: check.name.to_owned(), words: check.words() });
-            let provenance = Provenance::Verified { bundle: bundle.id().to_string(), checks: checks.collect() };
+            let checks = verification
+                .checks
+                .iter()
+                .map(|check| CheckLine { name: check.name.to_owned(), words: check.words() });
+            let provenance =
+                Provenance::Verified { bundle: bundle.id().to_string(), checks: checks.collect() };
             write_report(path, bundle, &provenance)?;
         }
     }
@@ -75,6 +91,14 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     })
 }
 
+/// Neither failure says anything about the bundle.
+fn not_read(error: &VerifyError) -> Failure {
+    match error {
+        VerifyError::Scratch(_) => Failure::of(error).hint(environment::ROOM),
+        _ => Failure::of(error),
+    }
+}
+
 fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Result<(), Failure> {
     let markdown = path.extension().is_some_and(|ending| ending == "md");
     let text = if markdown {
@@ -82,13 +106,14 @@ fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Res
     } else {
         report::html(bundle.findings(), provenance).map_err(|error| Failure::of(&error))?
     };
-    super::report::write_beside(path, text.as_bytes())
+    place::write(path, text.as_bytes())
 }
 
 /// Runs the analysis again on the inputs that the bundle holds, with its settings and its rows of the address table.
 fn rerun(bundle: &Bundle, scratch: &Scratch, threads: Option<usize>) -> Result<Analysis, RerunError> {
     let wrong = |error: &dyn std::error::Error| RerunError::Case(super::chain(error));
-    let mut case = Case::open(&bundle.folder(), &bundle.about().plan, scratch).map_err(|error| wrong(&error))?;
+    let mut case =
+        Case::open(&bundle.folder(), &bundle.about().plan, scratch).map_err(|error| wrong(&error))?;
     let settings = &bundle.about().settings;
     case.addresses = table(bundle);
     let limits = Limits {
@@ -121,12 +146,15 @@ fn signer(text: &str) -> Result<Signer, Failure> {
 }
 
 fn trust(path: &PathBuf) -> Result<Trust, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::cannot(format!("read {}", path.display()), &error))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::cannot(format!("read {}", path.display()), &error))?;
     Trust::read(&bytes).map_err(|why| Failure::new(format!("cannot use {}: {why}", path.display())))
 }
 
 /// The verifier's own key, where there is one.
 fn own_keys() -> Vec<PublicKey> {
-    let own = environment::configuration_folder().ok().and_then(|folder| SealKey::load(&folder.join("seal.pem")).ok());
+    let own = environment::configuration_folder()
+        .ok()
+        .and_then(|folder| SealKey::load(&folder.join("seal.pem")).ok());
     own.map(|key| key.public()).into_iter().collect()
 }

@@ -63,7 +63,7 @@ impl askama::filters::Escaper for Escaped {
 }
 
 #[derive(Template)]
-#[template(path = "report.html")]
+#[template(path = "report.html", config = "src/report/askama.toml")]
 struct Page<'a> {
     findings: &'a Findings,
     provenance: &'a Provenance,

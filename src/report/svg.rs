@@ -23,7 +23,7 @@ const MAX_SHAPES: usize = 2_000;
 
 /// One drawing.
 #[derive(Template)]
-#[template(path = "drawing.svg")]
+#[template(path = "drawing.svg", config = "src/report/askama.toml")]
 pub(super) struct Drawing {
     title: String,
     description: String,

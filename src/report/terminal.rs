@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Color, Style};
 
 use crate::{
-    evidence::printable,
+    evidence::{Anomaly, AnomalyKind, printable},
     findings::{Finding, Findings, Gate, GateState, Grade, Status, Verdict, codes::Explanation},
     report::{
         proof,
@@ -93,7 +93,30 @@ fn heading(findings: &Findings) -> String {
     }
     let _ = writeln!(text, "{}  {}", painted(STRONG, &name(&findings.case)), sentence(&findings.title));
     let _ = writeln!(text, "{}", sentence(&words::subject(findings)));
+    not_whole(&mut text, findings);
     text
+}
+
+/// Captures that do not hold all that passed: what is missing could be the thing looked for.
+fn not_whole(text: &mut String, findings: &Findings) {
+    let of_the_file = |anomaly: &&Anomaly| {
+        matches!(
+            anomaly.kind,
+            AnomalyKind::CaptureCutOff
+                | AnomalyKind::ContainerDamaged
+                | AnomalyKind::CompressionDamaged
+                | AnomalyKind::NoPackets
+                | AnomalyKind::PacketsDropped
+        )
+    };
+    let lines: Vec<&Anomaly> = findings.anomalies.iter().filter(of_the_file).collect();
+    for anomaly in lines.iter().take(LISTED) {
+        let line = format!("{} is not whole: {}", name(&anomaly.capture), sentence(&anomaly.detail));
+        wrapped(text, "", &line);
+    }
+    if lines.len() > LISTED {
+        let _ = writeln!(text, "and {} more such remarks", lines.len() - LISTED);
+    }
 }
 
 fn verdict(text: &mut String, verdict: &Verdict) {
@@ -195,6 +218,7 @@ pub fn found(findings: &Findings) -> String {
         name(&words::bound_by(&findings.subject.bound_by)),
         if guessed { "; --phone to change" } else { "" },
     );
+    not_whole(&mut text, findings);
     let seen: Vec<&Finding> =
         findings.findings.iter().filter(|finding| words::sent(finding).next().is_some()).collect();
     let width = seen.iter().map(|finding| name(&finding.artifact).chars().count()).max().unwrap_or(0);

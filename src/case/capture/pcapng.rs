@@ -92,7 +92,7 @@ impl PcapNg {
             let order = self.order.unwrap_or(ByteOrder::Little);
             let body = window.slice(position + BLOCK_HEADER, len - BLOCK_HEADER - BLOCK_TRAILER);
             let trailer = window.slice(position + len - BLOCK_TRAILER, BLOCK_TRAILER).first_chunk();
-            let claimed = trailer.map(|&bytes| order.u32(bytes).next_multiple_of(4));
+            let claimed = trailer.and_then(|&bytes| order.u32(bytes).checked_next_multiple_of(4));
             if claimed != Some(block.len) {
                 let detail =
                     format!("the block at byte {} has two lengths; what follows was not read", block.at);

@@ -306,12 +306,14 @@ fn custom_blocks_take_a_number_as_in_wireshark() {
 #[test]
 fn damaged_pcapng_keeps_what_stands_before() {
     let good = [section(), block(1, &words(&[1, 0])), enhanced(0, 1, 3, b"abc", &[])].concat();
-    let damage: [(&[u8], AnomalyKind); 5] = [
+    let damage: [(&[u8], AnomalyKind); 6] = [
         (&enhanced(0, 1, 3, b"abc", &[])[..20], AnomalyKind::CaptureCutOff),
         (&[1, 2, 3], AnomalyKind::CaptureCutOff),
         (&enhanced(9, 1, 3, b"abc", &[]), AnomalyKind::ContainerDamaged),
         (&words(&[6, 8, 0, 0]), AnomalyKind::ContainerDamaged),
         (&words(&[6, 16, 0, 20]), AnomalyKind::ContainerDamaged),
+        // Found by random bytes: a second length that can't be rounded up.
+        (&words(&[6, 16, 0, u32::MAX]), AnomalyKind::ContainerDamaged),
     ];
     for (tail, kind) in damage {
         let file = [&good, tail].concat();

@@ -1,7 +1,7 @@
 //! How many matches luck would give: upper bounds in integer arithmetic.
 //!
 //! Figures are thousandths of a decade (log10 × 1000), rounded toward "more likely", so that no platform's
-//! floating point shows in findings. docs/decisions/003-probative-matches.md has the rule and its reasons.
+//! floating point shows in findings. docs/decisions/004-probative-matches.md has the rule and its reasons.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@
 //! eight different byte values and is not equal to a cell before it (of the last tens of thousands; equal
 //! cells farther apart are seen as often as not). Its bytes are worth one bit each, and
 //! a quarter of that in plain text: far less than photos hold, and about what is left of text when one
-//! grants that most of it is boilerplate. docs/decisions/003-probative-matches.md has the reasons.
+//! grants that most of it is boilerplate. docs/decisions/004-probative-matches.md has the reasons.
 
 use super::{catalog::Content, index};
 use crate::evidence::{ByteRange, ReadError, read_exact_at};

@@ -98,6 +98,10 @@ impl Handler for Found {
     fn malformed(&mut self, _: u64, _: String) {}
 }
 
+/// Requests of one connection that are remembered for their responses: 24 MiB of them. Servers close a
+/// connection after some thousands.
+const MAX_OPEN: usize = 1 << 20;
+
 /// What one direction leaves for the other.
 #[derive(Debug, Default)]
 struct Exchange {
@@ -156,7 +160,12 @@ impl Side<'_, '_> {
         let transaction = self.exchange.id();
         self.out.transaction = Some(transaction);
         let sent = self.time(head.range());
-        self.exchange.open.push_back(Request { id: transaction, asked: Asked::of(head), sent });
+        if self.exchange.open.len() < MAX_OPEN {
+            self.exchange.open.push_back(Request { id: transaction, asked: Asked::of(head), sent });
+        } else {
+            let detail = format!("more than {MAX_OPEN} requests in one connection; responses are not paired");
+            self.out.anomaly(AnomalyKind::LimitReached, Some(head.at), detail);
+        }
         self.out.sink.request(&RequestHead {
             transaction,
             method: String::from_utf8_lossy(method).into_owned(),

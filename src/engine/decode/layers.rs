@@ -175,6 +175,9 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn push(&mut self, bytes: Bytes<'_>) {
+        if bytes.data.is_empty() {
+            return;
+        }
         let from = self.from.get_or_insert(bytes.from);
         from.start = from.start.min(bytes.from.start);
         from.end = from.end.max(bytes.from.end);

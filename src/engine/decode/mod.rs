@@ -2,7 +2,7 @@
 //!
 //! A [`Conversation`] enters, both directions of one flow. [`walk`] recognises its protocol by its bytes,
 //! drives the parser and takes off what is wrapped around content: bodies, codings, multipart, form values.
-//! Everything leaves through a [`Sink`](sink::Sink), chunk by chunk: nothing is held that grows with a body.
+//! Everything leaves through a [`Sink`], chunk by chunk: nothing is held that grows with a body.
 //! Each captured byte of both directions is in a leaf that is searched, or in one that is digested while its
 //! content comes again in leaves that are searched. What is not understood is a leaf as it stands.
 

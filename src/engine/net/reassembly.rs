@@ -71,26 +71,30 @@ pub(super) fn tcp(
         return Ok(builder.stream);
     };
     let mut line = Line::new(base);
-    let mut places: Vec<Option<i64>> = line.places(&segments);
-    let lowest = places.iter().flatten().copied().min().unwrap_or(0);
+    let places = line.places(&segments);
+    let lowest = places.iter().copied().filter(|&place| place != STRAY).min().unwrap_or(0);
     // Without a SYN the stream starts at the lowest byte seen; with one, nothing below it is data.
     let shift = if end.isn.is_some() { 0 } else { lowest.min(0) };
-    let mut order: Vec<usize> = (0..segments.len()).collect();
-    if choice == Choice::Last {
-        order.reverse();
-    }
-    for index in order {
-        let (Some(segment), Some(place)) = (segments.get(index), places.get_mut(index)) else { continue };
-        match place.take() {
-            Some(place) => builder.segment(segment, place - shift, choice)?,
-            None => builder.stray(segment),
+    builder.stream.reserve(segments.len());
+    let mut take = |(segment, &place): (&Segment, &i64)| match place {
+        STRAY => {
+            builder.stray(segment);
+            Ok(())
         }
+        place => builder.segment(segment, place - shift, choice),
+    };
+    match choice {
+        Choice::First => segments.iter().zip(&places).try_for_each(&mut take)?,
+        Choice::Last => segments.iter().zip(&places).rev().try_for_each(&mut take)?,
     }
     let known = known_end(end, &line).map(|known| known - shift);
-    let mut stream = builder.finish(known)?;
+    let mut stream = builder.finish(known);
     stream.from_start = end.isn.is_some();
     Ok(stream)
 }
+
+/// No place: a stray's.
+const STRAY: i64 = i64::MIN;
 
 /// Sequence numbers unrolled to 64 bits.
 struct Line {
@@ -110,16 +114,16 @@ impl Line {
         near + i64::from(number.wrapping_sub(at).cast_signed())
     }
 
-    /// Places of segments in order of capture; `None` for strays.
-    fn places(&mut self, segments: &[Segment]) -> Vec<Option<i64>> {
-        let mut places: Vec<Option<i64>> = Vec::with_capacity(segments.len());
+    /// Places of segments in order of capture, [`STRAY`] for strays.
+    fn places(&mut self, segments: &[Segment]) -> Vec<i64> {
+        let mut places: Vec<i64> = Vec::with_capacity(segments.len());
         let mut pending: Option<(usize, i64)> = None;
         for (index, segment) in segments.iter().enumerate() {
             let reach = i64::from(segment.len) + i64::from(segment.missing());
             let place = self.near(segment.seq, self.high);
             if (place - self.high).abs() <= MAX_WINDOW || index == 0 {
                 self.high = self.high.max(place + reach);
-                places.push(Some(place));
+                places.push(place);
                 pending = None;
                 continue;
             }
@@ -128,14 +132,14 @@ impl Line {
                 Some((before, stray)) if (self.near(segment.seq, stray) - stray).abs() <= MAX_WINDOW => {
                     let place = self.near(segment.seq, stray);
                     if let Some(slot) = places.get_mut(before) {
-                        *slot = Some(stray);
+                        *slot = stray;
                     }
                     self.high = self.high.max(place + reach).max(stray);
-                    places.push(Some(place));
+                    places.push(place);
                 }
                 _ => {
                     pending = Some((index, place));
-                    places.push(None);
+                    places.push(STRAY);
                 }
             }
         }
@@ -173,9 +177,8 @@ fn piece(segment: &Segment, range: ByteRange, at: u64) -> Piece {
 type Checked = (Piece, u32);
 
 struct Builder {
+    /// Its pieces are those that started at or beyond everything before them, until the end.
     stream: Stream,
-    /// Pieces that started at or beyond everything before them.
-    appended: Vec<Checked>,
     /// The others, by start.
     late: BTreeMap<u64, Checked>,
     high: u64,
@@ -189,7 +192,6 @@ impl Builder {
     fn new(stream: Stream) -> Self {
         Self {
             stream,
-            appended: Vec::new(),
             late: BTreeMap::new(),
             high: 0,
             reach: 0,
@@ -217,7 +219,7 @@ impl Builder {
         }
         if below == 0 && start >= self.high {
             self.high = range.end;
-            self.appended.push((piece(segment, range, segment.at), segment.crc));
+            self.stream.push(piece(segment, range, segment.at), segment.crc);
             return Ok(());
         }
         self.overlapping(segment, range, u64::from(below), choice)
@@ -257,9 +259,7 @@ impl Builder {
 
     /// Pieces that hold any byte of `range`, in order.
     fn known(&self, range: ByteRange) -> Vec<Piece> {
-        let from = self.appended.partition_point(|(piece, _)| piece.range.end <= range.start);
-        let appended = self.appended.get(from..).unwrap_or_default().iter().map(|(piece, _)| *piece);
-        let appended = appended.take_while(|piece| piece.range.start < range.end);
+        let appended = self.stream.pieces_in(range).iter().copied();
         let before = self.late.range(..range.start).next_back().map(|(_, (piece, _))| *piece);
         let late = self.late.range(range.start..range.end).map(|(_, (piece, _))| *piece);
         let before = before.filter(|piece| piece.range.end > range.start);
@@ -317,28 +317,22 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(self, known_end: Option<i64>) -> Result<Stream, ReadError> {
-        let Self { mut stream, appended, late, reach, .. } = self;
-        let mut pieces = appended;
-        if !late.is_empty() {
-            pieces.extend(late.into_values());
-            pieces.sort_by_key(|(piece, _)| piece.range.start);
-        }
+    fn finish(self, known_end: Option<i64>) -> Stream {
+        let Self { mut stream, late, reach, .. } = self;
+        stream.merge(late.into_values());
         let mut place = 0;
-        stream.reserve(pieces.len());
-        for (piece, crc) in pieces {
+        for piece in &stream.pieces {
             if piece.range.start > place {
                 stream.gaps.push(ByteRange::new(place, piece.range.start));
             }
             place = piece.range.end;
-            stream.push(piece, crc);
         }
         let end = known_end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0).max(reach);
         if end > place {
             stream.gaps.push(ByteRange::new(place, end));
         }
         stream.conflicts.sort_unstable_by_key(|conflict| (conflict.range, conflict.other));
-        Ok(stream)
+        stream
     }
 }
 

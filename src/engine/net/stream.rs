@@ -121,6 +121,17 @@ impl Stream {
         self.checks.push(check);
     }
 
+    /// Adds pieces that stand anywhere, without overlaps.
+    pub(super) fn merge(&mut self, late: impl ExactSizeIterator<Item = (Piece, u32)>) {
+        if late.len() == 0 {
+            return;
+        }
+        let mut all: Vec<(Piece, u32)> =
+            self.pieces.drain(..).zip(self.checks.drain(..)).chain(late).collect();
+        all.sort_by_key(|(piece, _)| piece.range.start);
+        (self.pieces, self.checks) = all.into_iter().unzip();
+    }
+
     /// One past the last byte, gaps included.
     pub fn end(&self) -> u64 {
         let pieces = self.pieces.last().map_or(0, |piece| piece.range.end);

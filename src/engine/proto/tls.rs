@@ -496,6 +496,33 @@ mod tests {
         assert!(!starts_with_hello(b"GET / HTTP/1.1"));
     }
 
+    /// Pushes `bytes` with the range `gap` of them missing.
+    fn with_gap(bytes: &[u8], gap: std::ops::Range<usize>) -> Found {
+        let (mut parser, mut found) = (Parser::new(), Found::default());
+        let range = |start: usize, end: usize| ByteRange::new(start as u64, end as u64);
+        parser.push(&Chunk::Bytes { range: range(0, gap.start), data: &bytes[..gap.start] }, &mut found);
+        parser.push(&Chunk::Gap(range(gap.start, gap.end)), &mut found);
+        parser
+            .push(&Chunk::Bytes { range: range(gap.end, bytes.len()), data: &bytes[gap.end..] }, &mut found);
+        found.opaque = ByteRange::unite(found.opaque);
+        found
+    }
+
+    #[test]
+    fn records_go_on_after_a_gap_inside_one_and_hellos_are_not_guessed() {
+        let bytes = [rfc_8448(), rfc_8448()[..201].to_vec()].concat();
+        assert_eq!(found(&[&bytes]).hellos.len(), 2);
+        // Within the hello: the rest of its record is not read as handshake, later records are found.
+        let inside = with_gap(&bytes, 50..100);
+        assert_eq!(inside.headers.len(), 3);
+        assert_eq!(inside.opaque[0], ByteRange::new(100, 201));
+        assert_eq!(inside.hellos.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [215]);
+        // Over the end of a record nothing is found again.
+        let across = with_gap(&bytes, 190..203);
+        assert_eq!((across.hellos.len(), across.headers.len()), (0, 1));
+        assert_eq!(across.opaque, [ByteRange::new(203, bytes.len() as u64)]);
+    }
+
     proptest! {
         #[test]
         fn changed_hellos_never_panic(edits: Vec<(prop::sample::Index, u8)>, cut: prop::sample::Index) {

@@ -371,7 +371,8 @@ fn a_large_body_passes_in_large_slices() {
     }
     let whole = with_length("", &vec![0x80; 4 << 20]);
     let pieces: Vec<Result<&[u8], u64>> = whole.chunks(1448).map(Ok).collect();
-    let (up, down) = (stream(&pieces), Stream::of_bytes(b""));
+    let (mut up, down) = (stream(&pieces), Stream::of_bytes(b""));
+    up.datagrams = false;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
     let conversation =
         Conversation { transport: Transport::Tcp, up: &up, down: &down, local: address, remote: address };

@@ -13,8 +13,7 @@ fn message(response: bool) -> Vec<u8> {
 #[test]
 fn each_datagram_on_a_port_of_dns_is_a_message() {
     let (query, response) = (message(false), message(true));
-    let mut up = stream(&[Ok(&query), Ok(b"junk"), Ok(&query)]);
-    up.datagrams = true;
+    let up = stream(&[Ok(&query), Ok(b"junk"), Ok(&query)]);
     let down = Stream::of_bytes(&response);
     let got = walked(&up, &down, Transport::Udp, 53);
     assert_eq!(got.protocols, ["dns"]);

@@ -50,6 +50,15 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
             "multipart",
             [&with_length("Content-Type: multipart/form-data; boundary=b\r\n", multipart)[..], next].concat(),
         ),
+        (
+            "long multipart",
+            with_length(
+                "Content-Type: multipart/form-data; boundary=\"longer boundary\"\r\n",
+                b"--longer boundary\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nsome data that is \
+                longer than what is held at first\r\n--longer\r\n\r\n--longer boundary\r\nContent-Type: \
+                text/plain\r\n\r\nmore data\n--longer boundary\nX: y\n\nlast\r\n--longer boundary--\r\n",
+            ),
+        ),
         ("gzip", [&with_length("Content-Encoding: gzip\r\n", &gzip)[..], next].concat()),
         (
             "damaged gzip",
@@ -121,7 +130,7 @@ proptest! {
 
     #[test]
     fn changed_messages_end_in_leaves(
-        sample in 0..13usize,
+        sample in 0..14usize,
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in any::<prop::sample::Index>(),
     ) {
@@ -136,5 +145,9 @@ proptest! {
         assert_all_searched(&expected, &whole, &down);
         let (left, right) = bytes.split_at(cut.index(bytes.len()));
         assert_same(walked(&stream(&[Ok(left), Ok(right)]), &down, Transport::Tcp, 80), &expected, "");
+        let lost = right.len().min(1 + usize::from(bytes[0]) % 40);
+        let mut gapped = stream(&[Ok(left), Err(lost as u64), Ok(&right[lost..])]);
+        gapped.from_start = bytes[0] != b'P';
+        assert_all_searched(&walked(&gapped, &down, Transport::Tcp, 80), &gapped, &down);
     }
 }
