@@ -13,6 +13,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -73,7 +74,7 @@ fn start_nginx(nginx: &Path, folder: &Path, port: u16) -> Running {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return running;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     panic!("nginx does not listen: {}", fs::read_to_string(folder.join("error.log")).unwrap_or_default());
 }
@@ -82,13 +83,15 @@ fn start_nginx(nginx: &Path, folder: &Path, port: u16) -> Running {
 struct Recording {
     child: Child,
     file: PathBuf,
+    last_words: JoinHandle<Vec<String>>,
 }
 
 impl Recording {
     /// `None` where this user may not capture.
     fn start(tcpdump: &Path, file: &Path, port: u16) -> Option<Self> {
         let mut child = Command::new(tcpdump)
-            .args(["-i", "lo", "-s", "0", "-U", "--immediate-mode", "-w"])
+            // A buffer (KiB) that holds everything: a busy machine must not make the kernel drop packets.
+            .args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-w"])
             .arg(file)
             .arg(format!("tcp port {port}"))
             .stderr(Stdio::piped())
@@ -105,21 +108,26 @@ impl Recording {
                 }
             }
         }
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { child, file: file.to_owned() })
+        let last_words = thread::spawn(move || lines.map_while(Result::ok).collect());
+        Some(Self { child, file: file.to_owned(), last_words })
     }
 
     /// Stops once the file has not grown for a while.
     fn stop(mut self) -> PathBuf {
         let (mut len, mut quiet) = (0, 0);
         while quiet < 6 {
-            std::thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
             let now = fs::metadata(&self.file).unwrap().len();
             quiet = if now == len { quiet + 1 } else { 0 };
             len = now;
         }
         run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
         self.child.wait().unwrap();
+        let last_words = self.last_words.join().unwrap();
+        assert!(
+            last_words.iter().any(|line| line.starts_with("0 packets dropped")),
+            "tcpdump lost packets: {last_words:?}"
+        );
         self.file
     }
 }

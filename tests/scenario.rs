@@ -245,6 +245,20 @@ fn core_types_of_yaml_1_2_are_kept_apart() {
         let said = refused(&with(other));
         assert!(said.contains("title:"), "{other}: {said}");
     }
+    for key in ["terms", "phases", "captures", "keys", "epoch", "simulated", "clocks", "freeze", "gates"] {
+        let text = THREE_LINES.replace("files: DCIM/", &format!("{key}:"));
+        assert!(
+            scenario::parse("scenario.yaml", text.as_bytes()).is_err(),
+            "an empty `{key}:` means something"
+        );
+    }
+    for key in ["to", "in", "attended", "witness", "not_covered"] {
+        let text = THREE_LINES.replace("uploads: photo", &format!("uploads: photo, {key}: "));
+        assert!(
+            scenario::parse("scenario.yaml", text.as_bytes()).is_err(),
+            "an empty `{key}:` means something"
+        );
+    }
 }
 
 #[test]
@@ -501,4 +515,27 @@ fn captures_and_files_alone_make_a_case_without_claims() {
     assert_eq!(error.hint().as_deref(), Some("did you mean `a.pcap`?"));
     let Err(error) = Case::from_parts(&disk, parts(&["DCIM"], &[]), &scratch) else { panic!() };
     assert_eq!(error.to_string(), "open DCIM: it is a folder, not a file");
+}
+
+#[test]
+fn a_case_says_what_it_can_still_settle() {
+    use exhibit::case::outlook::{hours, outlook};
+    let parsed = scenario::parse("scenario.yaml", FULL.as_bytes()).unwrap();
+    let nothing = outlook(&parsed.plan, &[]);
+    assert!(nothing.iter().all(|claim| !claim.supported.is_empty() && !claim.refuted.is_empty()));
+    let bytes = record::chain([entry("stock/01", "2026-11-20T18:00:00Z")]).unwrap();
+    let runs = record::parse(RECORD, &bytes, &parsed.plan).unwrap().runs;
+    let with_one = outlook(&parsed.plan, &runs);
+    let of = |id: &str| with_one.iter().find(|outlook| outlook.claim == id).unwrap();
+    assert_eq!(of("A").supported, Vec::<String>::new(), "presence in a captured phase");
+    assert!(of("A").refuted.iter().any(|obstacle| obstacle.contains("1 of 60 windows")));
+    assert_eq!(of("B").supported, ["nothing is captured of removed"], "each phase means each");
+    assert_eq!(of("C3").refuted.len(), 0, "one recorded counterexample refutes a conjunction");
+    assert!(!of("C3").supported.is_empty(), "\"never\" is never supported by presence");
+    assert_eq!(of("E").refuted, Vec::<String>::new());
+    assert!(of("E").supported.iter().any(|obstacle| obstacle.contains("witness consented")));
+    assert!(of("F").supported[0].contains("a judgement of law"));
+    let time = hours(&parsed.plan, &runs, parsed.washout_ms());
+    // stock: 60 runs of six actions, each watched for five minutes and followed by two of rest.
+    assert_eq!((time[1].planned, time[1].captured, time[1].millis), (60, 1, 60 * 6 * 7 * 60_000));
 }

@@ -28,7 +28,37 @@ fn schema<T: schemars::JsonSchema>(id: &str, title: &str) -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     schema["$id"] = Value::String(id.to_owned());
     schema["title"] = Value::String(title.to_owned());
+    without_null(&mut schema);
     schema
+}
+
+/// A key may be left out, never be null.
+fn without_null(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    map.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(any)) = map.get_mut("anyOf") {
+                any.retain(|one| one["type"] != "null");
+                if let [Value::Object(one)] = any.as_slice() {
+                    let one = one.clone();
+                    map.remove("anyOf");
+                    for (key, value) in one {
+                        map.entry(key).or_insert(value);
+                    }
+                }
+            }
+            map.remove("default");
+            map.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
 }
 
 fn scenario() -> Value {

@@ -423,8 +423,7 @@ impl<'a> Opener<'a> {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files.dedup_by(|a, b| a.path == b.path);
         // A scenario or a capture inside the folder of the phone's files was not on the phone.
-        files
-            .retain(|file| !self.inputs.get(&file.path).is_some_and(|input| input.role != InputRole::Device));
+        files.retain(|file| self.inputs.get(&file.path).is_none_or(|input| input.role == InputRole::Device));
         for file in &files {
             let input = Input { role: InputRole::Device, blob: Arc::clone(&file.blob) };
             self.inputs.entry(file.path.clone()).or_insert(input);

@@ -25,6 +25,8 @@ mod report;
 mod run;
 mod show;
 mod test;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 /// Done, or it holds.

@@ -223,8 +223,41 @@ fn islands(stream: &Stream) -> Result<Vec<Island>, ReadError> {
 struct OpenLeaf {
     direction: Direction,
     transaction: Option<TransactionId>,
+    /// Where in the stream its first byte came from.
+    start: Option<u64>,
     hasher: Sha256,
     len: u64,
+}
+
+/// Runs of one form of a body, by where they start in the stream: a gap ends one, and a body that is read twice
+/// (because its coding broke) gives the same one twice.
+#[derive(Default)]
+struct Runs(BTreeMap<u64, (u64, Digest)>);
+
+impl Runs {
+    fn bytes(&self) -> u64 {
+        self.0.values().map(|(len, _)| len).sum()
+    }
+
+    /// Of all bytes; absent where a gap lies between them.
+    fn digest(&self) -> Option<Digest> {
+        let mut runs = self.0.values();
+        match (runs.next(), runs.next()) {
+            (None, _) => Some(Digest::of(b"")),
+            (Some((_, only)), None) => Some(*only),
+            _ => None,
+        }
+    }
+}
+
+/// The forms of a body while its leaves are closed.
+#[derive(Default)]
+struct Forms {
+    wire: Runs,
+    /// Without chunk framing, where there is any.
+    content: Option<Runs>,
+    /// By the number of codings taken off.
+    decoded: BTreeMap<usize, Runs>,
 }
 
 /// Collects what one flow shows.
@@ -235,6 +268,7 @@ struct Walk<'w> {
     next: u32,
     open: BTreeMap<LeafId, OpenLeaf>,
     transactions: BTreeMap<u32, Transaction>,
+    forms: BTreeMap<(TransactionId, Direction), Forms>,
     dns: Vec<Dns>,
     hellos: Vec<Hello>,
     resolved: Vec<(std::net::IpAddr, String)>,
@@ -250,6 +284,7 @@ impl<'w> Walk<'w> {
             next: 0,
             open: BTreeMap::new(),
             transactions: BTreeMap::new(),
+            forms: BTreeMap::new(),
             dns: Vec::new(),
             hellos: Vec::new(),
             resolved: Vec::new(),
@@ -297,6 +332,11 @@ impl<'w> Walk<'w> {
     }
 }
 
+/// Codings of RFC 9110 section 8.4.1 that are taken off.
+fn is_content_coding(op: &str) -> bool {
+    matches!(op, "gzip" | "zlib" | "deflate")
+}
+
 fn field(fields: &[(String, Vec<u8>)], name: &str) -> String {
     let value = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
     value.map(|(_, value)| printable(value, MAX_TEXT)).unwrap_or_default()
@@ -306,50 +346,51 @@ impl Sink for Walk<'_> {
     fn open(&mut self, origin: Origin) -> LeafId {
         let id = LeafId(self.next);
         self.next += 1;
-        let leaf = OpenLeaf {
-            direction: origin.direction,
-            transaction: origin.transaction,
-            hasher: Sha256::new(),
-            len: 0,
-        };
+        let Origin { direction, transaction, .. } = origin;
+        let leaf = OpenLeaf { direction, transaction, start: None, hasher: Sha256::new(), len: 0 };
         self.open.insert(id, leaf);
         id
     }
 
-    fn write(&mut self, leaf: LeafId, bytes: &[u8], _: ByteRange) {
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange) {
         if let Some(leaf) = self.open.get_mut(&leaf).filter(|leaf| leaf.transaction.is_some()) {
+            leaf.start.get_or_insert(from.start);
             leaf.hasher.update(bytes);
             leaf.len += bytes.len() as u64;
         }
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
-        let Some(OpenLeaf { direction, transaction: Some(id), hasher, len }) = self.open.remove(&leaf) else {
+        let Some(OpenLeaf { direction, transaction: Some(id), start, hasher, len }) = self.open.remove(&leaf)
+        else {
             return;
         };
         let digest = Digest::finish(hasher);
         let ops: Vec<&str> = steps.iter().map(|step| step.op.as_str()).collect();
-        // A leaf that goes on after a gap is not the whole body.
-        match ops.as_slice() {
-            ["http1.body"] => {
-                let body = self.body(id, direction);
-                (body.len, body.sha256) = (len, Some(digest));
-                (body.wire_len, body.wire_sha256) = (len, Some(digest));
-            }
-            ["http1.body", "chunked"] => {
-                let body = self.body(id, direction);
-                (body.len, body.sha256) = (len, Some(digest));
-            }
-            [.., "gzip" | "zlib" | "deflate"] if ops.iter().all(|op| !op.starts_with("multipart")) => {
-                let body = self.body(id, direction);
-                (body.decoded_len, body.decoded_sha256) = (Some(len), Some(digest));
+        let ["http1.body", inner @ ..] = ops.as_slice() else { return };
+        let forms = self.forms.entry((id, direction)).or_default();
+        let runs = match inner {
+            [] => &mut forms.wire,
+            ["chunked" | "chunked.framing"] => {
+                let content = forms.content.get_or_insert_default();
+                if *inner != ["chunked"] {
+                    return;
+                }
+                content
             }
             [.., "multipart.part"] => {
                 let name = steps.last().and_then(|step| step.param.clone()).unwrap_or_default();
                 let part = BodyPart { name: printable(name.as_bytes(), MAX_TEXT), len, sha256: digest };
                 self.body(id, direction).multipart.push(part);
+                return;
             }
-            _ => {}
+            ["chunked", codings @ ..] | codings if codings.iter().all(|op| is_content_coding(op)) => {
+                forms.decoded.entry(codings.len()).or_default()
+            }
+            _ => return,
+        };
+        if let Some(start) = start {
+            runs.0.insert(start, (len, digest));
         }
     }
 
@@ -380,11 +421,19 @@ impl Sink for Walk<'_> {
     }
 
     fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {
+        let forms = self.forms.remove(&(transaction, direction)).unwrap_or_default();
+        let complete = end == BodyEnd::Complete;
+        if complete && wire == 0 {
+            // `Content-Length: 0` says that there is none.
+            return;
+        }
         let body = self.body(transaction, direction);
-        body.complete = end == BodyEnd::Complete;
-        body.wire_len = wire;
-        if !body.complete && body.len != wire {
-            body.wire_sha256 = None;
+        body.complete = complete;
+        (body.wire_len, body.wire_sha256) = (forms.wire.bytes(), forms.wire.digest());
+        let content = forms.content.as_ref().unwrap_or(&forms.wire);
+        (body.len, body.sha256) = (content.bytes(), content.digest());
+        if let Some((_, decoded)) = forms.decoded.last_key_value() {
+            (body.decoded_len, body.decoded_sha256) = (Some(decoded.bytes()), decoded.digest());
         }
     }
 

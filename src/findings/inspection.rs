@@ -181,12 +181,12 @@ record! {
     pub struct Body {
         /// Whether it ended as its framing announced.
         pub complete: bool,
-        /// Bytes on the wire, chunk framing included.
+        /// Bytes captured of it as they stood on the wire, chunk framing included.
         pub wire_len: u64,
         /// Of those bytes; absent where a gap lies in it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub wire_sha256: Option<Digest>,
-        /// Bytes without chunk framing.
+        /// Bytes captured of it, without chunk framing.
         pub len: u64,
         /// Of those bytes; absent where a gap lies in it.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -231,6 +231,7 @@ pub fn found(findings: &Findings) -> String {
 
 fn found_line(text: &mut String, findings: &Findings, finding: &Finding, width: usize) {
     let what = match finding.grade {
+        Grade::Exact if !finding.probative => "whole file, perhaps by luck".to_owned(),
         _ if !finding.probative => "possible match".to_owned(),
         Grade::Exact => "whole file sent".to_owned(),
         Grade::Partial => format!(

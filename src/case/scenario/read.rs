@@ -149,6 +149,9 @@ fn too_much(breach: &BudgetBreach) -> (&'static str, Option<String>) {
         BudgetBreach::Depth { .. } => {
             ("the text nests too deep", Some(format!("at most {MAX_NESTING} levels")))
         }
+        BudgetBreach::RecordedAnchorEvents { .. } | BudgetBreach::RecordedAnchorBytes { .. } => {
+            ("aliases repeat too much", Some(format!("at most {MAX_REPEATED} values in all: write them out")))
+        }
         BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. } => {
             ("too many aliases", Some(format!("at most {MAX_ALIASES}: write the values out")))
         }
