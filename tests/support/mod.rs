@@ -1,6 +1,7 @@
 //! What several integration tests share: peers that may be missing, the program under test, folders.
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "each test uses its own part; a test may panic and read the environment"
