@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufReader, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
