@@ -1,6 +1,11 @@
 //! Real curl uploads freshly made photos to real nginx on loopback while real tcpdump records: `find` and `run` must
 //! say exactly what was sent, and nothing of the photo that never was.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may panic"
+)]
 
 use std::{
     fs,
@@ -11,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-use exhibit::{evidence::ByteRange, findings::{Findings, Grade, Status}};
+use exhibit::{
+    evidence::ByteRange,
+    findings::{Findings, Grade, Status},
+};
 
 mod support;
 use support::{exhibit, output, peer, run, skip, write};
@@ -52,7 +60,14 @@ fn start_nginx(nginx: &Path, folder: &Path, port: u16) -> Running {
         ),
     );
     fs::create_dir_all(folder.join("www")).unwrap();
-    let child = Command::new(nginx).arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).stderr(Stdio::null()).spawn().unwrap();
+    let child = Command::new(nginx)
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let running = Running(child);
     for _ in 0..100 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -116,12 +131,20 @@ fn writable_by_all(folder: &Path) {
 
 #[test]
 fn curl_to_nginx_gives_exactly_what_was_sent() {
-    let (Some(nginx), Some(tcpdump), Some(curl)) = (peer("nginx"), peer("tcpdump"), peer("curl")) else { return };
+    let (Some(nginx), Some(tcpdump), Some(curl)) = (peer("nginx"), peer("tcpdump"), peer("curl")) else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     writable_by_all(at);
     let photos = at.join("case/DCIM");
-    let sizes = [("multipart.jpg", 300_017), ("put.jpg", 1_500_003), ("chunked.jpg", 250_001), ("ranges.jpg", 400_000), ("never.jpg", 300_000)];
+    let sizes = [
+        ("multipart.jpg", 300_017),
+        ("put.jpg", 1_500_003),
+        ("chunked.jpg", 250_001),
+        ("ranges.jpg", 400_000),
+        ("never.jpg", 300_000),
+    ];
     for (name, len) in sizes {
         fresh_photo(&photos.join(name), len);
     }
@@ -130,9 +153,16 @@ fn curl_to_nginx_gives_exactly_what_was_sent() {
     let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), port) else { return };
 
     let base = format!("http://127.0.0.1:{port}");
-    let send = |arguments: &[&str]| run(Command::new(&curl).args(["-sS", "-f", "-o", "/dev/null"]).args(arguments));
+    let send =
+        |arguments: &[&str]| run(Command::new(&curl).args(["-sS", "-f", "-o", "/dev/null"]).args(arguments));
     let file = |name: &str| photos.join(name).display().to_string();
-    send(&["-F", "note=hello", "-F", &format!("photo=@{};type=image/jpeg", file("multipart.jpg")), &format!("{base}/upload")]);
+    send(&[
+        "-F",
+        "note=hello",
+        "-F",
+        &format!("photo=@{};type=image/jpeg", file("multipart.jpg")),
+        &format!("{base}/upload"),
+    ]);
     send(&["-T", &file("put.jpg"), &format!("{base}/put/put.jpg")]);
     run(Command::new("sh").arg("-c").arg(format!(
         "'{}' -sS -f -o /dev/null -T - -H 'Transfer-Encoding: chunked' '{base}/put/chunked.jpg' < '{}'",
@@ -145,20 +175,37 @@ fn curl_to_nginx_gives_exactly_what_was_sent() {
         let part = at.join(format!("part-{number}"));
         write(&part, &whole[start..end]);
         send(&[
-            "-X", "POST", "-H", &format!("Content-Range: bytes {start}-{}/400000", end - 1), "-H", "Content-Type: application/octet-stream",
-            "--data-binary", &format!("@{}", part.display()), &format!("{base}/resume"),
+            "-X",
+            "POST",
+            "-H",
+            &format!("Content-Range: bytes {start}-{}/400000", end - 1),
+            "-H",
+            "Content-Type: application/octet-stream",
+            "--data-binary",
+            &format!("@{}", part.display()),
+            &format!("{base}/resume"),
         ]);
     }
     let capture = recording.stop();
-    assert_eq!(fs::read(at.join("nginx/www/put/chunked.jpg")).unwrap(), fs::read(photos.join("chunked.jpg")).unwrap(), "nginx has the file");
+    assert_eq!(
+        fs::read(at.join("nginx/www/put/chunked.jpg")).unwrap(),
+        fs::read(photos.join("chunked.jpg")).unwrap(),
+        "nginx has the file"
+    );
 
     let printed = run(exhibit(at).args(["find", "--format", "json"]).arg(&capture).arg(&photos));
     let findings: Findings = serde_json::from_str(&printed).unwrap();
-    let of = |name: &str| findings.findings.iter().filter(|finding| finding.artifact.ends_with(name)).collect::<Vec<_>>();
+    let of = |name: &str| {
+        findings.findings.iter().filter(|finding| finding.artifact.ends_with(name)).collect::<Vec<_>>()
+    };
     for name in ["multipart.jpg", "put.jpg", "chunked.jpg"] {
         let found = of(name);
         assert_eq!(found.len(), 1, "{name}: {found:#?}");
-        assert_eq!((found[0].grade, found[0].probative, found[0].parts.len()), (Grade::Exact, true, 1), "{name}");
+        assert_eq!(
+            (found[0].grade, found[0].probative, found[0].parts.len()),
+            (Grade::Exact, true, 1),
+            "{name}"
+        );
         assert_eq!(found[0].caveats, [""; 0], "{name}");
     }
     let ranges = of("ranges.jpg");
@@ -185,8 +232,18 @@ fn curl_to_nginx_gives_exactly_what_was_sent() {
     );
     let printed = run(exhibit(at).args(["run", "--no-bundle", "--format", "json"]).arg(at.join("case")));
     let findings: Findings = serde_json::from_str(&printed).unwrap();
-    let status: Vec<(&str, Status)> = findings.claims.iter().map(|claim| (claim.id.as_str(), claim.status)).collect();
-    assert_eq!(status, [("A", Status::Supported), ("B", Status::Supported), ("C", Status::Inconclusive), ("D", Status::Refuted)]);
-    let absent = output(exhibit(at).args(["run", "--no-bundle", "--fail-on", "refuted"]).arg(at.join("case")));
+    let status: Vec<(&str, Status)> =
+        findings.claims.iter().map(|claim| (claim.id.as_str(), claim.status)).collect();
+    assert_eq!(
+        status,
+        [
+            ("A", Status::Supported),
+            ("B", Status::Supported),
+            ("C", Status::Inconclusive),
+            ("D", Status::Refuted)
+        ]
+    );
+    let absent =
+        output(exhibit(at).args(["run", "--no-bundle", "--fail-on", "refuted"]).arg(at.join("case")));
     assert_eq!(absent.status.code(), Some(1), "--fail-on refuted");
 }

@@ -1,5 +1,10 @@
 //! Holds the code to the room table in `src/lib.rs`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test may panic, and lists its own sources")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and lists its own sources"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,11 +39,13 @@ fn table(lib: &str) -> Vec<Room> {
 /// Every source file below `src` with its module path, without the binary.
 fn sources() -> Vec<(String, PathBuf)> {
     fn walk(folder: &Path, module: &str, found: &mut Vec<(String, PathBuf)>) {
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
         for path in entries {
             let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let below = |name: &str| if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") };
+            let below =
+                |name: &str| if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") };
             if path.is_dir() {
                 if below(&stem) != "cli" {
                     walk(&path, &below(&stem), found);
@@ -69,7 +76,8 @@ fn named(module: &str, text: &str) -> BTreeSet<String> {
     let (mut rest, mut depth_base);
     rest = text;
     while let Some(at) = rest.find("crate::").into_iter().chain(rest.find("super::")).min() {
-        let boundary = rest[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
+        let boundary =
+            rest[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
         let tail = &rest[at..];
         if !boundary {
             rest = &tail[5..];
@@ -160,9 +168,15 @@ fn faults(rooms: &[Room], files: &BTreeMap<String, String>) -> Vec<String> {
             let own = room.uses.iter().any(|name| name == "self") && covers(&room.name, &target.name);
             let allowed = own || room.uses.iter().any(|name| covers(name, &target.name));
             if !allowed {
-                faults.push(format!("{module} uses {path}, but the row of `{}` does not name `{}`", room.name, target.name));
+                faults.push(format!(
+                    "{module} uses {path}, but the row of `{}` does not name `{}`",
+                    room.name, target.name
+                ));
             } else if target_at > at {
-                faults.push(format!("{module} uses {path}, but `{}` stands below `{}`", target.name, room.name));
+                faults.push(format!(
+                    "{module} uses {path}, but `{}` stands below `{}`",
+                    target.name, room.name
+                ));
             }
         }
     }
@@ -190,12 +204,20 @@ fn every_room_uses_only_what_its_row_names() {
 fn a_planted_fault_is_found() {
     let rooms = table(&fs::read_to_string(root().join("src/lib.rs")).unwrap());
     let mut planted = files();
-    planted.insert("report::planted".into(), "use crate::{evidence::Digest, engine::{self, net::index}};".into());
+    planted.insert(
+        "report::planted".into(),
+        "use crate::{evidence::Digest, engine::{self, net::index}};".into(),
+    );
     planted.insert("lab::planted".into(), "fn f() { super::super::engine::analyze() }".into());
     planted.insert("engine::net::planted".into(), "use crate::engine::verdict;".into());
     planted.insert("stray".into(), String::new());
     let found = faults(&rooms, &planted).join("\n");
-    for expected in ["report::planted uses engine::net", "lab::planted uses engine::analyze", "engine::net::planted uses engine::verdict", "stray lies in no room"] {
+    for expected in [
+        "report::planted uses engine::net",
+        "lab::planted uses engine::analyze",
+        "engine::net::planted uses engine::verdict",
+        "stray lies in no room",
+    ] {
         assert!(found.contains(expected), "{expected:?} is not among:\n{found}");
     }
 }
@@ -206,7 +228,15 @@ fn only_the_rim_touches_files_clock_and_environment() {
     const RIM: &[&str] = &["case::folder", "bundle::key", "bundle::file", "bundle::trust", "evidence"];
     for (module, text) in files() {
         let rim = RIM.iter().any(|name| covers(name, &module));
-        for word in ["std::env", "SystemTime::now", "Instant::now", "std::process", "fs::", "File::open", "File::create"] {
+        for word in [
+            "std::env",
+            "SystemTime::now",
+            "Instant::now",
+            "std::process",
+            "fs::",
+            "File::open",
+            "File::create",
+        ] {
             assert!(rim || !text.contains(word), "{module} names {word}: only the rim may");
         }
     }
@@ -215,8 +245,24 @@ fn only_the_rim_touches_files_clock_and_environment() {
 #[test]
 fn the_top_level_holds_only_what_it_should() {
     const EXPECTED: &[&str] = &[
-        ".ci", ".git", ".gitignore", "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md",
-        "benches", "clippy.toml", "docs", "rustfmt.toml", "scenarios", "snapshots", "src", "target", "tests",
+        ".ci",
+        ".git",
+        ".gitignore",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "benches",
+        "clippy.toml",
+        "docs",
+        "rustfmt.toml",
+        "scenarios",
+        "snapshots",
+        "src",
+        "target",
+        "tests",
     ];
     for entry in fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -41,7 +41,11 @@ pub fn outlook(plan: &Plan, runs: &[Run]) -> Vec<Outlook> {
         .iter()
         .map(|claim| {
             let reach = View { plan, runs, claim }.reach(&claim.predicate);
-            Outlook { claim: claim.id.clone(), supported: tidy(reach.supported), refuted: tidy(reach.refuted) }
+            Outlook {
+                claim: claim.id.clone(),
+                supported: tidy(reach.supported),
+                refuted: tidy(reach.refuted),
+            }
         })
         .collect()
 }
@@ -60,7 +64,8 @@ pub fn hours(plan: &Plan, runs: &[Run], washout_ms: u64) -> Vec<PhaseHours> {
         PhaseHours {
             phase: phase.id.clone(),
             planned: phase.repeat,
-            captured: u32::try_from(runs.iter().filter(|run| run.phase == phase.id).count()).unwrap_or(u32::MAX),
+            captured: u32::try_from(runs.iter().filter(|run| run.phase == phase.id).count())
+                .unwrap_or(u32::MAX),
             millis: each.saturating_mul(actions).saturating_mul(u64::from(phase.repeat)),
         }
     };
@@ -118,10 +123,16 @@ impl View<'_> {
                 Reach { supported: seen, refuted: self.with_witness() }.swapped()
             }
             Predicate::Setting { setting, .. } => {
-                let read = |run: &&Run| self.claim.phases.contains(&run.phase) && run.device_state.contains_key(setting);
+                let read = |run: &&Run| {
+                    self.claim.phases.contains(&run.phase) && run.device_state.contains_key(setting)
+                };
                 let missing = self.runs.iter().find(read).is_none();
-                let obstacle = missing.then(|| format!("no run's device_state in the record names the setting {setting}"));
-                Reach { supported: obstacle.clone().into_iter().collect(), refuted: obstacle.into_iter().collect() }
+                let obstacle = missing
+                    .then(|| format!("no run's device_state in the record names the setting {setting}"));
+                Reach {
+                    supported: obstacle.clone().into_iter().collect(),
+                    refuted: obstacle.into_iter().collect(),
+                }
             }
             Predicate::AllOf(parts) => self.all(parts),
             Predicate::AnyOf(parts) => {
@@ -177,7 +188,8 @@ impl View<'_> {
             .map(|phase| format!("nothing is captured of {phase}"))
             .collect();
         for phase in self.claim.phases.iter().filter(|phase| self.captured(phase)) {
-            let windows = self.runs.iter().filter(|run| run.phase == *phase && run.recorded && !run.actions.is_empty());
+            let windows =
+                self.runs.iter().filter(|run| run.phase == *phase && run.recorded && !run.actions.is_empty());
             let windows = windows.count();
             let needed = usize::try_from(self.plan.windows_needed).unwrap_or(usize::MAX);
             if windows < needed {
@@ -199,7 +211,11 @@ impl View<'_> {
             Some(phase) => obstacles.push(format!("nothing is captured of the witness {phase}")),
             None => {
                 let control = self.plan.phases.iter().any(|phase| phase.role == Role::PositiveControl);
-                let why = if control { "several positive controls, and `witness` names none" } else { "no phase is a positive control or `witness`" };
+                let why = if control {
+                    "several positive controls, and `witness` names none"
+                } else {
+                    "no phase is a positive control or `witness`"
+                };
                 obstacles.push(why.to_owned());
             }
         }
@@ -219,7 +235,11 @@ fn conjunction(parts: Vec<Reach>) -> Reach {
 
 /// What of a term this version can't look for.
 fn unreadable(term: &Term) -> Option<String> {
-    let looks = term.photos || term.files || term.all_identifiers || !term.artifacts.is_empty() || !term.identifiers.is_empty();
+    let looks = term.photos
+        || term.files
+        || term.all_identifiers
+        || !term.artifacts.is_empty()
+        || !term.identifiers.is_empty();
     if looks {
         return None;
     }

@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         writeln!(terminal.err, "{}", problems.render())?;
     }
     if arguments.print {
-        let text = scenario::expanded(&draft.parsed).map_err(|error| Failure::cannot("print the plan", &error))?;
+        let text =
+            scenario::expanded(&draft.parsed).map_err(|error| Failure::cannot("print the plan", &error))?;
         terminal.out.write_all(text.as_bytes())?;
     } else {
         summary(&draft, &mut terminal.out)?;
@@ -94,7 +95,12 @@ fn claims(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
             }
         }
         for part in &claim.not_covered {
-            writeln!(out, "      not covered: {} (could be shown by {})", shown(&part.part), shown(&part.test_by))?;
+            writeln!(
+                out,
+                "      not covered: {} (could be shown by {})",
+                shown(&part.part),
+                shown(&part.test_by)
+            )?;
         }
     }
     Ok(())
@@ -108,15 +114,26 @@ fn recorded(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
         match runs.len() {
             0 => writeln!(out, "  {}: not yet recorded", phase.id)?,
             count => {
-                let log = if logged == 0 { "no action log".to_owned() } else { format!("{logged} with an action log") };
-                writeln!(out, "  {}: {count} of {} runs, {log}", phase.id, phase.repeat.max(u32::try_from(count).unwrap_or(u32::MAX)))?;
+                let log = if logged == 0 {
+                    "no action log".to_owned()
+                } else {
+                    format!("{logged} with an action log")
+                };
+                writeln!(
+                    out,
+                    "  {}: {count} of {} runs, {log}",
+                    phase.id,
+                    phase.repeat.max(u32::try_from(count).unwrap_or(u32::MAX))
+                )?;
             }
         }
     }
     if let Some(record) = &draft.record {
         match record.broken_at {
             None => writeln!(out, "  {RECORD}: {} lines, the chain holds", record.lines)?,
-            Some(line) => writeln!(out, "  {RECORD}: the chain breaks at line {line}; the gate integrity fails")?,
+            Some(line) => {
+                writeln!(out, "  {RECORD}: the chain breaks at line {line}; the gate integrity fails")?
+            }
         }
     }
     Ok(())
@@ -134,7 +151,8 @@ fn time(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "\nPhone time that the plan asks for")?;
     let mut total = 0_u64;
     for phase in &left {
-        let millis = phase.millis / u64::from(phase.planned.max(1)) * u64::from(phase.planned - phase.captured);
+        let millis =
+            phase.millis / u64::from(phase.planned.max(1)) * u64::from(phase.planned - phase.captured);
         total = total.saturating_add(millis);
         let runs = phase.planned - phase.captured;
         writeln!(out, "  {}: {runs} runs, {}", phase.phase, in_hours(millis))?;

@@ -4,11 +4,7 @@ use std::{io::Write as _, net::IpAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use exhibit::{
-    case::{
-        Case, Parts,
-        folder::Disk,
-        scenario::plan::Phone,
-    },
+    case::{Case, Parts, folder::Disk, scenario::plan::Phone},
     engine,
     report::{self, terminal},
 };
@@ -57,10 +53,13 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let scratch = environment::scratch();
     let case = Case::from_parts(&Disk::new("."), parts, &scratch).map_err(|error| failed(&error))?;
     let limits = environment::limits(arguments.min_run, arguments.threads);
-    let analysis = engine::analyze(&case, &scratch, &limits).map_err(|error| super::run::not_analyzed(&error))?;
+    let analysis =
+        engine::analyze(&case, &scratch, &limits).map_err(|error| super::run::not_analyzed(&error))?;
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", terminal::found(&analysis.findings))?,
-        Format::Json => terminal.out.write_all(&report::json(&analysis.findings).map_err(|error| Failure::of(&error))?)?,
+        Format::Json => {
+            terminal.out.write_all(&report::json(&analysis.findings).map_err(|error| Failure::of(&error))?)?
+        }
     }
     Ok(DONE)
 }
@@ -81,7 +80,9 @@ pub(crate) fn phone(text: &str) -> Result<Phone, Failure> {
     }
     let mac = text.to_ascii_lowercase().replace('-', ":");
     let pairs: Vec<&str> = mac.split(':').collect();
-    if pairs.len() == 6 && pairs.iter().all(|pair| pair.len() == 2 && pair.chars().all(|c| c.is_ascii_hexdigit())) {
+    if pairs.len() == 6
+        && pairs.iter().all(|pair| pair.len() == 2 && pair.chars().all(|c| c.is_ascii_hexdigit()))
+    {
         return Ok(Phone { mac: Some(mac), ..Phone::default() });
     }
     Err(Failure::new(format!("cannot use --phone {text}: it is neither an IP address nor a MAC"))

@@ -11,7 +11,10 @@ use exhibit::{
 };
 use serde::Serialize;
 
-use super::{DONE, Failure, Terminal, environment, run::{failed, not_analyzed}};
+use super::{
+    DONE, Failure, Terminal, environment,
+    run::{failed, not_analyzed},
+};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -37,19 +40,25 @@ enum Format {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
     let Some(name) = arguments.capture.to_str() else {
-        return Err(Failure::new(format!("cannot use {}: its name is not UTF-8", arguments.capture.display())));
+        return Err(Failure::new(format!(
+            "cannot use {}: its name is not UTF-8",
+            arguments.capture.display()
+        )));
     };
     let parts = Parts {
         captures: vec![name.replace(std::path::MAIN_SEPARATOR, "/")],
         phone: arguments.phone.as_deref().map(super::find::phone).transpose()?.unwrap_or_default(),
         ..Parts::default()
     };
-    let case = Case::from_parts(&Disk::new("."), parts, &environment::scratch()).map_err(|error| failed(&error))?;
+    let case =
+        Case::from_parts(&Disk::new("."), parts, &environment::scratch()).map_err(|error| failed(&error))?;
     let limits = environment::limits(None, None);
     let inspection = engine::inspect(&case, &limits).map_err(|error| not_analyzed(&error))?;
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", report::inspection::text(&inspection))?,
-        Format::Json => terminal.out.write_all(&canonical_json(&inspection).map_err(|error| Failure::of(&error))?)?,
+        Format::Json => {
+            terminal.out.write_all(&canonical_json(&inspection).map_err(|error| Failure::of(&error))?)?
+        }
         Format::Jsonl => lines(&inspection, terminal)?,
     }
     Ok(DONE)

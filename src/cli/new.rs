@@ -52,8 +52,10 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     // Look before anything is made: a failed command leaves nothing behind.
     let capture = arguments.capture.as_deref().map(|path| there(path, Wanted::File)).transpose()?;
     let files = arguments.files.as_deref().map(|path| there(path, Wanted::Folder)).transpose()?;
-    fs::create_dir_all(folder).map_err(|error| Failure::cannot(format!("make {}", folder.display()), &error))?;
-    let home = fs::canonicalize(folder).map_err(|error| Failure::cannot(format!("open {}", folder.display()), &error))?;
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::cannot(format!("make {}", folder.display()), &error))?;
+    let home = fs::canonicalize(folder)
+        .map_err(|error| Failure::cannot(format!("open {}", folder.display()), &error))?;
     let found = Found::in_folder(&home);
     let captures = match capture {
         Some(path) => vec![relative(&home, &path)?],
@@ -106,13 +108,17 @@ impl Found {
         let first = |path: &String| path.split_once('/').map(|(first, _)| first.to_owned());
         let folders: Vec<String> = paths.iter().filter_map(first).collect();
         let files = FOLDERS.iter().find(|name| folders.iter().any(|there| there == *name));
-        Self { captures: captures.take(MAX_FOUND).cloned().collect(), files: files.map(|name| (*name).to_owned()) }
+        Self {
+            captures: captures.take(MAX_FOUND).cloned().collect(),
+            files: files.map(|name| (*name).to_owned()),
+        }
     }
 }
 
 /// The way from the case's folder to a file, with `/` between folders. Both are absolute and without links.
 fn relative(home: &Path, to: &Path) -> Result<String, Failure> {
-    let (from, into): (Vec<Component<'_>>, Vec<Component<'_>>) = (home.components().collect(), to.components().collect());
+    let (from, into): (Vec<Component<'_>>, Vec<Component<'_>>) =
+        (home.components().collect(), to.components().collect());
     let shared = from.iter().zip(&into).take_while(|(a, b)| a == b).count();
     let mut parts: Vec<&str> = vec![".."; from.len() - shared];
     for component in into.iter().skip(shared) {

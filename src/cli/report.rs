@@ -16,7 +16,10 @@ use exhibit::{
     report::{self, Provenance},
 };
 
-use super::{DONE, Failure, Terminal, case_at, environment, run::{failed, not_analyzed}};
+use super::{
+    DONE, Failure, Terminal, case_at, environment,
+    run::{failed, not_analyzed},
+};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -46,7 +49,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let findings = findings_of(&arguments.of, &scratch)?;
     terminal.note("not verified: `exhibit verify --report` writes one that is");
     let text = match arguments.format {
-        Format::Html => report::html(&findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?.into_bytes(),
+        Format::Html => report::html(&findings, &Provenance::Unverified)
+            .map_err(|error| Failure::of(&error))?
+            .into_bytes(),
         Format::Md => report::markdown(&findings, &Provenance::Unverified).into_bytes(),
         Format::Json => report::json(&findings).map_err(|error| Failure::of(&error))?,
     };
@@ -70,7 +75,8 @@ fn findings_of(path: &Path, scratch: &Scratch) -> Result<Findings, Failure> {
 /// Analyzes a case on disk.
 pub(crate) fn analyze_case(folder: &Path, scenario: &str, scratch: &Scratch) -> Result<Findings, Failure> {
     let case = Case::open(&Disk::new(folder), scenario, scratch).map_err(|error| failed(&error))?;
-    let analysis = engine::analyze(&case, scratch, &environment::limits(None, None)).map_err(|error| not_analyzed(&error))?;
+    let analysis = engine::analyze(&case, scratch, &environment::limits(None, None))
+        .map_err(|error| not_analyzed(&error))?;
     Ok(analysis.findings)
 }
 

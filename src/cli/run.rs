@@ -4,7 +4,10 @@ use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use exhibit::{
-    bundle::{self, Reports, SealError, SealOptions, key::{self, Made, SealKey}},
+    bundle::{
+        self, Reports, SealError, SealOptions,
+        key::{self, Made, SealKey},
+    },
     case::{Case, CaseError, folder::Disk},
     engine::{self, AnalysisError},
     evidence::hex_bytes,
@@ -83,7 +86,11 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     // What can be refused is refused before the long work.
     let seed = arguments.seed.as_deref().map(seed).transpose()?;
     let epoch = environment::source_date_epoch()?;
-    let key = if arguments.no_bundle || arguments.unsigned { None } else { Some(signing_key(arguments, terminal)?) };
+    let key = if arguments.no_bundle || arguments.unsigned {
+        None
+    } else {
+        Some(signing_key(arguments, terminal)?)
+    };
     let scratch = environment::scratch();
     let case = Case::open(&Disk::new(&folder), &scenario, &scratch).map_err(|error| failed(&error))?;
     let limits = environment::limits(arguments.min_run, arguments.threads);
@@ -106,7 +113,11 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         seal_case(&case, &analysis, &options, terminal)?;
     }
     printed?;
-    let met = analysis.findings.claims.iter().any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
+    let met = analysis
+        .findings
+        .claims
+        .iter()
+        .any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
     Ok(if met { DOES_NOT_HOLD } else { DONE })
 }
 
@@ -117,7 +128,8 @@ fn print(format: Format, findings: &Findings, terminal: &mut Terminal) -> Result
         Format::Json => out.write_all(&report::json(findings).map_err(|error| Failure::of(&error))?)?,
         Format::Md => write!(out, "{}", report::markdown(findings, &Provenance::Unverified))?,
         Format::Html => {
-            let page = report::html(findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?;
+            let page =
+                report::html(findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?;
             write!(out, "{page}")?;
         }
     }
@@ -130,16 +142,23 @@ pub(crate) fn reports(findings: &Findings) -> Result<Reports, String> {
     Ok(Reports { html, markdown: report::markdown(findings, &Provenance::Unverified) })
 }
 
-fn seal_case(case: &Case, analysis: &Analysis, options: &SealOptions<'_>, terminal: &mut Terminal) -> Result<(), Failure> {
+fn seal_case(
+    case: &Case,
+    analysis: &Analysis,
+    options: &SealOptions<'_>,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
     let reports = reports(&analysis.findings).map_err(Failure::new)?;
-    let sealed = bundle::seal(case, analysis, &reports, options).map_err(|error| not_sealed(&error, options))?;
+    let sealed =
+        bundle::seal(case, analysis, &reports, options).map_err(|error| not_sealed(&error, options))?;
     terminal.note(format_args!("sealed {}", sealed.path.display()));
     terminal.note(format_args!("bundle id {}", sealed.id));
     match sealed.signers.first() {
         Some(signer) => terminal.note(format_args!("signed by {}", signer.fingerprint())),
         None => terminal.note("not signed: whoever gets it can't tell who sealed it"),
     }
-    terminal.note("it holds the captures, the phone's files, key logs and the private seed: do not publish it");
+    terminal
+        .note("it holds the captures, the phone's files, key logs and the private seed: do not publish it");
     Ok(())
 }
 
@@ -157,15 +176,19 @@ fn signing_key(arguments: &Arguments, terminal: &mut Terminal) -> Result<SealKey
     let (key, made) = key::load_or_make(&path).map_err(|error| Failure::of(&error).hint(hint))?;
     if made == Made::New {
         terminal.note(format_args!("made your signing key: {}", path.display()));
-        terminal.note(format_args!("its fingerprint, to give to those who verify: {}", key.public().fingerprint()));
+        terminal.note(format_args!(
+            "its fingerprint, to give to those who verify: {}",
+            key.public().fingerprint()
+        ));
     }
     Ok(key)
 }
 
 fn seed(text: &str) -> Result<[u8; 32], Failure> {
-    hex_bytes(text)
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Failure::new("cannot use --seed: it is not 64 lower-case hex digits").hint("openssl rand -hex 32 makes one"))
+    hex_bytes(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        Failure::new("cannot use --seed: it is not 64 lower-case hex digits")
+            .hint("openssl rand -hex 32 makes one")
+    })
 }
 
 /// The end of the last capture, in whole seconds: the time that a bundle carries where none is given.
@@ -193,6 +216,8 @@ pub(crate) fn not_analyzed(error: &AnalysisError) -> Failure {
             failure.hint("name it: `--phone IP` for find, `phone: {addresses: [IP]}` in a scenario")
         }
         AnalysisError::NoCapture => failure,
-        AnalysisError::Read(_) => failure.hint("the input must stay as it is until the analysis ends; is the disk full?"),
+        AnalysisError::Read(_) => {
+            failure.hint("the input must stay as it is until the analysis ends; is the disk full?")
+        }
     }
 }

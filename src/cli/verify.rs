@@ -1,11 +1,22 @@
 //! `verify BUNDLE`: five lines, then each claim with what it permits writing.
 
-use std::{fs::File, io::{BufReader, Write as _}, path::PathBuf};
+use std::{
+    fs::File,
+    io::{BufReader, Write as _},
+    path::PathBuf,
+};
 
 use clap::Args;
 use exhibit::{
-    bundle::{self, Bundle, OpenLimits, Outcome, RerunError, VerifyOptions, key::{PublicKey, SealKey}, trust::{Signer, Trust}},
-    case::{Case, geoip::{Registration, Table}},
+    bundle::{
+        self, Bundle, OpenLimits, Outcome, RerunError, VerifyOptions,
+        key::{PublicKey, SealKey},
+        trust::{Signer, Trust},
+    },
+    case::{
+        Case,
+        geoip::{Registration, Table},
+    },
     engine::{self, AnalysisError},
     evidence::{Limits, Scratch},
     findings::Analysis,
@@ -52,8 +63,10 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         render: Some(&super::run::reports),
         limits: OpenLimits::default(),
     };
-    let verification = bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options)
-        .map_err(|error| Failure::of(&error).hint("this says nothing about the bundle; is there room in TMPDIR?"))?;
+    let verification =
+        bundle::verify(BufReader::with_capacity(1 << 20, file), &scratch, &options).map_err(|error| {
+            Failure::of(&error).hint("this says nothing about the bundle; is there room in TMPDIR?")
+        })?;
     for check in &verification.checks {
         writeln!(terminal.out, "{:<11} {}", check.name, check.words())?;
     }
@@ -63,8 +76,12 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         write!(terminal.out, "{}", terminal::claims(bundle.findings()))?;
         writeln!(terminal.out, "{}   Reply by the accused party: none", verification.contents())?;
         if let Some(path) = &arguments.report {
-            let checks = verification.checks.iter().map(|check| CheckLine { name: check.name.to_owned(), words: check.words() });
-            let provenance = Provenance::Verified { bundle: bundle.id().to_string(), checks: checks.collect() };
+            let checks = verification
+                .checks
+                .iter()
+                .map(|check| CheckLine { name: check.name.to_owned(), words: check.words() });
+            let provenance =
+                Provenance::Verified { bundle: bundle.id().to_string(), checks: checks.collect() };
             write_report(path, bundle, &provenance)?;
         }
     }
@@ -88,7 +105,8 @@ fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Res
 /// Runs the analysis again on the inputs that the bundle holds, with its settings and its rows of the address table.
 fn rerun(bundle: &Bundle, scratch: &Scratch, threads: Option<usize>) -> Result<Analysis, RerunError> {
     let wrong = |error: &dyn std::error::Error| RerunError::Case(super::chain(error));
-    let mut case = Case::open(&bundle.folder(), &bundle.about().plan, scratch).map_err(|error| wrong(&error))?;
+    let mut case =
+        Case::open(&bundle.folder(), &bundle.about().plan, scratch).map_err(|error| wrong(&error))?;
     let settings = &bundle.about().settings;
     case.addresses = table(bundle);
     let limits = Limits {
@@ -121,12 +139,15 @@ fn signer(text: &str) -> Result<Signer, Failure> {
 }
 
 fn trust(path: &PathBuf) -> Result<Trust, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::cannot(format!("read {}", path.display()), &error))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::cannot(format!("read {}", path.display()), &error))?;
     Trust::read(&bytes).map_err(|why| Failure::new(format!("cannot use {}: {why}", path.display())))
 }
 
 /// The verifier's own key, where there is one.
 fn own_keys() -> Vec<PublicKey> {
-    let own = environment::configuration_folder().ok().and_then(|folder| SealKey::load(&folder.join("seal.pem")).ok());
+    let own = environment::configuration_folder()
+        .ok()
+        .and_then(|folder| SealKey::load(&folder.join("seal.pem")).ok());
     own.map(|key| key.public()).into_iter().collect()
 }

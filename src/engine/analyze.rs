@@ -103,7 +103,8 @@ fn index_all(case: &Case, limits: &Limits) -> Result<Vec<Index>, ReadError> {
 fn tasks(indexes: &[Index]) -> Vec<FlowRef> {
     let mut tasks = Vec::new();
     for (capture, index) in (0..).zip(indexes) {
-        let holding = index.flows.iter().filter(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0));
+        let holding =
+            index.flows.iter().filter(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0));
         tasks.extend(holding.map(|flow| FlowRef { capture, flow: flow.id.0 }));
     }
     tasks
@@ -133,9 +134,13 @@ fn converse(
     let threads = limits.threads.clamp(1, tasks.len().max(1));
     let results: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
-    let mut done: Vec<_> = results.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let mut done: Vec<_> =
+        results.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     done.sort_by_key(|(task, ..)| *task);
     let mut observations = BTreeMap::new();
     let mut harvests = Vec::with_capacity(done.len());
@@ -161,8 +166,12 @@ fn conversation(
     let (up, down) = (index.stream(id, uplink)?, index.stream(id, uplink.other())?);
     let name = flow.name(&index.capture);
     let mut collector = Collector::new(catalog, spool, task, limits);
-    let mut observer =
-        Observer { collector: &mut collector, capture: &index.capture, flow: &name, seen: Observation::default() };
+    let mut observer = Observer {
+        collector: &mut collector,
+        capture: &index.capture,
+        flow: &name,
+        seen: Observation::default(),
+    };
     let conversation = Conversation {
         transport: flow.transport,
         local: flow.address(uplink),
@@ -204,7 +213,10 @@ fn digests(case: &Case, road: &Road<'_>) -> Result<BTreeMap<String, InputDigest>
         let mut buffer = vec![0; 64 << 10];
         let mut offset = 0;
         loop {
-            let read = input.blob.read_at(&mut buffer, offset).map_err(|error| ReadError::new(path, offset, error))?;
+            let read = input
+                .blob
+                .read_at(&mut buffer, offset)
+                .map_err(|error| ReadError::new(path, offset, error))?;
             if read == 0 {
                 break;
             }
@@ -225,7 +237,10 @@ pub(super) fn anomalies(road: &Road<'_>) -> (Vec<Anomaly>, u64) {
         .chain(road.observations.values().flat_map(|seen| &seen.anomalies))
         .cloned()
         .collect();
-    all.sort_by(|a, b| (&a.capture, a.frame, a.kind, &a.flow, &a.detail).cmp(&(&b.capture, b.frame, b.kind, &b.flow, &b.detail)));
+    all.sort_by(|a, b| {
+        (&a.capture, a.frame, a.kind, &a.flow, &a.detail)
+            .cmp(&(&b.capture, b.frame, b.kind, &b.flow, &b.detail))
+    });
     let more: u64 = road.observations.values().map(|seen| seen.more_anomalies).sum();
     let count = all.len() as u64 + more;
     (all, count)

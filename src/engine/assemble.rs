@@ -12,10 +12,12 @@ use super::{
 };
 use crate::{
     case::{capture::Container, device::FileKind},
-    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at},
+    evidence::{
+        Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at,
+    },
     findings::{
-        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, Grade, InputDigest, MAX_FLOWS,
-        Part, Settings, Subject, codes::Code,
+        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, Grade,
+        InputDigest, MAX_FLOWS, Part, Settings, Subject, codes::Code,
     },
 };
 
@@ -50,9 +52,16 @@ pub(super) fn assemble(
     let runs = road.timeline.summaries();
     let artifacts = artifacts(road);
     let (mut anomalies, mut anomaly_count) = analyze::anomalies(road);
-    let mut limits_reached = anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::LimitReached).count() as u64;
+    let mut limits_reached =
+        anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::LimitReached).count() as u64;
     for detail in &outcome.limits_reached {
-        anomalies.push(Anomaly { kind: AnomalyKind::LimitReached, capture: String::new(), frame: None, flow: None, detail: detail.clone() });
+        anomalies.push(Anomaly {
+            kind: AnomalyKind::LimitReached,
+            capture: String::new(),
+            frame: None,
+            flow: None,
+            detail: detail.clone(),
+        });
         anomaly_count += 1;
         limits_reached += 1;
     }
@@ -186,7 +195,9 @@ fn kind(kind: FileKind) -> &'static str {
 /// When an action made a file: the earliest start of an action that names it.
 fn created(road: &Road<'_>, path: &str) -> Option<Timestamp> {
     let actions = road.case.runs.iter().flat_map(|run| &run.actions);
-    let names = |made: &String| path == made || path.strip_suffix(made.as_str()).is_some_and(|before| before.ends_with('/'));
+    let names = |made: &String| {
+        path == made || path.strip_suffix(made.as_str()).is_some_and(|before| before.ends_with('/'))
+    };
     actions.filter(|action| action.makes.iter().any(names)).map(|action| action.start).min()
 }
 
@@ -201,9 +212,14 @@ impl Finder<'_, '_> {
     fn findings(&self) -> Vec<Finding> {
         let carriage = |hit: &Hit| self.located.carriages.get(&HitKey::of(hit));
         let downlink = self.first_seen_downlink();
-        let up = self.outcome.hits.iter().filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
+        let up = self
+            .outcome
+            .hits
+            .iter()
+            .filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
         let groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
-        let mut findings: Vec<Finding> = groups.iter().map(|group| self.finding(group, &carriage, &downlink)).collect();
+        let mut findings: Vec<Finding> =
+            groups.iter().map(|group| self.finding(group, &carriage, &downlink)).collect();
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
         findings
     }
@@ -214,7 +230,9 @@ impl Finder<'_, '_> {
         let capture = index.map_or("", |index| &index.capture);
         let time = carriage.map_or(Timestamp(0), |carriage| carriage.first);
         let phase = self.road.timeline.run_at(capture, time).map(|run| run.phase.clone());
-        let foreign = index.and_then(|index| index.flow(FlowId(flow.flow))).is_some_and(|flow| self.road.subject.uplink_side(flow).is_none());
+        let foreign = index
+            .and_then(|index| index.flow(FlowId(flow.flow)))
+            .is_some_and(|flow| self.road.subject.uplink_side(flow).is_none());
         Key {
             phase: phase.unwrap_or_default(),
             family: self.located.families.get(&flow).cloned().unwrap_or_default(),
@@ -244,8 +262,10 @@ impl Finder<'_, '_> {
         Self: 'h,
     {
         let named = self.artifact(group);
-        let mut carried: Vec<(&Hit, &Carriage)> = group.hits.iter().filter_map(|hit| Some((*hit, carriage(hit)?))).collect();
-        carried.sort_by_key(|(hit, carriage)| (carriage.first, hit.leaf.flow, hit.leaf.serial, hit.leaf_range));
+        let mut carried: Vec<(&Hit, &Carriage)> =
+            group.hits.iter().filter_map(|hit| Some((*hit, carriage(hit)?))).collect();
+        carried
+            .sort_by_key(|(hit, carriage)| (carriage.first, hit.leaf.flow, hit.leaf.serial, hit.leaf_range));
         let caveats = self.caveats(group, &named, &carried, downlink);
         let parts: Vec<Part> =
             carried.iter().take(MAX_PARTS).map(|(hit, carriage)| self.part(hit, carriage, &named)).collect();
@@ -257,7 +277,11 @@ impl Finder<'_, '_> {
             phase: group.key.phase.clone(),
             destination: group.key.family.clone(),
             matched_bytes: group.matched_bytes(),
-            probative_bytes: if group.grade == Grade::Exact && probative { named.bytes } else { group.probative_bytes() },
+            probative_bytes: if group.grade == Grade::Exact && probative {
+                named.bytes
+            } else {
+                group.probative_bytes()
+            },
             artifact_bytes: named.bytes,
             artifact_ranges: group.ranges.clone(),
             sha256: named.sha256,
@@ -290,7 +314,8 @@ impl Finder<'_, '_> {
                     .filter_map(|run| run.files.as_deref())
                     .collect();
                 let there = content.names.iter().find(|name| devices.contains(name.device.as_str()));
-                let name = there.or_else(|| content.names.first()).map(|name| name.path.clone()).unwrap_or_default();
+                let name =
+                    there.or_else(|| content.names.first()).map(|name| name.path.clone()).unwrap_or_default();
                 NamedArtifact { name, bytes: content.len, sha256: Some(content.digest), content: Some(id) }
             }
         }
@@ -312,7 +337,10 @@ impl Finder<'_, '_> {
             codes.insert(Code::SeenDownlinkFirst.name());
         }
         let skew = i64::try_from(self.road.case.plan.max_skew_ms.unwrap_or(0)).unwrap_or(i64::MAX);
-        if created(self.road, &named.name).zip(first).is_some_and(|(created, up)| up.millis_since(created) < -skew) {
+        if created(self.road, &named.name)
+            .zip(first)
+            .is_some_and(|(created, up)| up.millis_since(created) < -skew)
+        {
             codes.insert(Code::PrecedesCreation.name());
         }
         if group.key.foreign {
@@ -350,7 +378,9 @@ impl Finder<'_, '_> {
     /// The first matched bytes; they are the artifact's, so its file is where they are read. Of an identifier
     /// nothing is shown.
     fn excerpt(&self, hit: &Hit, named: &NamedArtifact) -> String {
-        let Some(content) = named.content.and_then(|id| self.road.catalog.content(id)) else { return String::new() };
+        let Some(content) = named.content.and_then(|id| self.road.catalog.content(id)) else {
+            return String::new();
+        };
         let len = usize::try_from(hit.artifact_range.len().min(EXCERPT)).unwrap_or(0);
         let mut bytes = vec![0; len];
         match read_exact_at(&*content.blob, &mut bytes, hit.artifact_range.start) {
@@ -362,10 +392,12 @@ impl Finder<'_, '_> {
     /// Ten hex digits of a digest over what the finding is about, so that one more finding renumbers nothing.
     fn id(&self, group: &Group<'_, Key>, named: &NamedArtifact) -> String {
         use std::fmt::Write as _;
-        let mut text = format!("{}\n{}\n{}\n{}\n", group.grade.name(), named.name, group.key.phase, group.key.family);
+        let mut text =
+            format!("{}\n{}\n{}\n{}\n", group.grade.name(), named.name, group.key.phase, group.key.family);
         for hit in &group.hits {
             let index = self.road.index(hit.leaf.flow);
-            let digest = self.captures.get(hit.leaf.flow.capture as usize).map(|capture| capture.sha256.to_string());
+            let digest =
+                self.captures.get(hit.leaf.flow.capture as usize).map(|capture| capture.sha256.to_string());
             let flow = index.and_then(|index| index.flow(FlowId(hit.leaf.flow.flow)));
             let _ = writeln!(
                 text,
@@ -406,7 +438,9 @@ fn hull(ranges: &[ByteRange]) -> ByteRange {
 /// Ranges as they are, or one that spans them where there are too many to list.
 fn spanned(frames: &[FrameRange], most: usize) -> Vec<FrameRange> {
     match (frames.first(), frames.last()) {
-        (Some(first), Some(last)) if frames.len() > most => vec![FrameRange { first: first.first, last: last.last }],
+        (Some(first), Some(last)) if frames.len() > most => {
+            vec![FrameRange { first: first.first, last: last.last }]
+        }
         _ => frames.to_vec(),
     }
 }
@@ -420,7 +454,13 @@ fn filter(frames: &[FrameRange]) -> String {
         several => {
             let members: Vec<String> = several
                 .iter()
-                .map(|range| if range.first == range.last { range.first.to_string() } else { format!("{}..{}", range.first, range.last) })
+                .map(|range| {
+                    if range.first == range.last {
+                        range.first.to_string()
+                    } else {
+                        format!("{}..{}", range.first, range.last)
+                    }
+                })
                 .collect();
             format!("frame.number in {{{}}}", members.join(", "))
         }
@@ -430,7 +470,11 @@ fn filter(frames: &[FrameRange]) -> String {
 /// How the first part was wrapped, outermost first.
 fn encoding(carried: &[(&Hit, &Carriage)]) -> String {
     let steps = carried.first().map(|(hit, _)| hit.leaf.steps.as_slice()).unwrap_or_default();
-    if steps.is_empty() { "stream".to_owned() } else { steps.iter().map(|step| step.op.as_str()).collect::<Vec<_>>().join(" > ") }
+    if steps.is_empty() {
+        "stream".to_owned()
+    } else {
+        steps.iter().map(|step| step.op.as_str()).collect::<Vec<_>>().join(" > ")
+    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,9 @@ impl<'p> HostTerms<'p> {
     }
 
     fn holding(&self, name: &str) -> Option<&'p Term> {
-        self.terms.iter().copied().find(|term| term.hosts.iter().any(|pattern| crate::engine::verdict::evaluate::host_matches(name, pattern)))
+        self.terms.iter().copied().find(|term| {
+            term.hosts.iter().any(|pattern| crate::engine::verdict::evaluate::host_matches(name, pattern))
+        })
     }
 }
 
@@ -67,7 +69,9 @@ fn collect<'p>(predicate: &'p Predicate, terms: &mut Vec<&'p Term>) {
     match predicate {
         Predicate::Connects { to, .. } => take(to),
         Predicate::Uploads { to, .. } | Predicate::NeverUploads { to, .. } => to.iter().for_each(take),
-        Predicate::AllOf(parts) | Predicate::AnyOf(parts) => parts.iter().for_each(|part| collect(part, terms)),
+        Predicate::AllOf(parts) | Predicate::AnyOf(parts) => {
+            parts.iter().for_each(|part| collect(part, terms))
+        }
         Predicate::EachPhase(inner) => collect(inner, terms),
         _ => {}
     }
@@ -75,8 +79,14 @@ fn collect<'p>(predicate: &'p Predicate, terms: &mut Vec<&'p Term>) {
 
 /// The endpoint family of a flow: the plan's host term, else the registrable domain (Public Suffix List) of the
 /// one name that the flow has, else the address.
-pub(super) fn family(remote: SocketAddr, seen: &Observation, names: &NameBook, terms: &HostTerms<'_>) -> String {
-    let own: Vec<&str> = seen.sni.iter().map(String::as_str).chain(seen.hosts.iter().map(String::as_str)).collect();
+pub(super) fn family(
+    remote: SocketAddr,
+    seen: &Observation,
+    names: &NameBook,
+    terms: &HostTerms<'_>,
+) -> String {
+    let own: Vec<&str> =
+        seen.sni.iter().map(String::as_str).chain(seen.hosts.iter().map(String::as_str)).collect();
     let candidates: Vec<&str> = if own.is_empty() { names.of(remote.ip()).collect() } else { own };
     if let Some(term) = candidates.iter().find_map(|name| terms.holding(name)) {
         return term.name.clone();
@@ -118,14 +128,21 @@ impl Endpoints {
     }
 
     /// Ends the list, most uplink bytes first, with the rows of the table that it used.
-    pub(super) fn finish(self, table: &Table, names: &NameBook) -> (Vec<EndpointSummary>, BTreeMap<String, AddressRow>) {
+    pub(super) fn finish(
+        self,
+        table: &Table,
+        names: &NameBook,
+    ) -> (Vec<EndpointSummary>, BTreeMap<String, AddressRow>) {
         let mut rows = BTreeMap::new();
         let mut ends: Vec<EndpointSummary> = self
             .by_end
             .into_iter()
             .map(|((address, port, transport), end)| {
                 let Registration { country, special } = table.lookup(address);
-                rows.insert(address.to_string(), AddressRow { country: country.clone(), special: special.clone() });
+                rows.insert(
+                    address.to_string(),
+                    AddressRow { country: country.clone(), special: special.clone() },
+                );
                 let mut all = end.names;
                 all.extend(names.of(address).map(|name| format!("{name} (dns)")));
                 EndpointSummary {
@@ -144,7 +161,9 @@ impl Endpoints {
             })
             .collect();
         ends.sort_by(|a, b| {
-            b.uplink_bytes.cmp(&a.uplink_bytes).then_with(|| (&a.address, a.port, a.transport).cmp(&(&b.address, b.port, b.transport)))
+            b.uplink_bytes
+                .cmp(&a.uplink_bytes)
+                .then_with(|| (&a.address, a.port, a.transport).cmp(&(&b.address, b.port, b.transport)))
         });
         (ends, rows)
     }
@@ -164,7 +183,11 @@ mod tests {
         names.resolved(remote.ip(), "up2.cdn.co.uk");
         assert_eq!(family(remote, &seen, &names, &none), "cdn.co.uk");
         names.resolved(remote.ip(), "other.example");
-        assert_eq!(family(remote, &seen, &names, &none), "203.0.113.9", "an address that two parties share is neither's");
+        assert_eq!(
+            family(remote, &seen, &names, &none),
+            "203.0.113.9",
+            "an address that two parties share is neither's"
+        );
         seen.sni.insert("a.b.example.com".to_owned());
         assert_eq!(family(remote, &seen, &names, &none), "example.com");
     }

@@ -12,12 +12,21 @@ use super::{
             BodyEnd, DnsMessage, LeafId, Origin, RequestHead, ResponseHead, Sink, TlsHello, TransactionId,
         },
     },
-    net::{self, Flow, Index, Side, stream::{Chunk, Stream}},
+    net::{
+        self, Flow, Index, Side,
+        stream::{Chunk, Stream},
+    },
     subject::Subject,
 };
 use crate::{
-    case::{Case, capture::{ByteOrder, Family}, geoip::Table},
-    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Limits, ReadError, Step, printable},
+    case::{
+        Case,
+        capture::{ByteOrder, Family},
+        geoip::Table,
+    },
+    evidence::{
+        Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Limits, ReadError, Step, printable,
+    },
     findings::inspection::{
         self, Body, BodyPart, Container, Dns, Hello, Inspection, Island, Phone, Response, Transaction,
     },
@@ -34,8 +43,12 @@ const MAX_TEXT: usize = 8_192;
 /// When the capture can't be read, or two addresses could be the phone's.
 pub fn inspect(case: &Case, limits: &Limits) -> Result<Inspection, AnalysisError> {
     let (plan, table) = (&case.plan, &case.addresses);
-    let indexes: Vec<Index> =
-        case.captures.values().take(1).map(|capture| net::index(capture, limits)).collect::<Result<_, _>>()?;
+    let indexes: Vec<Index> = case
+        .captures
+        .values()
+        .take(1)
+        .map(|capture| net::index(capture, limits))
+        .collect::<Result<_, _>>()?;
     // Without a phone every flow's initiator sends uplink; several candidates are no error here.
     let subject = Subject::determine(plan, &indexes).unwrap_or_else(|_| Subject::initiators());
     let Some(index) = indexes.into_iter().next() else { return Err(AnalysisError::NoCapture) };
@@ -122,8 +135,18 @@ fn inspect_flow(
         directions.push(direction(index, flow, side, stream)?);
         walk.anomalies.extend(stream.anomalies(&name));
     }
-    let mut seen: Vec<String> = walk.hellos.iter().filter_map(|hello| hello.sni.clone()).map(|name| format!("{name} (sni)")).collect();
-    seen.extend(walk.transactions.values().filter(|tx| !tx.host.is_empty()).map(|tx| format!("{} (http host)", tx.host)));
+    let mut seen: Vec<String> = walk
+        .hellos
+        .iter()
+        .filter_map(|hello| hello.sni.clone())
+        .map(|name| format!("{name} (sni)"))
+        .collect();
+    seen.extend(
+        walk.transactions
+            .values()
+            .filter(|tx| !tx.host.is_empty())
+            .map(|tx| format!("{} (http host)", tx.host)),
+    );
     for (address, name) in walk.resolved {
         names.entry(address).or_default().push(name);
     }
@@ -155,7 +178,8 @@ fn inspect_flow(
 
 fn direction(index: &Index, flow: &Flow, side: Side, stream: &Stream) -> Result<inspection::Side, ReadError> {
     let conflict_bytes = ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range));
-    let last = if conflict_bytes > 0 { islands(&index.stream_last_wins(flow.id, side)?)? } else { Vec::new() };
+    let last =
+        if conflict_bytes > 0 { islands(&index.stream_last_wins(flow.id, side)?)? } else { Vec::new() };
     Ok(inspection::Side {
         from: flow.address(side).to_string(),
         from_start: stream.from_start,
@@ -184,7 +208,8 @@ fn islands(stream: &Stream) -> Result<Vec<Island>, ReadError> {
                 if open.as_ref().is_some_and(|(before, _)| before.end != range.start) {
                     end(&mut open);
                 }
-                let (whole, hasher) = open.get_or_insert_with(|| (ByteRange::new(range.start, range.start), Sha256::new()));
+                let (whole, hasher) =
+                    open.get_or_insert_with(|| (ByteRange::new(range.start, range.start), Sha256::new()));
                 whole.end = range.end;
                 hasher.update(data);
             }
@@ -281,7 +306,12 @@ impl Sink for Walk<'_> {
     fn open(&mut self, origin: Origin) -> LeafId {
         let id = LeafId(self.next);
         self.next += 1;
-        let leaf = OpenLeaf { direction: origin.direction, transaction: origin.transaction, hasher: Sha256::new(), len: 0 };
+        let leaf = OpenLeaf {
+            direction: origin.direction,
+            transaction: origin.transaction,
+            hasher: Sha256::new(),
+            len: 0,
+        };
         self.open.insert(id, leaf);
         id
     }
@@ -294,7 +324,9 @@ impl Sink for Walk<'_> {
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
-        let Some(OpenLeaf { direction, transaction: Some(id), hasher, len }) = self.open.remove(&leaf) else { return };
+        let Some(OpenLeaf { direction, transaction: Some(id), hasher, len }) = self.open.remove(&leaf) else {
+            return;
+        };
         let digest = Digest::finish(hasher);
         let ops: Vec<&str> = steps.iter().map(|step| step.op.as_str()).collect();
         // A leaf that goes on after a gap is not the whole body.
@@ -339,7 +371,11 @@ impl Sink for Walk<'_> {
     fn response(&mut self, head: &ResponseHead) {
         let content_type = field(&head.fields, "content-type");
         let transaction = self.transaction(head.transaction);
-        let response = transaction.response.get_or_insert_with(|| Response { status: 0, content_type: String::new(), body: None });
+        let response = transaction.response.get_or_insert_with(|| Response {
+            status: 0,
+            content_type: String::new(),
+            body: None,
+        });
         (response.status, response.content_type) = (head.status, content_type);
     }
 
@@ -367,7 +403,11 @@ impl Sink for Walk<'_> {
             rcode: message.rcode,
             query: message.questions.iter().map(|(name, _)| text(name)).collect(),
             qtype: message.questions.iter().map(|(_, kind)| kind.clone()).collect(),
-            answers: message.answers.iter().map(|(name, kind, value)| text(&format!("{name} {kind} {value}"))).collect(),
+            answers: message
+                .answers
+                .iter()
+                .map(|(name, kind, value)| text(&format!("{name} {kind} {value}")))
+                .collect(),
         });
     }
 
@@ -386,6 +426,12 @@ impl Sink for Walk<'_> {
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
-        self.anomalies.push(Anomaly { kind, capture: self.capture.to_owned(), frame, flow: Some(self.flow.to_owned()), detail });
+        self.anomalies.push(Anomaly {
+            kind,
+            capture: self.capture.to_owned(),
+            frame,
+            flow: Some(self.flow.to_owned()),
+            detail,
+        });
     }
 }

@@ -6,10 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    engine::{
-        decode::sink::Place,
-        net::stream::Stream,
-    },
+    engine::{decode::sink::Place, net::stream::Stream},
     evidence::{ByteRange, Timestamp},
     findings::{Ledger, LedgerRow, Places},
 };
@@ -39,11 +36,13 @@ impl PlaceMap {
         if sorted {
             return self.ranges.clone();
         }
-        let mut edges: Vec<u64> = self.ranges.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
+        let mut edges: Vec<u64> =
+            self.ranges.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
         edges.sort_unstable();
         edges.dedup();
         // The last word that covers an elementary interval wins: walk the words backwards and fill what is free.
-        let mut free: BTreeMap<u64, u64> = edges.iter().zip(edges.iter().skip(1)).map(|(&a, &b)| (a, b)).collect();
+        let mut free: BTreeMap<u64, u64> =
+            edges.iter().zip(edges.iter().skip(1)).map(|(&a, &b)| (a, b)).collect();
         let mut settled = Vec::with_capacity(free.len());
         for (range, place) in self.ranges.iter().rev() {
             let inside: Vec<u64> = free.range(range.start..range.end).map(|(&start, _)| start).collect();
@@ -62,7 +61,12 @@ impl PlaceMap {
 ///
 /// `matched` must be sorted and without overlaps. Lost bytes come with the time of the piece before
 /// them (or after, at the start).
-pub fn account(stream: &Stream, map: &PlaceMap, matched: &[ByteRange], mut each: impl FnMut(Timestamp, Places)) {
+pub fn account(
+    stream: &Stream,
+    map: &PlaceMap,
+    matched: &[ByteRange],
+    mut each: impl FnMut(Timestamp, Places),
+) {
     let settled = map.settled();
     let (mut said, mut hit) = (0, 0);
     for piece in &stream.pieces {
@@ -75,14 +79,21 @@ pub fn account(stream: &Stream, map: &PlaceMap, matched: &[ByteRange], mut each:
         let mut places = Places { total: piece.range.len(), ..Places::default() };
         let mut accounted = 0;
         let mut hits = Vec::new();
-        for range in matched.get(hit..).unwrap_or_default().iter().take_while(|range| range.start < piece.range.end) {
+        for range in
+            matched.get(hit..).unwrap_or_default().iter().take_while(|range| range.start < piece.range.end)
+        {
             if let Some(both) = range.intersection(piece.range) {
                 places.matched += both.len();
                 hits.push(both);
             }
         }
         accounted += places.matched;
-        for (range, place) in settled.get(said..).unwrap_or_default().iter().take_while(|(range, _)| range.start < piece.range.end) {
+        for (range, place) in settled
+            .get(said..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|(range, _)| range.start < piece.range.end)
+        {
             let Some(both) = range.intersection(piece.range) else { continue };
             let taken: u64 = hits.iter().filter_map(|hit| hit.intersection(both)).map(ByteRange::len).sum();
             let bytes = both.len() - taken;
@@ -98,7 +109,8 @@ pub fn account(stream: &Stream, map: &PlaceMap, matched: &[ByteRange], mut each:
     }
     for gap in &stream.gaps {
         let before = stream.pieces.partition_point(|piece| piece.range.end <= gap.start);
-        let piece = before.checked_sub(1).and_then(|at| stream.pieces.get(at)).or_else(|| stream.pieces.first());
+        let piece =
+            before.checked_sub(1).and_then(|at| stream.pieces.get(at)).or_else(|| stream.pieces.first());
         let lost = Places { lost: gap.len(), total: gap.len(), ..Places::default() };
         each(piece.map_or(Timestamp(0), |piece| piece.time), lost);
     }
@@ -120,7 +132,13 @@ impl LedgerBuilder {
     }
 
     /// Adds bytes.
-    pub fn add(&mut self, phase: &str, destination: &str, window: Option<(Timestamp, String)>, places: Places) {
+    pub fn add(
+        &mut self,
+        phase: &str,
+        destination: &str,
+        window: Option<(Timestamp, String)>,
+        places: Places,
+    ) {
         self.all.add(places);
         self.by_phase.entry(phase.to_owned()).or_default().add(places);
         self.by_destination.entry(destination.to_owned()).or_default().add(places);
@@ -181,6 +199,9 @@ mod tests {
         let mut stream = Stream::of_bytes(&[0; 10]);
         stream.gaps.push(ByteRange::new(10, 4_000_000_010));
         let sum = total(&stream, &PlaceMap::default(), &[]);
-        assert_eq!(sum, Places { undetermined: 10, lost: 4_000_000_000, total: 4_000_000_010, ..Places::default() });
+        assert_eq!(
+            sum,
+            Places { undetermined: 10, lost: 4_000_000_000, total: 4_000_000_010, ..Places::default() }
+        );
     }
 }

@@ -135,14 +135,17 @@ impl Walk<'_, '_> {
         if uplink.is_none() {
             return Ok(());
         }
-        let matched = ByteRange::unite(hits.iter().filter(|hit| self.counts(hit)).flat_map(|hit| hit.stream_ranges.clone()));
+        let matched = ByteRange::unite(
+            hits.iter().filter(|hit| self.counts(hit)).flat_map(|hit| hit.stream_ranges.clone()),
+        );
         let nothing = PlaceMap::default();
         let places = road.observations.get(&at).map_or(&nothing, |seen| &seen.places);
         let mut sum = Places::default();
         let destination = format!("{family} ({})", flow.address(up_side.other()));
         ledger::account(&up, places, &matched, |time, places| {
             let run = road.timeline.run_at(&index.capture, time);
-            let window = run.and_then(|run| window_at(run, time).map(|action| (action.start, window_id(run, action))));
+            let window =
+                run.and_then(|run| window_at(run, time).map(|action| (action.start, window_id(run, action))));
             self.ledger.add(run.map_or(NO_PHASE, |run| &run.phase), &destination, window, places);
             sum.add(places);
         });
@@ -154,14 +157,14 @@ impl Walk<'_, '_> {
     fn carry(&mut self, stream: &Stream, direction: Direction, hits: &[&Hit]) {
         for hit in hits.iter().filter(|hit| hit.leaf.direction == direction) {
             let pieces = || hit.stream_ranges.iter().flat_map(|range| stream.pieces_in(*range));
-            let (Some(first), Some(last)) = (pieces().map(|piece| piece.time).min(), pieces().map(|piece| piece.time).max())
+            let (Some(first), Some(last)) =
+                (pieces().map(|piece| piece.time).min(), pieces().map(|piece| piece.time).max())
             else {
                 continue;
             };
-            let ambiguous = stream
-                .conflicts
-                .iter()
-                .any(|conflict| hit.stream_ranges.iter().any(|range| range.intersection(conflict.range).is_some()));
+            let ambiguous = stream.conflicts.iter().any(|conflict| {
+                hit.stream_ranges.iter().any(|range| range.intersection(conflict.range).is_some())
+            });
             let frames = FrameRange::unite(pieces().map(|piece| piece.frame));
             self.located.carriages.insert(HitKey::of(hit), Carriage { frames, first, last, ambiguous });
         }
@@ -182,7 +185,15 @@ impl Walk<'_, '_> {
         endpoints::family(flow.address(up_side.other()), seen, &self.road.names, &self.road.terms)
     }
 
-    fn summarize(&mut self, index: &Index, flow: &Flow, id: FlowId, at: FlowRef, up_side: Side, uplink: Places) {
+    fn summarize(
+        &mut self,
+        index: &Index,
+        flow: &Flow,
+        id: FlowId,
+        at: FlowRef,
+        up_side: Side,
+        uplink: Places,
+    ) {
         let road = self.road;
         let seen = road.observations.get(&at);
         let remote = flow.address(up_side.other());

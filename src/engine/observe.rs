@@ -71,7 +71,9 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn request(&mut self, head: &RequestHead) {
-        let Some(host) = head.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")) else { return };
+        let Some(host) = head.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")) else {
+            return;
+        };
         let host = host_name(&printable(&host.1, MAX_NAME));
         if !host.is_empty() && self.seen.hosts.len() < MAX_HOSTS && !self.seen.hosts.contains(&host) {
             self.seen.hosts.push(host);

@@ -8,7 +8,10 @@ use std::{
 use crate::{
     case::scenario::plan::Plan,
     engine::{
-        net::{Flow, Index, Side, phone::{self, Found, PhoneGuess}},
+        net::{
+            Flow, Index, Side,
+            phone::{self, Found, PhoneGuess},
+        },
         verdict::gates::Binding,
     },
 };
@@ -99,7 +102,9 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
             let stranger = plan.phone.mac.as_ref().is_some_and(|mac| !users.contains(mac));
             if users.len() > 1 || stranger {
                 let users = users.into_iter().collect::<Vec<_>>().join(" and ");
-                return Binding::Disputed { figure: format!("{address} was used by {users} in {}", index.capture) };
+                return Binding::Disputed {
+                    figure: format!("{address} was used by {users} in {}", index.capture),
+                };
             }
         }
     }

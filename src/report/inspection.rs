@@ -44,7 +44,12 @@ pub fn text(inspection: &Inspection) -> String {
     });
     section(&mut text, "Odd traffic", &inspection.anomalies, |text, anomaly| {
         let frame = anomaly.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
-        let _ = writeln!(text, "{frame:>6}  {}  {}", anomaly.kind, printable(anomaly.detail.as_bytes(), MAX_URI * 2));
+        let _ = writeln!(
+            text,
+            "{frame:>6}  {}  {}",
+            anomaly.kind,
+            printable(anomaly.detail.as_bytes(), MAX_URI * 2)
+        );
     });
     text
 }
@@ -62,7 +67,11 @@ fn head(text: &mut String, inspection: &Inspection) {
     );
     let _ = writeln!(text, "sha256 {}", inspection.sha256);
     let phone = &inspection.phone;
-    let whose = if phone.addresses.is_empty() { "each flow's initiator".to_owned() } else { phone.addresses.join(", ") };
+    let whose = if phone.addresses.is_empty() {
+        "each flow's initiator".to_owned()
+    } else {
+        phone.addresses.join(", ")
+    };
     let _ = writeln!(text, "uplink is what {whose} sends ({})", phone.by);
 }
 
@@ -75,7 +84,11 @@ fn section<T>(text: &mut String, title: &str, rows: &[T], mut row: impl FnMut(&m
         row(text, item);
     }
     if rows.len() > MAX_SHOWN {
-        let _ = writeln!(text, "  … and {} more (--format json lists all)", grouped((rows.len() - MAX_SHOWN) as u64));
+        let _ = writeln!(
+            text,
+            "  … and {} more (--format json lists all)",
+            grouped((rows.len() - MAX_SHOWN) as u64)
+        );
     }
 }
 
@@ -86,12 +99,23 @@ fn flow(text: &mut String, flow: &Flow) {
         .map(|side| {
             let lost: u64 = side.gaps.iter().map(|gap| gap.len()).sum();
             let lost = if lost > 0 { format!(" (+{} lost)", grouped(lost)) } else { String::new() };
-            let conflict = if side.conflict_bytes > 0 { format!(" ({} disputed)", side.conflict_bytes) } else { String::new() };
+            let conflict = if side.conflict_bytes > 0 {
+                format!(" ({} disputed)", side.conflict_bytes)
+            } else {
+                String::new()
+            };
             format!("{}{lost}{conflict}", grouped(side.bytes_present))
         })
         .collect();
-    let place = flow.registered_country.as_deref().map_or_else(String::new, |country| format!("  registered to {country}"));
-    let names = if flow.names.is_empty() { String::new() } else { format!("  {}", printable(flow.names.join(", ").as_bytes(), MAX_NAME)) };
+    let place = flow
+        .registered_country
+        .as_deref()
+        .map_or_else(String::new, |country| format!("  registered to {country}"));
+    let names = if flow.names.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", printable(flow.names.join(", ").as_bytes(), MAX_NAME))
+    };
     let _ = writeln!(
         text,
         "{:>6}  {} {} > {}  {}  {} bytes{names}{place}",
@@ -105,7 +129,10 @@ fn flow(text: &mut String, flow: &Flow) {
 }
 
 fn transaction(text: &mut String, transaction: &Transaction) {
-    let status = transaction.response.as_ref().map_or_else(|| "no response".to_owned(), |response| response.status.to_string());
+    let status = transaction
+        .response
+        .as_ref()
+        .map_or_else(|| "no response".to_owned(), |response| response.status.to_string());
     let _ = writeln!(
         text,
         "  {} {}{}  {status}",

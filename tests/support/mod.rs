@@ -1,5 +1,10 @@
 //! What several integration tests share: peers that may be missing, the program under test, folders.
-#![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used, reason = "each test uses its own part; a test may panic and read the environment")]
+#![allow(
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "each test uses its own part; a test may panic and read the environment"
+)]
 
 use std::{
     env, fs,
@@ -48,14 +53,24 @@ pub fn captures() -> Option<PathBuf> {
 /// The program under test, with nothing of this machine's person in its environment.
 pub fn exhibit(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exhibit"));
-    command.env_clear().env("EXHIBIT_CONFIG", home.join("config")).env("TMPDIR", env::temp_dir()).env("PATH", env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("EXHIBIT_CONFIG", home.join("config"))
+        .env("TMPDIR", env::temp_dir())
+        .env("PATH", env::var_os("PATH").unwrap_or_default());
     command
 }
 
 /// Runs a command that must end well and gives what it printed.
 pub fn run(command: &mut Command) -> String {
     let output = output(command);
-    assert!(output.status.success(), "{command:?} ended with {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 

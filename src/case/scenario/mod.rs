@@ -20,8 +20,8 @@ pub(crate) mod terms;
 pub mod values;
 pub mod words;
 
-pub use deeds::{ShortRuns, runs};
 pub(crate) use deeds::DEFAULT_WINDOW_MS;
+pub use deeds::{ShortRuns, runs};
 pub use print::expanded;
 pub use problem::{Problem, Problems, Severity};
 pub use read::MAX_TEXT;

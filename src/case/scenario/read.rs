@@ -4,7 +4,8 @@
 
 use serde::de::DeserializeOwned;
 use serde_saphyr::{
-    Error, budget::BudgetBreach, MessageFormatter as _, Options, UserMessageFormatter,
+    Error, MessageFormatter as _, Options, UserMessageFormatter,
+    budget::BudgetBreach,
     options::{DuplicateKeyPolicy, MergeKeyPolicy},
 };
 
@@ -145,7 +146,9 @@ fn problem(error: &Error) -> Problem {
 
 fn too_much(breach: &BudgetBreach) -> (&'static str, Option<String>) {
     match breach {
-        BudgetBreach::Depth { .. } => ("the text nests too deep", Some(format!("at most {MAX_NESTING} levels"))),
+        BudgetBreach::Depth { .. } => {
+            ("the text nests too deep", Some(format!("at most {MAX_NESTING} levels")))
+        }
         BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. } => {
             ("too many aliases", Some(format!("at most {MAX_ALIASES}: write the values out")))
         }

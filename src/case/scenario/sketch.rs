@@ -30,8 +30,14 @@ pub struct Sketch {
 const TERMS: [(&str, &[&str]); 5] = [
     ("photo", &["photo", "picture", "image", "foto", "camera", "selfie", "照片", "相片"]),
     ("message", &["message", "sms", "chat", "nachricht", "短信", "聊天"]),
-    ("identifier", &["imei", "imsi", "identifier", "phone number", "serial number", "contact", "mac address", "联系人"]),
-    ("personal", &["personal", "private", "user information", "information from the user", "user data", "隐私"]),
+    (
+        "identifier",
+        &["imei", "imsi", "identifier", "phone number", "serial number", "contact", "mac address", "联系人"],
+    ),
+    (
+        "personal",
+        &["personal", "private", "user information", "information from the user", "user data", "隐私"],
+    ),
     ("file", &["file", "document"]),
 ];
 /// Words that deny.
@@ -39,8 +45,14 @@ const NEVER: [&str; 6] = ["not ", "never", "n't ", "no longer", "without upload"
 /// Words of a connection.
 const CONNECTS: [&str; 5] = ["connect", "contacts a server", "server", "calls home", "phones home"];
 /// Countries that claims name, and their codes.
-const COUNTRIES: [(&str, &str); 6] =
-    [("china", "CN"), ("chinese", "CN"), ("russia", "RU"), ("singapore", "SG"), ("united states", "US"), ("korea", "KR")];
+const COUNTRIES: [(&str, &str); 6] = [
+    ("china", "CN"),
+    ("chinese", "CN"),
+    ("russia", "RU"),
+    ("singapore", "SG"),
+    ("united states", "US"),
+    ("korea", "KR"),
+];
 
 /// The test that a claim's words suggest.
 struct Guess {
@@ -67,7 +79,9 @@ fn guess(claim: &str) -> Option<Guess> {
 pub fn sketch(sketch: &Sketch) -> String {
     let says = sketch.claim.as_deref().unwrap_or("the phone will upload photos");
     let guess = guess(says);
-    let mut text = String::from("# What is claimed of a phone, and what was recorded. `exhibit check` says what is missing.\nexhibit: 1\n");
+    let mut text = String::from(
+        "# What is claimed of a phone, and what was recorded. `exhibit check` says what is missing.\nexhibit: 1\n",
+    );
     text.push_str(&format!("id: {}\ntitle: {}\n\n", id(&sketch.name), quoted(says)));
     text.push_str(PHONE);
     if let Some(code) = guess.as_ref().and_then(|guess| guess.country) {
@@ -113,7 +127,8 @@ fn full(sketch: &Sketch, text: &mut String) {
         [] => String::new(),
         captures => {
             let names: Vec<String> = captures.iter().map(|name| quoted(name)).collect();
-            let files = sketch.files.as_ref().map_or_else(String::new, |files| format!(", files: {}", quoted(files)));
+            let files =
+                sketch.files.as_ref().map_or_else(String::new, |files| format!(", files: {}", quoted(files)));
             format!(", captures: [{}]{files}", names.join(", "))
         }
     };
@@ -165,7 +180,10 @@ claims:
     match guess {
         Some(guess) => {
             text.push_str(place);
-            text.push_str(&format!("    {}    # guessed from the words: correct it if they mean something else\n", guess.test));
+            text.push_str(&format!(
+                "    {}    # guessed from the words: correct it if they mean something else\n",
+                guess.test
+            ));
         }
         None => text.push_str(
             "    # Replace the next line by a test of these words, for example:
@@ -228,16 +246,29 @@ mod tests {
 
     #[test]
     fn every_sketch_reads_as_it_stands() {
-        let claims = [None, Some("the phone will upload photos"), Some("connects to China"), Some("it is evil: \"#'{}\\\u{1b}\u{202e}\u{10ffff}")];
-        let captures = [vec![], vec!["../a \"b\".pcap".to_owned()], vec!["a.pcap".to_owned(), "b.pcap".to_owned()]];
+        let claims = [
+            None,
+            Some("the phone will upload photos"),
+            Some("connects to China"),
+            Some("it is evil: \"#'{}\\\u{1b}\u{202e}\u{10ffff}"),
+        ];
+        let captures =
+            [vec![], vec!["../a \"b\".pcap".to_owned()], vec!["a.pcap".to_owned(), "b.pcap".to_owned()]];
         for claim in claims {
             for captures in &captures {
                 for (files, name) in [(None, "123"), (Some("../DCIM".to_owned()), "Ünïcode / Case")] {
                     for extent in [Extent::Tonight, Extent::Full] {
                         let claim = claim.map(str::to_owned);
-                        let text = sketch(&Sketch { name: name.to_owned(), captures: captures.clone(), files: files.clone(), claim: claim.clone(), extent });
+                        let text = sketch(&Sketch {
+                            name: name.to_owned(),
+                            captures: captures.clone(),
+                            files: files.clone(),
+                            claim: claim.clone(),
+                            extent,
+                        });
                         let parsed = super::super::parse("scenario.yaml", text.as_bytes());
-                        let parsed = parsed.unwrap_or_else(|problems| panic!("{}\n{text}", problems.render()));
+                        let parsed =
+                            parsed.unwrap_or_else(|problems| panic!("{}\n{text}", problems.render()));
                         if let Some(claim) = claim {
                             assert_eq!(parsed.plan.claims[0].says, claim);
                         }

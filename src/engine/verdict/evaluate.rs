@@ -9,7 +9,10 @@ use super::{
 use crate::{
     case::scenario::plan::{Claim, Phase, Predicate, Term},
     evidence::{Timestamp, Transport},
-    findings::{ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, Part, RunSummary, codes::Code},
+    findings::{
+        ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, Part, RunSummary,
+        codes::Code,
+    },
 };
 
 /// Caveats that keep a finding from carrying a verdict, each its own reason.
@@ -45,7 +48,13 @@ impl Outcome {
     fn carried_by(truth: bool, findings: &[&Finding]) -> Self {
         Self {
             truth: Some(truth),
-            grades: findings.iter().map(|finding| finding.grade).min().map(|grade| grade.name().to_owned()).into_iter().collect(),
+            grades: findings
+                .iter()
+                .map(|finding| finding.grade)
+                .min()
+                .map(|grade| grade.name().to_owned())
+                .into_iter()
+                .collect(),
             findings: findings.iter().map(|finding| finding.id.clone()).collect(),
             ..Self::default()
         }
@@ -85,19 +94,27 @@ impl<'a> Evaluation<'a> {
             Predicate::EachPhase(inner) => {
                 conjunction(phases.iter().map(|phase| self.decide_in(inner, std::slice::from_ref(phase))))
             }
-            Predicate::Connects { to, attended } => disjunction(phases.iter().map(|phase| self.connects(phase, to, *attended))),
-            Predicate::Uploads { what, to } => disjunction(phases.iter().map(|phase| self.uploads(phase, what, to))),
-            Predicate::NeverUploads { what, to } => {
-                conjunction(phases.iter().map(|phase| self.never(phase, |finding| self.is_upload_of(finding, what, to))))
+            Predicate::Connects { to, attended } => {
+                disjunction(phases.iter().map(|phase| self.connects(phase, to, *attended)))
             }
+            Predicate::Uploads { what, to } => {
+                disjunction(phases.iter().map(|phase| self.uploads(phase, what, to)))
+            }
+            Predicate::NeverUploads { what, to } => conjunction(
+                phases.iter().map(|phase| self.never(phase, |finding| self.is_upload_of(finding, what, to))),
+            ),
             Predicate::OnlyUploads { allowed, personal } => conjunction(phases.iter().map(|phase| {
                 self.never(phase, |finding| self.is_of(finding, personal) && !self.is_of(finding, allowed))
             })),
             Predicate::Encrypted { what } => conjunction(phases.iter().map(|phase| {
-                self.never(phase, |finding| self.is_of(finding, what) && finding.parts.iter().any(is_in_clear))
+                self.never(phase, |finding| {
+                    self.is_of(finding, what) && finding.parts.iter().any(is_in_clear)
+                })
             })),
             Predicate::NeedsConsent { what, action } => self.needs_consent(phases, what, action),
-            Predicate::Setting { setting, is } => conjunction(phases.iter().map(|phase| self.setting(phase, setting, is))),
+            Predicate::Setting { setting, is } => {
+                conjunction(phases.iter().map(|phase| self.setting(phase, setting, is)))
+            }
         }
     }
 
@@ -126,7 +143,11 @@ impl<'a> Evaluation<'a> {
         // Absence always needs spikes, a positive control and a twin, none of which this version can check: so
         // there is at least one reason here, and no verdict rests on absence.
         outcome.reasons.extend(
-            BLOCK_ABSENCE.iter().chain(BLOCK_ALL).filter(|code| self.gate(phase, **code) != GateState::Held).copied(),
+            BLOCK_ABSENCE
+                .iter()
+                .chain(BLOCK_ALL)
+                .filter(|code| self.gate(phase, **code) != GateState::Held)
+                .copied(),
         );
         outcome
     }
@@ -139,7 +160,8 @@ impl<'a> Evaluation<'a> {
         let mut outcome = Outcome::default();
         for flow in self.observed.flows.iter().filter(|flow| self.phase_of(flow) == Some(phase)) {
             let Some(endpoint) = self.endpoint(flow) else { continue };
-            let reached = flow.uplink.total > flow.uplink.lost && flow.opened_by != "remote" && is_completed(flow);
+            let reached =
+                flow.uplink.total > flow.uplink.lost && flow.opened_by != "remote" && is_completed(flow);
             if !reached || !is_host(endpoint, to) {
                 continue;
             }
@@ -174,7 +196,8 @@ impl<'a> Evaluation<'a> {
             return blocked;
         }
         let (carrying, near) = self.carrying(phase, counterexample);
-        let strong: Vec<&Finding> = carrying.iter().copied().filter(|finding| finding.grade != Grade::Statistical).collect();
+        let strong: Vec<&Finding> =
+            carrying.iter().copied().filter(|finding| finding.grade != Grade::Statistical).collect();
         if !strong.is_empty() {
             return Outcome::carried_by(false, &strong);
         }
@@ -189,9 +212,13 @@ impl<'a> Evaluation<'a> {
     fn carrying(&self, phase: &str, test: impl Fn(&Finding) -> bool) -> (Vec<&'a Finding>, BTreeSet<Code>) {
         let mut near = BTreeSet::new();
         let mut carrying = Vec::new();
-        for finding in self.observed.findings.iter().filter(|finding| finding.phase == phase && test(finding)) {
-            let disabled: Vec<Code> =
-                DISABLING.iter().filter(|code| finding.caveats.iter().any(|caveat| caveat == code.name())).copied().collect();
+        for finding in self.observed.findings.iter().filter(|finding| finding.phase == phase && test(finding))
+        {
+            let disabled: Vec<Code> = DISABLING
+                .iter()
+                .filter(|code| finding.caveats.iter().any(|caveat| caveat == code.name()))
+                .copied()
+                .collect();
             let thin = finding.grade == Grade::Partial
                 && self.artifact(finding).is_some_and(|artifact| artifact.kind == "photo")
                 && finding.probative_bytes < SMALLEST_PHOTO.min(finding.artifact_bytes);
@@ -242,7 +269,13 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Whether a finding was sent before its phone's user consented.
-    fn consented(&self, phase: &str, finding: &Finding, action: &str, consent_phases: &BTreeSet<&str>) -> Consent {
+    fn consented(
+        &self,
+        phase: &str,
+        finding: &Finding,
+        action: &str,
+        consent_phases: &BTreeSet<&str>,
+    ) -> Consent {
         let planned_here = consent_phases.is_empty() || consent_phases.contains(phase);
         if !planned_here {
             return if self.descends_from(phase, consent_phases) {
@@ -255,7 +288,9 @@ impl<'a> Evaluation<'a> {
         for part in &finding.parts {
             let Some(run) = part.run.as_ref().and_then(|id| self.run(id)) else { continue };
             let Some(consent) = run.actions.iter().find(|done| done.id == action) else { continue };
-            let Some(skew) = self.observed.plan.max_skew_ms else { return Consent::Unknown(Code::OrderUnknown) };
+            let Some(skew) = self.observed.plan.max_skew_ms else {
+                return Consent::Unknown(Code::OrderUnknown);
+            };
             let skew = i64::try_from(skew).unwrap_or(i64::MAX);
             if part.last.millis_since(consent.start) < -skew {
                 return Consent::Before;
@@ -287,7 +322,8 @@ impl<'a> Evaluation<'a> {
             return blocked;
         }
         let runs = self.observed.runs.iter().filter(|run| run.phase == phase);
-        let values: Vec<Option<&str>> = runs.map(|run| run.device_state.get(setting).map(String::as_str)).collect();
+        let values: Vec<Option<&str>> =
+            runs.map(|run| run.device_state.get(setting).map(String::as_str)).collect();
         let truth = if values.iter().flatten().any(|value| *value != is) {
             Some(false)
         } else {
@@ -338,10 +374,9 @@ impl<'a> Evaluation<'a> {
     }
 
     fn endpoint(&self, flow: &FlowSummary) -> Option<&'a EndpointSummary> {
-        self.observed
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.transport == flow.transport && flow.remote == socket(&endpoint.address, endpoint.port))
+        self.observed.endpoints.iter().find(|endpoint| {
+            endpoint.transport == flow.transport && flow.remote == socket(&endpoint.address, endpoint.port)
+        })
     }
 
     /// Whether a flow began while nobody touched the phone; `None` without an action log.
@@ -412,7 +447,11 @@ fn is_host(endpoint: &EndpointSummary, term: &Term) -> bool {
         .map(|name| name.split(' ').next().unwrap_or_default())
         .chain([endpoint.address.as_str()])
         .any(|name| term.hosts.iter().any(|pattern| host_matches(name, pattern)));
-    named || endpoint.registered_country.as_ref().is_some_and(|country| term.registered_country.contains(country))
+    named
+        || endpoint
+            .registered_country
+            .as_ref()
+            .is_some_and(|country| term.registered_country.contains(country))
 }
 
 /// `*.` at the front of a pattern stands for one or more labels; case does not count (RFC 4343).

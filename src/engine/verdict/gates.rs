@@ -75,7 +75,8 @@ fn of_phase(evidence: &Evidence<'_>, phase: &str) -> Vec<Gate> {
         .iter()
         .filter(|capture| capture.runs.iter().any(|id| runs.iter().any(|run| run.id == *id)))
         .collect();
-    let undeclared = || (GateState::NotCheckable, "not recorded by the case, or not checked by this version".to_owned());
+    let undeclared =
+        || (GateState::NotCheckable, "not recorded by the case, or not checked by this version".to_owned());
     let mut gates: Vec<(Code, (GateState, String))> = vec![
         (Code::Attribution, attribution(evidence.binding)),
         (Code::Budget, budget(evidence.limits_reached)),
@@ -95,7 +96,12 @@ fn of_phase(evidence: &Evidence<'_>, phase: &str) -> Vec<Gate> {
     gates.sort_by_key(|(code, _)| code.name());
     gates
         .into_iter()
-        .map(|(code, (state, figure))| Gate { id: code.name().to_owned(), phase: phase.to_owned(), state, figure })
+        .map(|(code, (state, figure))| Gate {
+            id: code.name().to_owned(),
+            phase: phase.to_owned(),
+            state,
+            figure,
+        })
         .collect()
 }
 
@@ -136,7 +142,12 @@ fn loss(ledger: &Ledger, phase: &str, captures: &[&CaptureSummary]) -> (GateStat
     }
 }
 
-fn phase_ran(plan: &Plan, phase: &str, runs: &[&RunSummary], captures: &[&CaptureSummary]) -> (GateState, String) {
+fn phase_ran(
+    plan: &Plan,
+    phase: &str,
+    runs: &[&RunSummary],
+    captures: &[&CaptureSummary],
+) -> (GateState, String) {
     let packets: u64 = captures.iter().map(|capture| capture.packets).sum();
     if runs.is_empty() {
         return (GateState::Failed, "no run of it is on record".to_owned());
@@ -144,9 +155,11 @@ fn phase_ran(plan: &Plan, phase: &str, runs: &[&RunSummary], captures: &[&Captur
     if packets == 0 {
         return (GateState::Failed, format!("{} runs, 0 packets", runs.len()));
     }
-    let required = plan.phases.iter().find(|candidate| candidate.id == phase).map_or(&[][..], |phase| &phase.actions);
+    let required =
+        plan.phases.iter().find(|candidate| candidate.id == phase).map_or(&[][..], |phase| &phase.actions);
     for run in runs.iter().filter(|run| run.recorded) {
-        if let Some(missing) = required.iter().find(|id| !run.actions.iter().any(|action| action.id == **id)) {
+        if let Some(missing) = required.iter().find(|id| !run.actions.iter().any(|action| action.id == **id))
+        {
             return (GateState::Failed, format!("action {missing} is missing from the record of {}", run.id));
         }
     }
@@ -158,12 +171,22 @@ fn phase_ran(plan: &Plan, phase: &str, runs: &[&RunSummary], captures: &[&Captur
 
 /// The largest residual capacity of a window of the phase; of the whole phase where no windows are on record.
 pub fn largest_residual(ledger: &Ledger, phase: &str, runs: &[&RunSummary]) -> u64 {
-    let windows: Vec<&str> = runs.iter().flat_map(|run| run.windows.iter().map(|window| window.id.as_str())).collect();
+    let windows: Vec<&str> =
+        runs.iter().flat_map(|run| run.windows.iter().map(|window| window.id.as_str())).collect();
     if windows.is_empty() {
         return of(ledger, phase).residual();
     }
-    let within = ledger.by_window.iter().filter(|row| windows.contains(&row.of.as_str())).map(|row| row.bytes.residual());
-    let inside: u64 = ledger.by_window.iter().filter(|row| windows.contains(&row.of.as_str())).map(|row| row.bytes.total).sum();
+    let within = ledger
+        .by_window
+        .iter()
+        .filter(|row| windows.contains(&row.of.as_str()))
+        .map(|row| row.bytes.residual());
+    let inside: u64 = ledger
+        .by_window
+        .iter()
+        .filter(|row| windows.contains(&row.of.as_str()))
+        .map(|row| row.bytes.total)
+        .sum();
     // What was sent outside every window could have carried it as well.
     let outside = if inside < of(ledger, phase).total { of(ledger, phase).residual() } else { 0 };
     within.max().unwrap_or(0).max(outside)
@@ -171,7 +194,8 @@ pub fn largest_residual(ledger: &Ledger, phase: &str, runs: &[&RunSummary]) -> u
 
 fn residual_capacity(ledger: &Ledger, phase: &str, runs: &[&RunSummary]) -> (GateState, String) {
     let residual = largest_residual(ledger, phase, runs);
-    let figure = format!("{residual} bytes undetermined, opaque or lost in a window; a photo needs {SMALLEST_PHOTO}");
+    let figure =
+        format!("{residual} bytes undetermined, opaque or lost in a window; a photo needs {SMALLEST_PHOTO}");
     (if residual < SMALLEST_PHOTO { GateState::Held } else { GateState::Failed }, figure)
 }
 

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     case::scenario::plan::{Claim, Plan, Predicate},
     findings::{
-        ArtifactSummary, CaptureSummary, EndpointSummary, Finding, FlowSummary, Gate, GateState, Ledger, RunSummary, Scope,
-        Status, Uncovered, Verdict, codes::Code,
+        ArtifactSummary, CaptureSummary, EndpointSummary, Finding, FlowSummary, Gate, GateState, Ledger,
+        RunSummary, Scope, Status, Uncovered, Verdict, codes::Code,
     },
 };
 
@@ -108,8 +108,11 @@ fn scope(observed: &Observed<'_>, claim: &Claim) -> Scope {
         .filter(|run| claim.phases.contains(&run.phase))
         .map(|run| run.id.as_str())
         .collect();
-    let captures: Vec<&CaptureSummary> =
-        observed.captures.iter().filter(|capture| capture.runs.iter().any(|run| runs.contains(run.as_str()))).collect();
+    let captures: Vec<&CaptureSummary> = observed
+        .captures
+        .iter()
+        .filter(|capture| capture.runs.iter().any(|run| runs.contains(run.as_str())))
+        .collect();
     let day = |time: crate::evidence::Timestamp| time.to_string().chars().take(10).collect::<String>();
     let not_checkable: BTreeSet<String> = observed
         .gates
@@ -119,7 +122,11 @@ fn scope(observed: &Observed<'_>, claim: &Claim) -> Scope {
         .collect();
     Scope {
         phases: claim.phases.clone(),
-        captured_at: observed.plan.captured_at.as_ref().map_or_else(|| "undeclared".to_owned(), |at| at.point.clone()),
+        captured_at: observed
+            .plan
+            .captured_at
+            .as_ref()
+            .map_or_else(|| "undeclared".to_owned(), |at| at.point.clone()),
         from: captures.iter().filter_map(|capture| capture.first).min().map(day).unwrap_or_default(),
         to: captures.iter().filter_map(|capture| capture.last).max().map(day).unwrap_or_default(),
         observed_seconds: captures

@@ -41,22 +41,34 @@ pub(super) fn write(
         ),
         Status::Supported | Status::Refuted => {
             let what = seen(observed, &carrying, outcome, figures);
-            let verdict = if status == Status::Supported { "as the reading says:" } else { "against the reading:" };
-            format!("{}{what}, {verdict} “{}”. {}", prelude(observed, scope), claim.reading, custody(observed, scope))
+            let verdict =
+                if status == Status::Supported { "as the reading says:" } else { "against the reading:" };
+            format!(
+                "{}{what}, {verdict} “{}”. {}",
+                prelude(observed, scope),
+                claim.reading,
+                custody(observed, scope)
+            )
         }
     };
     Sentences { permits, does_not_permit: does_not_permit(claim, status) }
 }
 
 fn prelude(observed: &Observed<'_>, scope: &Scope) -> String {
-    let day = if scope.from == scope.to { scope.from.clone() } else { format!("{} to {}", scope.from, scope.to) };
+    let day =
+        if scope.from == scope.to { scope.from.clone() } else { format!("{} to {}", scope.from, scope.to) };
     let simulated = if observed.plan.simulated { "In a simulation: in " } else { "In " };
     let phases = if scope.phases.len() == 1 { "phase" } else { "phases" };
     format!("{simulated}{phases} {} ({day}) the phone under test ", join(scope.phases.iter().cloned()))
 }
 
 /// What was seen, in words.
-fn seen(observed: &Observed<'_>, carrying: &[&Finding], outcome: &Outcome, figures: &mut BTreeMap<String, String>) -> String {
+fn seen(
+    observed: &Observed<'_>,
+    carrying: &[&Finding],
+    outcome: &Outcome,
+    figures: &mut BTreeMap<String, String>,
+) -> String {
     let mut parts = Vec::new();
     if !outcome.endpoints.is_empty() {
         figures.insert("endpoints".to_owned(), outcome.endpoints.len().to_string());
@@ -82,10 +94,10 @@ fn more(count: usize) -> String {
 }
 
 fn finding_words(finding: &Finding) -> String {
-    let what = finding.artifact.strip_prefix("identifier:").map_or_else(
-        || finding.artifact.clone(),
-        |kind| format!("the phone's {kind}"),
-    );
+    let what = finding
+        .artifact
+        .strip_prefix("identifier:")
+        .map_or_else(|| finding.artifact.clone(), |kind| format!("the phone's {kind}"));
     let how = match finding.artifact_bytes {
         0 => finding.grade.plain().to_owned(),
         bytes if finding.matched_bytes == bytes => format!("{}, {bytes} bytes", finding.grade.plain()),
@@ -95,7 +107,8 @@ fn finding_words(finding: &Finding) -> String {
 }
 
 fn endpoint_words(observed: &Observed<'_>, name: &str) -> String {
-    let endpoint = observed.endpoints.iter().find(|endpoint| name == format!("{}:{}", endpoint.address, endpoint.port));
+    let endpoint =
+        observed.endpoints.iter().find(|endpoint| name == format!("{}:{}", endpoint.address, endpoint.port));
     match endpoint {
         Some(EndpointSummary { registered_country: Some(country), table, .. }) => {
             format!("{name} (registered to {country} in {table})")
@@ -106,7 +119,11 @@ fn endpoint_words(observed: &Observed<'_>, name: &str) -> String {
 
 /// Every permitted sentence ends with who vouches for the capture.
 fn custody(observed: &Observed<'_>, scope: &Scope) -> String {
-    let by = if scope.captured_at == "undeclared" { "the capture at an undeclared point" } else { scope.captured_at.as_str() };
+    let by = if scope.captured_at == "undeclared" {
+        "the capture at an undeclared point"
+    } else {
+        scope.captured_at.as_str()
+    };
     let fabricate = "whoever holds the session keys could fabricate content";
     if observed.plan.simulated {
         format!("As made by a simulation, standing at: {by}; it shows nothing about any real phone.")
@@ -119,7 +136,8 @@ fn does_not_permit(claim: &Claim, status: Status) -> String {
     match status {
         Status::Untestable => "That traffic shows it, or that traffic shows its opposite.".to_owned(),
         Status::Inconclusive => {
-            "That it happens, or that it does not: nothing found in what could be read is not \"not sent\".".to_owned()
+            "That it happens, or that it does not: nothing found in what could be read is not \"not sent\"."
+                .to_owned()
         }
         Status::Supported | Status::Refuted => format!(
             "{}That other phones, firmware, places or days behave the same; who operates the server; what was done with the data there; why.",
