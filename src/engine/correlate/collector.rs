@@ -15,7 +15,7 @@ use super::{
 use crate::{
     engine::decode::sink::{Keep, LeafId, Origin, TransactionId},
     evidence::{ByteRange, Digest, Direction, Limits, ReadError},
-    findings::{Grade, Step},
+    findings::Grade,
 };
 
 /// Bytes of a leaf held in memory before they go to the spool: photos fit, films do not.
