@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     engine::decode::sink::{Keep, LeafId, Origin, TransactionId},
-    evidence::{ByteRange, Digest, Direction, Limits, ReadError},
+    evidence::{ByteRange, Digest, Direction, Limits, ReadError, Step},
     findings::Grade,
 };
 

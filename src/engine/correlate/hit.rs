@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{catalog::ContentId, chance::Chance, needles::IdentifierId};
 use crate::{
     engine::decode::sink::TransactionId,
-    evidence::{ByteRange, Direction},
+    evidence::{ByteRange, Direction, Step},
     findings::Grade,
 };
 
