@@ -53,6 +53,8 @@ fn sources() -> Vec<(String, PathBuf)> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 match stem.as_str() {
                     "lib" | "main" if module.is_empty() => {}
+                    // Test modules of their own file; a room's tests may look around.
+                    "tests" => {}
                     "mod" => found.push((module.to_owned(), path)),
                     _ => found.push((below(&stem), path)),
                 }
