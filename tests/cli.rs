@@ -9,55 +9,13 @@
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
 mod support;
-use support::{case, ends, exhibit, listing, member, output, peer, refused, run, skip, text, write};
-
-/// A folder of one's own, with the hello case in it.
-struct Home {
-    folder: TempDir,
-    case: PathBuf,
-}
-
-impl Home {
-    fn new() -> Self {
-        Self::with("hello")
-    }
-
-    fn with(name: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let case = case(folder.path(), name);
-        Self { folder, case }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The program, started in this folder.
-    fn exhibit(&self, arguments: &[&str]) -> Command {
-        let mut command = exhibit(self.folder.path());
-        command.current_dir(self.folder.path()).args(arguments);
-        command
-    }
-
-    /// Seals the case and gives the bundle's path.
-    fn seal(&self, name: &str, more: &[&str]) -> PathBuf {
-        let path = self.path(name);
-        ends(0, self.exhibit(&["run"]).arg(&self.case).arg("-o").arg(&path).args(more));
-        path
-    }
-
-    fn fingerprint(&self) -> String {
-        ends(0, &mut self.exhibit(&["key"])).out.trim().to_owned()
-    }
-}
+use support::{Home, ends, listing, member, output, peer, refused, run, skip, text, write};
 
 fn lines_begin_with(text: &str, begin: &str) {
     for line in text.lines() {

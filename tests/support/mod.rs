@@ -13,6 +13,8 @@ use std::{
     process::{Command, Output},
 };
 
+pub mod packets;
+
 /// Whether peers must be there.
 pub fn required() -> bool {
     env::var("EXHIBIT_REQUIRE_PEERS").is_ok_and(|value| value == "1")
@@ -226,4 +228,44 @@ pub fn member(bundle: &Path, name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     entry.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// A folder of one's own, with the hello case in it.
+pub struct Home {
+    pub folder: tempfile::TempDir,
+    pub case: PathBuf,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        Self::with("hello")
+    }
+
+    pub fn with(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let case = case(folder.path(), name);
+        Self { folder, case }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program, started in this folder.
+    pub fn exhibit(&self, arguments: &[&str]) -> Command {
+        let mut command = exhibit(self.folder.path());
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    /// Seals the case and gives the bundle's path.
+    pub fn seal(&self, name: &str, more: &[&str]) -> PathBuf {
+        let path = self.path(name);
+        ends(0, self.exhibit(&["run"]).arg(&self.case).arg("-o").arg(&path).args(more));
+        path
+    }
+
+    pub fn fingerprint(&self) -> String {
+        ends(0, &mut self.exhibit(&["key"])).out.trim().to_owned()
+    }
 }
