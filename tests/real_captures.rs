@@ -32,7 +32,10 @@ impl Case {
         for (name, bytes) in device {
             write(&folder.path().join("device").join(name), bytes);
         }
-        write(&folder.path().join("scenario.yaml"), format!("exhibit: 1\nid: real\ncapture: capture.pcap\n{scenario}"));
+        write(
+            &folder.path().join("scenario.yaml"),
+            format!("exhibit: 1\nid: real\ncapture: capture.pcap\n{scenario}"),
+        );
         Self { folder }
     }
 
@@ -70,7 +73,8 @@ fn tshark(tshark: &Path, capture: &Path, arguments: &[&str]) -> String {
 fn objects(program: &Path, capture: &Path) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     tshark(program, capture, &["-q", "--export-objects", &format!("http,{}", folder.path().display())]);
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort_unstable();
     paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
 }
@@ -78,12 +82,19 @@ fn objects(program: &Path, capture: &Path) -> Vec<Vec<u8>> {
 /// Frames of one sender that hold bytes of a range of its stream, as tshark numbers both.
 fn frames(program: &Path, capture: &Path, from: SocketAddr, range: ByteRange) -> BTreeSet<u32> {
     // Of bytes that came twice the first copy stands.
-    let filter = format!("ip.src=={} && tcp.srcport=={} && tcp.len>0 && !tcp.analysis.retransmission", from.ip(), from.port());
+    let filter = format!(
+        "ip.src=={} && tcp.srcport=={} && tcp.len>0 && !tcp.analysis.retransmission",
+        from.ip(),
+        from.port()
+    );
     let fields = ["-T", "fields", "-e", "frame.number", "-e", "tcp.seq", "-e", "tcp.len"];
     let lines = tshark(program, capture, &[&["-Y", filter.as_str()], &fields[..]].concat());
-    let rows = lines.lines().map(|line| line.split('\t').map(|field| field.parse().unwrap()).collect::<Vec<u64>>());
+    let rows =
+        lines.lines().map(|line| line.split('\t').map(|field| field.parse().unwrap()).collect::<Vec<u64>>());
     // Relative sequence numbers count the SYN.
-    rows.filter(|row| row[1] - 1 < range.end && row[1] - 1 + row[2] > range.start).map(|row| row[0] as u32).collect()
+    rows.filter(|row| row[1] - 1 < range.end && row[1] - 1 + row[2] > range.start)
+        .map(|row| row[0] as u32)
+        .collect()
 }
 
 #[test]
@@ -91,7 +102,8 @@ fn a_body_that_tshark_cut_out_is_found_whole_and_the_printed_commands_show_it() 
     let (Some(folder), Some(program), Some(_)) = (captures(), peer("tshark"), peer("xxd")) else { return };
     let capture = folder.join("pcapplusplus__one_tcp_stream.pcap");
     let bodies = objects(&program, &capture);
-    let body = bodies.iter().find(|body| body.len() == 6_634).expect("tshark exports the body of 6,634 bytes");
+    let body =
+        bodies.iter().find(|body| body.len() == 6_634).expect("tshark exports the body of 6,634 bytes");
     // The answer to it came down in the same connection; nobody uploaded that.
     let answer = bodies.iter().find(|body| body.len() == 6_649).expect("tshark exports the answer to it");
     let case = Case::new(
@@ -102,10 +114,14 @@ fn a_body_that_tshark_cut_out_is_found_whole_and_the_printed_commands_show_it() 
          \x20 - {id: C, says: it never uploads this, never_uploads: body}\n",
     );
     let findings = case.run();
-    let found: Vec<&Finding> = findings.findings.iter().filter(|finding| finding.artifact == "device/body").collect();
+    let found: Vec<&Finding> =
+        findings.findings.iter().filter(|finding| finding.artifact == "device/body").collect();
     assert_eq!(found.len(), 1, "{found:#?}");
     let found = found[0];
-    assert_eq!((found.grade, found.probative, found.matched_bytes, found.artifact_bytes), (Grade::Exact, true, 6_634, 6_634));
+    assert_eq!(
+        (found.grade, found.probative, found.matched_bytes, found.artifact_bytes),
+        (Grade::Exact, true, 6_634, 6_634)
+    );
     assert_eq!(found.artifact_ranges, [ByteRange::new(0, 6_634)]);
     assert_eq!(found.sha256, Some(Digest::of(body)));
     assert_eq!(found.caveats, [""; 0]);
@@ -123,10 +139,13 @@ fn a_body_that_tshark_cut_out_is_found_whole_and_the_printed_commands_show_it() 
 
     let shown = case.show(&found.id);
     let commands: Vec<&str> = shown.lines().skip_while(|line| *line != "by hand").map(str::trim).collect();
-    let commands: Vec<&str> = commands.into_iter().filter(|line| !line.starts_with('#') && *line != "by hand").collect();
+    let commands: Vec<&str> =
+        commands.into_iter().filter(|line| !line.starts_with('#') && *line != "by hand").collect();
     assert!(commands.iter().any(|line| line.contains("follow,tcp")), "{shown}");
-    let printed: Vec<String> =
-        commands.iter().map(|line| run(Command::new("bash").args(["-c", line]).current_dir(case.path()))).collect();
+    let printed: Vec<String> = commands
+        .iter()
+        .map(|line| run(Command::new("bash").args(["-c", line]).current_dir(case.path())))
+        .collect();
     let stream = fs::read(case.path().join("stream.bin")).unwrap();
     let range = part.stream_range.start as usize..part.stream_range.end as usize;
     assert_eq!(&stream[range], body.as_slice(), "tshark's stream at the finding's range");
@@ -141,19 +160,31 @@ fn a_body_that_tshark_cut_out_is_found_whole_and_the_printed_commands_show_it() 
 fn a_whole_file_of_repeated_letters_is_named_and_carries_no_verdict() {
     let (Some(folder), Some(program)) = (captures(), peer("tshark")) else { return };
     let capture = folder.join("zeek__multipart-form-data.pcap");
-    let json: Value = serde_json::from_str(&tshark(&program, &capture, &["-Y", "mime_multipart", "-T", "jsonraw"])).unwrap();
-    let part = unhex(find(&json, "data-text-lines_raw").expect("tshark shows the part's text")[0].as_str().unwrap());
+    let json: Value =
+        serde_json::from_str(&tshark(&program, &capture, &["-Y", "mime_multipart", "-T", "jsonraw"]))
+            .unwrap();
+    let part =
+        unhex(find(&json, "data-text-lines_raw").expect("tshark shows the part's text")[0].as_str().unwrap());
     assert_eq!(part.len(), 584);
     let case = Case::new(
         &capture,
-        &[("test.txt", &part), ("other.txt", b"1 bbbbbbbbbbbbbbbb, and nothing of that was sent by anyone at all")],
+        &[
+            ("test.txt", &part),
+            ("other.txt", b"1 bbbbbbbbbbbbbbbb, and nothing of that was sent by anyone at all"),
+        ],
         "files: device/\nclaims:\n  - {id: A, says: it uploads files, uploads: file}\n  - {id: B, says: it never does, never_uploads: file}\n",
     );
     let findings = case.run();
     let found = only(&findings);
-    assert_eq!((found.artifact.as_str(), found.grade, found.matched_bytes), ("device/test.txt", Grade::Exact, 584));
+    assert_eq!(
+        (found.artifact.as_str(), found.grade, found.matched_bytes),
+        ("device/test.txt", Grade::Exact, 584)
+    );
     assert_eq!((found.probative, &found.caveats[..]), (false, &["not_probative".to_owned()][..]));
-    assert_eq!(found.parts[0].steps.iter().map(|step| step.op.as_str()).collect::<Vec<_>>(), ["http1.body", "multipart.part"]);
+    assert_eq!(
+        found.parts[0].steps.iter().map(|step| step.op.as_str()).collect::<Vec<_>>(),
+        ["http1.body", "multipart.part"]
+    );
     // Ten lines of one letter could be in anybody's file: the whole file is named, and no verdict rests on it.
     for id in ["A", "B"] {
         let verdict = claim(&findings, id);
@@ -175,7 +206,10 @@ fn find<'v>(json: &'v Value, name: &str) -> Option<&'v Value> {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 const XIAOMI: &str = "phone:\n  addresses: [192.168.2.100]\n  identifiers: {bssid: \"BSSID\"}\nterms:\n  mainland: {registered_country: CN}\n  access_point: {identifiers: [bssid]}\n\
@@ -195,14 +229,21 @@ fn a_real_phone_connects_to_the_mainland_and_a_placeholder_is_no_access_points_a
     let endpoint = findings.endpoints.iter().find(|endpoint| endpoint.address == "203.107.1.65").unwrap();
     assert_eq!((endpoint.port, endpoint.registered_country.as_deref()), (80, Some("CN")));
     assert!(endpoint.table.starts_with("iptocc ") && endpoint.table.contains(" of 20"), "{}", endpoint.table);
-    assert!(connects.permits.contains(&format!("203.107.1.65:80 (registered to CN in {})", endpoint.table)), "{}", connects.permits);
+    assert!(
+        connects.permits.contains(&format!("203.107.1.65:80 (registered to CN in {})", endpoint.table)),
+        "{}",
+        connects.permits
+    );
     assert!(connects.permits.contains("2022-04-18"), "{}", connects.permits);
     assert_eq!(claim(&findings, "alone").status, Status::Inconclusive);
     assert!(claim(&findings, "alone").reasons.iter().any(|reason| reason == "no_actions"));
 
     // `bssid=02%3A00%3A00%3A00%3A00%3A00` is what Android gives an app that may not know it.
     let found = only(&findings);
-    assert_eq!((found.artifact.as_str(), found.grade, found.probative), ("identifier:bssid", Grade::Identifier, false));
+    assert_eq!(
+        (found.artifact.as_str(), found.grade, found.probative),
+        ("identifier:bssid", Grade::Identifier, false)
+    );
     assert!(found.caveats.iter().any(|caveat| caveat == "placeholder"), "{:?}", found.caveats);
     assert_eq!(found.parts[0].frames[0].first.0, 52);
     let bssid = claim(&findings, "bssid");
@@ -215,7 +256,8 @@ fn a_real_phone_connects_to_the_mainland_and_a_placeholder_is_no_access_points_a
 #[test]
 fn an_access_point_that_is_not_named_is_not_found() {
     let Some(folder) = captures() else { return };
-    let case = Case::new(&folder.join("ndpi__xiaomi.pcap"), &[], &XIAOMI.replace("BSSID", "9c:3d:cf:51:7a:e6"));
+    let case =
+        Case::new(&folder.join("ndpi__xiaomi.pcap"), &[], &XIAOMI.replace("BSSID", "9c:3d:cf:51:7a:e6"));
     let findings = case.run();
     assert_eq!(findings.findings, []);
     assert_eq!(claim(&findings, "bssid").status, Status::Inconclusive);
@@ -232,7 +274,8 @@ fn a_hardware_address_that_is_there_is_found_behind_percent_signs() {
     bytes[at..at + field.len()].copy_from_slice(b"bssid=9c%3A3d%3Acf%3A51%3A7a%3Ae6");
     let changed = tempfile::tempdir().unwrap();
     write(&changed.path().join("changed.pcap"), bytes);
-    let case = Case::new(&changed.path().join("changed.pcap"), &[], &XIAOMI.replace("BSSID", "9c:3d:cf:51:7a:e6"));
+    let case =
+        Case::new(&changed.path().join("changed.pcap"), &[], &XIAOMI.replace("BSSID", "9c:3d:cf:51:7a:e6"));
     let findings = case.run();
     assert_eq!(claim(&findings, "bssid").status, Status::Supported, "{:#?}", findings.findings);
 }
@@ -263,7 +306,8 @@ fn find_files(home: &Path, capture: &Path, files: &Path) -> Findings {
     let mut result = find(&[]);
     if result.status.code() == Some(2) {
         let words = text(&result.stderr);
-        let (_, after) = words.split_once("the phone's: ").unwrap_or_else(|| panic!("{}: {words}", capture.display()));
+        let (_, after) =
+            words.split_once("the phone's: ").unwrap_or_else(|| panic!("{}: {words}", capture.display()));
         result = find(&["--phone", after.split_whitespace().next().unwrap()]);
     }
     assert_eq!(result.status.code(), Some(0), "{}: {}", capture.display(), text(&result.stderr));
@@ -336,7 +380,11 @@ fn every_uplink_byte_has_one_place_and_none_is_forgotten() {
         let capture = folder.join(&name);
         let findings = find_files(home.path(), &capture, &home.path().join("nothing"));
         let all = findings.ledger.all;
-        assert_eq!(all.matched + all.understood + all.undetermined + all.opaque + all.lost, all.total, "{name}");
+        assert_eq!(
+            all.matched + all.understood + all.undetermined + all.opaque + all.lost,
+            all.total,
+            "{name}"
+        );
         assert_eq!(findings.flow_count, findings.flows.len() as u64, "{name}: this test looks at all flows");
         let of_flows: u64 = findings.flows.iter().map(|flow| flow.uplink.total).sum();
         assert_eq!(all.total, of_flows, "{name}");
@@ -347,7 +395,8 @@ fn every_uplink_byte_has_one_place_and_none_is_forgotten() {
                 different.push(format!("{name} {what}: {ours} here, {theirs} in truth"));
             }
         }
-        let plain = truth["counts"]["frames_shorter_than_wire"] == 0 && truth["counts"]["udp_streams"].as_u64() > Some(0);
+        let plain = truth["counts"]["frames_shorter_than_wire"] == 0
+            && truth["counts"]["udp_streams"].as_u64() > Some(0);
         let asked = program.as_ref().filter(|_| plain && sampled < UDP_SAMPLE);
         if let Some((ours, theirs)) = asked.and_then(|program| udp(&findings, program, &capture)) {
             sampled += 1;
@@ -357,7 +406,9 @@ fn every_uplink_byte_has_one_place_and_none_is_forgotten() {
             }
         }
     }
-    println!("TCP: {directions} uplink directions, {bytes} bytes; UDP: {datagrams} bytes in {sampled} captures");
+    println!(
+        "TCP: {directions} uplink directions, {bytes} bytes; UDP: {datagrams} bytes in {sampled} captures"
+    );
     assert_eq!(different, EXPLAINED, "uplink bytes that differ");
     assert!(directions > 600, "{directions}");
 }
@@ -376,17 +427,24 @@ fn tcp(findings: &Findings, truth: &Value) -> Vec<(String, u64, u64)> {
         let ends = [&flow.local, &flow.remote].map(|end| end.parse().unwrap()).into_iter().collect();
         by_ends.entry(ends).or_default().push(flow);
     }
-    let phone: BTreeSet<IpAddr> = findings.subject.addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let phone: BTreeSet<IpAddr> =
+        findings.subject.addresses.iter().map(|address| address.parse().unwrap()).collect();
     let mut seen: BTreeMap<BTreeSet<SocketAddr>, usize> = BTreeMap::new();
     let mut rows = Vec::new();
     for stream in truth["tcp_streams"].as_array().unwrap() {
-        let ends: BTreeSet<SocketAddr> = ["first_sender", "other"].map(|end| end_of(&stream[end])).into_iter().collect();
+        let ends: BTreeSet<SocketAddr> =
+            ["first_sender", "other"].map(|end| end_of(&stream[end])).into_iter().collect();
         let nth = seen.entry(ends.clone()).or_default();
         let flow = by_ends.get(&ends).and_then(|flows| flows.get(*nth)).copied();
         *nth += 1;
         let Some(flow) = flow else {
             let its = ends.iter().any(|end| phone.contains(&end.ip()));
-            let held = stream["reassembly"].as_array().into_iter().flatten().filter_map(|side| side["bytes_present"].as_u64()).sum::<u64>();
+            let held = stream["reassembly"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|side| side["bytes_present"].as_u64())
+                .sum::<u64>();
             if held > 0 && (its || phone.is_empty()) {
                 rows.push((format!("{ends:?} is no flow here"), 0, held));
             }
@@ -394,13 +452,18 @@ fn tcp(findings: &Findings, truth: &Value) -> Vec<(String, u64, u64)> {
         };
         let local: SocketAddr = flow.local.parse().unwrap();
         assert!(phone.is_empty() || phone.contains(&local.ip()), "{}: {local} is not the phone", flow.name);
-        let up = stream["reassembly"].as_array().into_iter().flatten().find(|side| end_of(&side["from"]) == local);
+        let up =
+            stream["reassembly"].as_array().into_iter().flatten().find(|side| end_of(&side["from"]) == local);
         // The truth's reader gave up on a stream that spans 1.5 GB of sequence numbers.
         if up.is_some_and(|side| side["error"].is_string()) {
             continue;
         }
         let theirs = up.and_then(|side| side["bytes_present"].as_u64()).unwrap_or(0);
-        rows.push((format!("{} of {}", local, stream["stream"]), flow.uplink.total - flow.uplink.lost, theirs));
+        rows.push((
+            format!("{} of {}", local, stream["stream"]),
+            flow.uplink.total - flow.uplink.lost,
+            theirs,
+        ));
     }
     rows
 }
@@ -431,7 +494,10 @@ fn udp(findings: &Findings, program: &Path, capture: &Path) -> Option<(u64, u64)
             let address: IpAddr = if v4.is_empty() { v6 } else { v4 }.parse().ok()?;
             Some(SocketAddr::new(address, port.parse().ok()?))
         };
-        let (Some(from), Some(to)) = (end(field[0], field[1], field[2]), end(field[3], field[4], field[5])) else { continue };
+        let (Some(from), Some(to)) = (end(field[0], field[1], field[2]), end(field[3], field[4], field[5]))
+        else {
+            continue;
+        };
         if uplink.contains(&(from, to)) {
             theirs += field[6].parse::<u64>().unwrap() - 8;
         }
