@@ -248,7 +248,8 @@ pub(super) fn anomalies(road: &Road<'_>) -> (Vec<Anomaly>, u64) {
 
 /// How often a stated limit was reached, in what is listed and what is not.
 pub(super) fn limits_reached(road: &Road<'_>) -> u64 {
-    let of_indexes = road.indexes.iter().flat_map(|index| index.container.anomalies.iter().chain(&index.anomalies));
+    let of_indexes =
+        road.indexes.iter().flat_map(|index| index.container.anomalies.iter().chain(&index.anomalies));
     let of_indexes = of_indexes.filter(|anomaly| anomaly.kind == AnomalyKind::LimitReached).count() as u64;
     of_indexes + road.observations.values().map(|seen| seen.limits_reached).sum::<u64>()
 }

@@ -85,7 +85,8 @@ mod tests {
         let at = |&(time, start, end): &(u64, u64, u64)| (Timestamp(time), ByteRange::new(start, end));
         let down: Vec<_> = down.iter().map(at).collect();
         let up: Vec<_> = up.iter().map(at).map(|(time, range)| (time, [range])).collect();
-        let Own { bytes, too_little } = left(&down, up.iter().map(|(time, ranges)| (*time, ranges.as_slice())));
+        let Own { bytes, too_little } =
+            left(&down, up.iter().map(|(time, ranges)| (*time, ranges.as_slice())));
         (bytes, too_little)
     }
 
@@ -101,7 +102,11 @@ mod tests {
         assert_eq!(own(&[(2, 0, 100_000)], &[(1, 0, 200), (3, 0, 100_000)]), (200, true));
         assert_eq!(own(&[(1, 0, 15)], &[(2, 0, 15)]), (0, true), "a value");
         assert_eq!(own(&[], &[(2, 0, 15)]), (15, false));
-        assert_eq!(own(&[], &[(2, 0, 0)]), (0, false), "no probative range at all is another caveat's matter");
+        assert_eq!(
+            own(&[], &[(2, 0, 0)]),
+            (0, false),
+            "no probative range at all is another caveat's matter"
+        );
     }
 
     #[test]

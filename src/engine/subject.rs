@@ -122,7 +122,9 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
 /// address, or two phones.
 fn changes_hands(indexes: &[Index], addresses: &BTreeSet<IpAddr>) -> bool {
     let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
-    for binding in indexes.iter().flat_map(Index::mac_bindings).filter(|binding| addresses.contains(&binding.address)) {
+    for binding in
+        indexes.iter().flat_map(Index::mac_bindings).filter(|binding| addresses.contains(&binding.address))
+    {
         users.entry(binding.address).or_default().insert(binding.mac.to_string());
     }
     users.values().any(|users| users.len() > 1)

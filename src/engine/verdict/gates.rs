@@ -158,8 +158,7 @@ fn phase_ran(
     let required =
         plan.phases.iter().find(|candidate| candidate.id == phase).map_or(&[][..], |phase| &phase.actions);
     for run in runs.iter().filter(|run| run.recorded) {
-        if let Some(missing) = required.iter().find(|id| !was_done(plan, id, run))
-        {
+        if let Some(missing) = required.iter().find(|id| !was_done(plan, id, run)) {
             return (GateState::Failed, format!("action {missing} is missing from the record of {}", run.id));
         }
     }
@@ -173,7 +172,9 @@ fn phase_ran(
 fn was_done(plan: &Plan, id: &str, run: &RunSummary) -> bool {
     let planned = plan.actions.iter().find(|action| action.id == id);
     let sham = planned.and_then(|action| action.sham.as_deref());
-    run.actions.iter().any(|done| done.id == id || sham.is_some_and(|sham| done.id == sham || done.verb == sham))
+    run.actions
+        .iter()
+        .any(|done| done.id == id || sham.is_some_and(|sham| done.id == sham || done.verb == sham))
 }
 
 /// The largest residual capacity of a window of the phase; of the whole phase where no windows are on record.
