@@ -702,8 +702,7 @@ mod hostile_names {
         let home = home();
         let capture = listing(&home.case).into_iter().find(|name| name.ends_with(".pcap")).unwrap();
         let capture = format!("hello/{capture}");
-        let command =
-            |arguments: &[&str]| ends(0, home.exhibit(&["--color", "always"]).args(arguments)).out;
+        let command = |arguments: &[&str]| ends(0, home.exhibit(&["--color", "always"]).args(arguments)).out;
         let found = command(&["find", &capture, "hello/photos"]);
         assert!(found.contains("whole file sent") && found.contains("\\u{1b}]0;owned\\u{7}"), "{found}");
         let inspected = command(&["inspect", &capture]);
