@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     case::Case,
-    evidence::{Anomaly, Digest, Direction, Limits, ReadError, Scratch},
+    evidence::{Anomaly, AnomalyKind, Digest, Direction, Limits, ReadError, Scratch},
     findings::{Analysis, InputDigest},
 };
 
@@ -244,6 +244,14 @@ pub(super) fn anomalies(road: &Road<'_>) -> (Vec<Anomaly>, u64) {
     let more: u64 = road.observations.values().map(|seen| seen.more_anomalies).sum();
     let count = all.len() as u64 + more;
     (all, count)
+}
+
+/// How often a stated limit was reached, in what is listed and what is not.
+pub(super) fn limits_reached(road: &Road<'_>) -> u64 {
+    let of_indexes =
+        road.indexes.iter().flat_map(|index| index.container.anomalies.iter().chain(&index.anomalies));
+    let of_indexes = of_indexes.filter(|anomaly| anomaly.kind == AnomalyKind::LimitReached).count() as u64;
+    of_indexes + road.observations.values().map(|seen| seen.limits_reached).sum::<u64>()
 }
 
 /// Which stream of a flow a direction is.

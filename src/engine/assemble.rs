@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     analyze::{self, Road},
     correlate::{self, Artifact, Caveat, Group, Hit, Outcome},
+    downlink::{Downlink, Own},
     located::{Carriage, HitKey, Located},
     net::{FlowId, Index},
     timeline,
@@ -32,12 +33,14 @@ const MAX_FRAME_RANGES: usize = 256;
 /// Odd traffic listed.
 const MAX_ANOMALIES: usize = 1_000;
 
-/// What makes hits one finding: the phase, the endpoint family, and whether the phone sent it.
+/// What makes hits one finding: the phase, the endpoint family, whether the phone sent it, and whether segments
+/// disagree about its bytes (a clean copy is not made worse by another one).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     phase: String,
     family: String,
     foreign: bool,
+    ambiguous: bool,
 }
 
 /// Puts findings, flows, gates and verdicts together.
@@ -52,8 +55,7 @@ pub(super) fn assemble(
     let runs = road.timeline.summaries();
     let artifacts = artifacts(road);
     let (mut anomalies, mut anomaly_count) = analyze::anomalies(road);
-    let mut limits_reached =
-        anomalies.iter().filter(|anomaly| anomaly.kind == AnomalyKind::LimitReached).count() as u64;
+    let mut limits_reached = analyze::limits_reached(road);
     for detail in &outcome.limits_reached {
         anomalies.push(Anomaly {
             kind: AnomalyKind::LimitReached,
@@ -212,7 +214,7 @@ struct Finder<'a, 'c> {
 impl Finder<'_, '_> {
     fn findings(&self) -> Vec<Finding> {
         let carriage = |hit: &Hit| self.located.carriages.get(&HitKey::of(hit));
-        let downlink = self.first_seen_downlink();
+        let downlink = Downlink::of(&self.outcome.hits, &self.located.carriages);
         let up = self
             .outcome
             .hits
@@ -238,26 +240,15 @@ impl Finder<'_, '_> {
             phase: phase.unwrap_or_default(),
             family: self.located.families.get(&flow).cloned().unwrap_or_default(),
             foreign,
+            ambiguous: carriage.is_some_and(|carriage| carriage.ambiguous),
         }
-    }
-
-    /// When each artifact was first seen coming down.
-    fn first_seen_downlink(&self) -> BTreeMap<Artifact, Timestamp> {
-        let mut first = BTreeMap::new();
-        for hit in self.outcome.hits.iter().filter(|hit| hit.leaf.direction == Direction::Down) {
-            if let Some(carriage) = self.located.carriages.get(&HitKey::of(hit)) {
-                let time = first.entry(hit.artifact).or_insert(carriage.first);
-                *time = carriage.first.min(*time);
-            }
-        }
-        first
     }
 
     fn finding<'h>(
         &self,
         group: &Group<'h, Key>,
         carriage: &impl Fn(&Hit) -> Option<&'h Carriage>,
-        downlink: &BTreeMap<Artifact, Timestamp>,
+        downlink: &Downlink,
     ) -> Finding
     where
         Self: 'h,
@@ -267,10 +258,13 @@ impl Finder<'_, '_> {
             group.hits.iter().filter_map(|hit| Some((*hit, carriage(hit)?))).collect();
         carried
             .sort_by_key(|(hit, carriage)| (carriage.first, hit.leaf.flow, hit.leaf.serial, hit.leaf_range));
-        let caveats = self.caveats(group, &named, &carried, downlink);
+        let own = downlink.without(group.artifact, &carried);
+        let caveats = self.caveats(group, &named, &carried, own);
         let parts: Vec<Part> =
             carried.iter().take(MAX_PARTS).map(|(hit, carriage)| self.part(hit, carriage, &named)).collect();
         let probative = group.probative && !caveats.contains(&Code::NotProbative.name().to_owned());
+        let whole = group.grade == Grade::Exact && probative;
+        let probative_bytes = if whole { named.bytes } else { group.probative_bytes() };
         Finding {
             id: self.id(group, &named),
             grade: group.grade,
@@ -278,11 +272,7 @@ impl Finder<'_, '_> {
             phase: group.key.phase.clone(),
             destination: group.key.family.clone(),
             matched_bytes: group.matched_bytes(),
-            probative_bytes: if group.grade == Grade::Exact && probative {
-                named.bytes
-            } else {
-                group.probative_bytes()
-            },
+            probative_bytes: probative_bytes.min(own.bytes),
             artifact_bytes: named.bytes,
             artifact_ranges: group.ranges.clone(),
             sha256: named.sha256,
@@ -327,14 +317,14 @@ impl Finder<'_, '_> {
         group: &Group<'_, Key>,
         named: &NamedArtifact,
         carried: &[(&Hit, &Carriage)],
-        downlink: &BTreeMap<Artifact, Timestamp>,
+        own: Own,
     ) -> Vec<String> {
         let mut codes: BTreeSet<&str> = group.caveats.iter().map(|caveat: &Caveat| caveat.code()).collect();
         let first = carried.iter().map(|(_, carriage)| carriage.first).min();
         if carried.iter().any(|(_, carriage)| carriage.ambiguous) {
             codes.insert(Code::AmbiguousBytes.name());
         }
-        if downlink.get(&group.artifact).zip(first).is_some_and(|(down, up)| *down <= up) {
+        if own.too_little {
             codes.insert(Code::SeenDownlinkFirst.name());
         }
         let skew = i64::try_from(self.road.case.plan.max_skew_ms.unwrap_or(0)).unwrap_or(i64::MAX);

@@ -55,7 +55,7 @@ impl<'p> HostTerms<'p> {
 
     fn holding(&self, name: &str) -> Option<&'p Term> {
         self.terms.iter().copied().find(|term| {
-            term.hosts.iter().any(|pattern| crate::engine::verdict::evaluate::host_matches(name, pattern))
+            term.hosts.iter().any(|pattern| crate::engine::verdict::destination::host_matches(name, pattern))
         })
     }
 }

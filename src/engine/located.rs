@@ -11,10 +11,11 @@ use super::{
     endpoints::{self, Endpoints},
     ledger::{self, LedgerBuilder, PlaceMap},
     net::{Flow, FlowId, Index, Side, stream::Stream},
+    observe::Observation,
     timeline::{window_at, window_id},
 };
 use crate::{
-    evidence::{ByteRange, Direction, FrameRange, ReadError, Timestamp},
+    evidence::{ByteRange, Direction, FrameRange, ReadError, Timestamp, Transport},
     findings::{FlowSummary, Grade, Ledger, Places},
 };
 
@@ -180,7 +181,7 @@ impl Walk<'_, '_> {
     }
 
     fn family(&self, flow: &Flow, at: FlowRef, up_side: Side) -> String {
-        let nothing = super::observe::Observation::default();
+        let nothing = Observation::default();
         let seen = self.road.observations.get(&at).unwrap_or(&nothing);
         endpoints::family(flow.address(up_side.other()), seen, &self.road.names, &self.road.terms)
     }
@@ -203,14 +204,12 @@ impl Walk<'_, '_> {
         endpoint.uplink_bytes += uplink.total;
         endpoint.downlink_bytes += downlink;
         endpoint.phases.extend(run.map(|run| run.phase.clone()));
-        if let Some(seen) = seen {
-            endpoint.names.extend(seen.sni.iter().map(|name| format!("{name} (sni)")));
-            endpoint.names.extend(seen.hosts.iter().map(|name| format!("{name} (http host)")));
-        }
-        let opened_by = match (flow.syn_seen, up_side) {
-            (false, _) => "not seen",
-            (true, Side::Initiator) => "phone",
-            (true, Side::Responder) => "remote",
+        let names = seen.map_or_else(Vec::new, Observation::names);
+        endpoint.names.extend(names.iter().cloned());
+        let opened_by = match opener(flow) {
+            None => "not seen",
+            Some(side) if side == up_side => "phone",
+            Some(_) => "remote",
         };
         self.located.flows.push(FlowSummary {
             name: flow.name(&index.capture),
@@ -220,6 +219,7 @@ impl Walk<'_, '_> {
             transport: flow.transport,
             local: flow.address(up_side).to_string(),
             remote: remote.to_string(),
+            names,
             protocol: seen.and_then(|seen| seen.protocol).unwrap_or("unknown").to_owned(),
             frames: u64::from(index.flow(id).map_or(0, |flow| flow.frames)),
             first: flow.first,
@@ -230,5 +230,13 @@ impl Walk<'_, '_> {
             opened_by: opened_by.to_owned(),
             run: run.map(|run| run.id.clone()),
         });
+    }
+}
+
+/// Who opened a flow: who sent the SYN, where it was captured; of datagrams, who sent the first.
+fn opener(flow: &Flow) -> Option<Side> {
+    match flow.transport {
+        Transport::Tcp => flow.syn_seen.then_some(Side::Initiator),
+        Transport::Udp => Some(flow.first_sender()),
     }
 }

@@ -37,6 +37,16 @@ pub(super) struct Observation {
     pub(super) anomalies: Vec<Anomaly>,
     /// Odd traffic that is not listed.
     pub(super) more_anomalies: u64,
+    /// Limits that were reached, listed or not.
+    pub(super) limits_reached: u64,
+}
+
+impl Observation {
+    /// Names that the flow gives for its other end, with who says so.
+    pub(super) fn names(&self) -> Vec<String> {
+        let sni = self.sni.iter().map(|name| format!("{name} (sni)"));
+        sni.chain(self.hosts.iter().map(|name| format!("{name} (http host)"))).collect()
+    }
 }
 
 /// Hands leaves on to the collector and keeps the rest.
@@ -98,6 +108,7 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
+        self.seen.limits_reached += u64::from(kind == AnomalyKind::LimitReached);
         if self.seen.anomalies.len() >= MAX_ANOMALIES {
             self.seen.more_anomalies += 1;
             return;

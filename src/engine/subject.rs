@@ -109,7 +109,23 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
         }
     }
     match bound_by {
+        "declared" | "mac" | "dhcp" if plan.phone.mac.is_none() && changes_hands(indexes, addresses) => {
+            let how = format!("{bound_by}; different hardware addresses used it in different captures");
+            Binding::Assumed { how }
+        }
         "declared" | "mac" | "dhcp" => Binding::Bound { how: bound_by.to_owned() },
         other => Binding::Assumed { how: other.to_owned() },
     }
+}
+
+/// Whether an address had one user in one capture and another in the next: one phone that changes its hardware
+/// address, or two phones.
+fn changes_hands(indexes: &[Index], addresses: &BTreeSet<IpAddr>) -> bool {
+    let mut users: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for binding in
+        indexes.iter().flat_map(Index::mac_bindings).filter(|binding| addresses.contains(&binding.address))
+    {
+        users.entry(binding.address).or_default().insert(binding.mac.to_string());
+    }
+    users.values().any(|users| users.len() > 1)
 }

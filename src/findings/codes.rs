@@ -157,6 +157,9 @@ codes! {
     Underpowered = "underpowered", Reason,
         "The design has too few windows for the test to find an effect of the stated size.",
         "Add windows; the plan says how many.";
+    SharedHost = "shared_host", Reason,
+        "The connection or its address serves several names, and to which of them the bytes went can't be told.",
+        "Record the session keys, so that each request shows its host.";
     AmbiguousBytes = "ambiguous_bytes", Caveat,
         "Overlapping segments gave different bytes for the same place, so what the server took is not certain.",
         "";
@@ -173,7 +176,7 @@ codes! {
         "Address tables give different countries for the address.",
         "";
     CommonContent = "common_content", Caveat,
-        "The bytes stand in several artifacts or in well-known files, so they don't point to this one.",
+        "Some of the bytes stand in several artifacts, so those don't point to this one and are not counted.",
         "";
     Placeholder = "placeholder", Caveat,
         "The value is one that systems give in place of the real one, so it identifies nothing.",

@@ -256,6 +256,9 @@ record! {
         pub local: String,
         /// The other end.
         pub remote: String,
+        /// Names that the flow itself gives for its other end: `NAME (sni)`, `NAME (http host)`.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub names: Vec<String>,
         /// What was recognised: `http1`, `tls`, `dns`, `unknown`.
         pub protocol: String,
         /// Frames.

@@ -335,6 +335,7 @@ fn flow(name: &str, capture: &str, first_frame: u32, remote: &str) -> FlowSummar
         transport: Transport::Tcp,
         local: "192.168.43.17:40312".to_owned(),
         remote: remote.to_owned(),
+        names: Vec::new(),
         protocol: "http1".to_owned(),
         frames: 566,
         first: time("2026-11-20T10:00:40Z"),

@@ -112,6 +112,11 @@ impl Flow {
         Side::BOTH.into_iter().find(|&side| self.address(side).ip() == address)
     }
 
+    /// The side whose frame came first.
+    pub fn first_sender(&self) -> Side {
+        if self.flipped { Side::Responder } else { Side::Initiator }
+    }
+
     /// Captured payload bytes that a side sent, repeated ones included.
     pub fn payload(&self, side: Side) -> u64 {
         self.end(side).payload

@@ -1,84 +1,65 @@
 //! One predicate, decided in Kleene's three values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Observed,
+    destination::{Reach, reach},
     gates::{BLOCK_ABSENCE, BLOCK_ALL, SMALLEST_PHOTO},
+    outcome::{Outcome, conjunction, disjunction},
 };
 use crate::{
-    case::scenario::plan::{Claim, Phase, Predicate, Term},
-    evidence::{Timestamp, Transport},
+    case::scenario::plan::{Claim, Predicate, Term},
+    evidence::{ByteRange, Direction, Timestamp, Transport},
     findings::{
         ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, Part, RunSummary,
         codes::Code,
     },
 };
 
-/// Caveats that keep a finding from carrying a verdict, each its own reason.
+/// Caveats that keep a finding from carrying a verdict, each its own reason. Content that other artifacts share
+/// is none of them: it is not counted among the probative bytes, and what is left decides.
 const DISABLING: &[Code] = &[
     Code::AmbiguousBytes,
     Code::SeenDownlinkFirst,
     Code::PrecedesCreation,
     Code::OtherDevice,
     Code::Placeholder,
-    Code::CommonContent,
+    Code::InsideLonger,
 ];
 
-/// What a predicate came to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// `None`: the evidence does not settle it.
-    pub truth: Option<bool>,
-    /// Grades of what carries it.
-    pub grades: BTreeSet<String>,
-    /// What stands in the way.
-    pub reasons: BTreeSet<Code>,
-    /// Findings that carry it.
-    pub findings: BTreeSet<String>,
-    /// Endpoints that carry it.
-    pub endpoints: BTreeSet<String>,
+/// Whether a finding, or one of its parts, is what a test looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It is.
+    Carries,
+    /// It could be, but for this.
+    Near(Code),
+    /// It is not.
+    No,
 }
 
-impl Outcome {
-    fn unsettled(reasons: impl IntoIterator<Item = Code>) -> Self {
-        Self { reasons: reasons.into_iter().collect(), ..Self::default() }
-    }
-
-    fn carried_by(truth: bool, findings: &[&Finding]) -> Self {
-        Self {
-            truth: Some(truth),
-            grades: findings
-                .iter()
-                .map(|finding| finding.grade)
-                .min()
-                .map(|grade| grade.name().to_owned())
-                .into_iter()
-                .collect(),
-            findings: findings.iter().map(|finding| finding.id.clone()).collect(),
-            ..Self::default()
-        }
-    }
-
-    /// Takes over what another outcome rests on; its truth is left to the caller.
-    fn absorb(&mut self, other: Self) {
-        self.grades.extend(other.grades);
-        self.reasons.extend(other.reasons);
-        self.findings.extend(other.findings);
-        self.endpoints.extend(other.endpoints);
+impl Fit {
+    fn of(holds: bool) -> Self {
+        if holds { Self::Carries } else { Self::No }
     }
 }
 
 /// One claim held against what was observed.
 pub struct Evaluation<'a> {
-    observed: &'a Observed<'a>,
+    pub(super) observed: &'a Observed<'a>,
     claim: &'a Claim,
+    flows: BTreeMap<&'a str, &'a FlowSummary>,
+    endpoints: BTreeMap<(String, Transport), &'a EndpointSummary>,
 }
 
 impl<'a> Evaluation<'a> {
     /// Takes a claim.
     pub fn new(observed: &'a Observed<'a>, claim: &'a Claim) -> Self {
-        Self { observed, claim }
+        let flows = observed.flows.iter().map(|flow| (flow.name.as_str(), flow)).collect();
+        let ends = observed.endpoints.iter();
+        let endpoints = ends.map(|end| ((socket(&end.address, end.port), end.transport), end)).collect();
+        Self { observed, claim, flows, endpoints }
     }
 
     /// Decides a predicate in the claim's phases.
@@ -104,13 +85,15 @@ impl<'a> Evaluation<'a> {
                 phases.iter().map(|phase| self.never(phase, |finding| self.is_upload_of(finding, what, to))),
             ),
             Predicate::OnlyUploads { allowed, personal } => conjunction(phases.iter().map(|phase| {
-                self.never(phase, |finding| self.is_of(finding, personal) && !self.is_of(finding, allowed))
-            })),
-            Predicate::Encrypted { what } => conjunction(phases.iter().map(|phase| {
                 self.never(phase, |finding| {
-                    self.is_of(finding, what) && finding.parts.iter().any(is_in_clear)
+                    Fit::of(self.is_of(finding, personal) && !self.is_of(finding, allowed))
                 })
             })),
+            Predicate::Encrypted { what } => conjunction(
+                phases
+                    .iter()
+                    .map(|phase| self.never(phase, |finding| self.is_clear_upload_of(finding, what))),
+            ),
             Predicate::NeedsConsent { what, action } => self.needs_consent(phases, what, action),
             Predicate::Setting { setting, is } => {
                 conjunction(phases.iter().map(|phase| self.setting(phase, setting, is)))
@@ -119,7 +102,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// What blocks everything that uses a phase.
-    fn blocked(&self, phase: &str) -> Option<Outcome> {
+    pub(super) fn blocked(&self, phase: &str) -> Option<Outcome> {
         let reasons: Vec<Code> = BLOCK_ALL
             .iter()
             .filter(|code| self.gate(phase, **code) == GateState::Failed)
@@ -137,7 +120,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Nothing was found. Until every gate that absence rests on has held, that settles nothing.
-    fn absence(&self, phase: &str, near: BTreeSet<Code>) -> Outcome {
+    pub(super) fn absence(&self, phase: &str, near: BTreeSet<Code>) -> Outcome {
         let mut outcome = Outcome::unsettled(near);
         outcome.reasons.insert(Code::NotObserved);
         // Absence always needs spikes, a positive control and a twin, none of which this version can check: so
@@ -160,29 +143,43 @@ impl<'a> Evaluation<'a> {
         let mut outcome = Outcome::default();
         for flow in self.observed.flows.iter().filter(|flow| self.phase_of(flow) == Some(phase)) {
             let Some(endpoint) = self.endpoint(flow) else { continue };
-            let reached =
-                flow.uplink.total > flow.uplink.lost && flow.opened_by != "remote" && is_completed(flow);
-            if !reached || !is_host(endpoint, to) {
-                continue;
-            }
-            if attended == Some(false) {
-                match self.was_idle(flow) {
-                    None => {
-                        near.insert(Code::NoActions);
-                        continue;
-                    }
-                    Some(false) => continue,
-                    Some(true) => {}
+            match self.is_connection(flow, endpoint, to, attended) {
+                Fit::No => continue,
+                Fit::Near(code) => {
+                    near.insert(code);
+                    continue;
                 }
+                Fit::Carries => {}
             }
             outcome.truth = Some(true);
             outcome.grades.insert("flow".to_owned());
+            outcome.phases.insert(phase.to_owned());
             outcome.endpoints.insert(format!("{}:{}", endpoint.address, endpoint.port));
             if !to.registered_country.is_empty() && !is_near(self.observed.table_date, flow.first) {
                 outcome.reasons.insert(Code::TableDate);
             }
         }
         if outcome.truth.is_some() { outcome } else { self.absence(phase, near) }
+    }
+
+    /// Opened by the phone, completed, with a byte sent; and, where asked, while nobody touched it.
+    fn is_connection(
+        &self,
+        flow: &FlowSummary,
+        endpoint: &EndpointSummary,
+        to: &Term,
+        attended: Option<bool>,
+    ) -> Fit {
+        let sent = flow.uplink.total > flow.uplink.lost;
+        if !sent || flow.opened_by != "phone" || !is_completed(flow) {
+            return Fit::No;
+        }
+        let idle = if attended == Some(false) { self.was_idle(flow) } else { Fit::Carries };
+        match (reach(flow, endpoint, to), idle) {
+            (Reach::Elsewhere, _) | (_, Fit::No) => Fit::No,
+            (Reach::Shared, _) => Fit::Near(Code::SharedHost),
+            (Reach::There, idle) => idle,
+        }
     }
 
     fn uploads(&self, phase: &str, what: &Term, to: &[Term]) -> Outcome {
@@ -194,7 +191,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// A universal: one counterexample refutes it.
-    fn never(&self, phase: &str, counterexample: impl Fn(&Finding) -> bool) -> Outcome {
+    fn never(&self, phase: &str, counterexample: impl Fn(&Finding) -> Fit) -> Outcome {
         if let Some(blocked) = self.blocked(phase) {
             return blocked;
         }
@@ -212,112 +209,79 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Findings of a phase that pass a test and may carry a verdict; and why others may not.
-    fn carrying(&self, phase: &str, test: impl Fn(&Finding) -> bool) -> (Vec<&'a Finding>, BTreeSet<Code>) {
+    pub(super) fn carrying(
+        &self,
+        phase: &str,
+        test: impl Fn(&Finding) -> Fit,
+    ) -> (Vec<&'a Finding>, BTreeSet<Code>) {
         let mut near = BTreeSet::new();
         let mut carrying = Vec::new();
-        for finding in self.observed.findings.iter().filter(|finding| finding.phase == phase && test(finding))
-        {
+        for finding in self.observed.findings.iter().filter(|finding| finding.phase == phase) {
+            let fit = test(finding);
+            if fit == Fit::No {
+                continue;
+            }
             let disabled: Vec<Code> = DISABLING
                 .iter()
                 .filter(|code| finding.caveats.iter().any(|caveat| caveat == code.name()))
                 .copied()
                 .collect();
-            let thin = finding.grade == Grade::Partial
-                && self.artifact(finding).is_some_and(|artifact| artifact.kind == "photo")
-                && finding.probative_bytes < SMALLEST_PHOTO.min(finding.artifact_bytes);
-            if !disabled.is_empty() {
-                near.extend(disabled);
-            } else if thin || !finding.probative {
-                near.insert(Code::NotProbative);
-            } else {
-                carrying.push(finding);
+            match fit {
+                _ if !disabled.is_empty() => near.extend(disabled),
+                _ if !finding.probative || finding.probative_bytes < self.least(finding) => {
+                    near.insert(Code::NotProbative);
+                }
+                Fit::Near(code) => {
+                    near.insert(code);
+                }
+                _ => carrying.push(finding),
             }
         }
         (carrying, near)
     }
 
-    fn needs_consent(&self, phases: &[String], what: &Term, action: &str) -> Outcome {
-        let consent_phases: BTreeSet<&str> = self
-            .observed
-            .plan
-            .actions
-            .iter()
-            .filter(|planned| planned.id == action)
-            .flat_map(|planned| planned.phases.iter().map(String::as_str))
-            .collect();
-        let mut after = Outcome::unsettled([Code::NoWitness]);
-        let mut unsettled = Outcome::default();
-        for phase in phases {
-            if let Some(blocked) = self.blocked(phase) {
-                unsettled.absorb(blocked);
-                continue;
-            }
-            let (carrying, near) = self.carrying(phase, |finding| self.is_of(finding, what));
-            unsettled.reasons.extend(near);
-            for finding in carrying.into_iter().filter(|finding| finding.grade != Grade::Statistical) {
-                match self.consented(phase, finding, action, &consent_phases) {
-                    Consent::Before => return Outcome::carried_by(false, &[finding]),
-                    Consent::After => after = Outcome::carried_by(true, &[finding]),
-                    Consent::Unknown(code) => {
-                        unsettled.reasons.insert(code);
-                    }
-                }
-            }
-            unsettled.absorb(self.absence(phase, BTreeSet::new()));
+    /// Probative bytes that parts of an artifact need; other files and values are weighed by chance alone.
+    fn least(&self, finding: &Finding) -> u64 {
+        let photo = || self.artifact(finding).is_some_and(|artifact| artifact.kind == "photo");
+        if finding.grade == Grade::Partial && photo() {
+            SMALLEST_PHOTO.min(finding.artifact_bytes)
+        } else {
+            0
         }
-        // "Never before" is absence; a witness alone does not support it.
-        unsettled.absorb(after);
-        unsettled.truth = None;
-        unsettled
     }
 
-    /// Whether a finding was sent before its phone's user consented.
-    fn consented(
-        &self,
-        phase: &str,
-        finding: &Finding,
-        action: &str,
-        consent_phases: &BTreeSet<&str>,
-    ) -> Consent {
-        let planned_here = consent_phases.is_empty() || consent_phases.contains(phase);
-        if !planned_here {
-            return if self.descends_from(phase, consent_phases) {
-                Consent::Unknown(Code::OrderUnknown)
-            } else {
-                Consent::Before
-            };
+    /// Whether those parts of a finding that pass a test are enough by themselves: one whole copy of a file, one
+    /// occurrence of a value; of ranges all of them, or (of photos) as many probative bytes as a photo needs.
+    pub(super) fn weigh_parts(&self, finding: &Finding, test: &dyn Fn(&Part) -> Fit) -> Fit {
+        let sent: Vec<&Part> = finding.parts.iter().filter(|part| part.direction == Direction::Up).collect();
+        let carrying: Vec<&Part> = sent.iter().copied().filter(|part| test(part) == Fit::Carries).collect();
+        if self.is_enough(finding, &carrying, sent.len()) {
+            return Fit::Carries;
         }
-        let mut verdict = Consent::Unknown(Code::NoActions);
-        for part in &finding.parts {
-            let Some(run) = part.run.as_ref().and_then(|id| self.run(id)) else { continue };
-            let Some(consent) = run.actions.iter().find(|done| done.id == action) else { continue };
-            let Some(skew) = self.observed.plan.max_skew_ms else {
-                return Consent::Unknown(Code::OrderUnknown);
-            };
-            let skew = i64::try_from(skew).unwrap_or(i64::MAX);
-            if part.last.millis_since(consent.start) < -skew {
-                return Consent::Before;
-            } else if part.first.millis_since(consent.end) > skew {
-                verdict = Consent::After;
-            } else {
-                return Consent::Unknown(Code::OrderUnknown);
-            }
+        let near = sent.iter().find_map(|part| match test(part) {
+            Fit::Near(code) => Some(code),
+            _ => None,
+        });
+        match near {
+            Some(code) => Fit::Near(code),
+            None if carrying.is_empty() => Fit::No,
+            None => Fit::Near(Code::NotProbative),
         }
-        verdict
     }
 
-    /// Whether a phase goes on from one in which consent is given, without a wipe between.
-    fn descends_from(&self, phase: &str, others: &BTreeSet<&str>) -> bool {
-        let mut at = self.phase(phase);
-        // A chain longer than the plan has phases runs in a circle.
-        for _ in 0..self.observed.plan.phases.len() {
-            let Some(from) = at.and_then(|phase| phase.from.as_deref()) else { return false };
-            if others.contains(from) {
-                return true;
+    fn is_enough(&self, finding: &Finding, some: &[&Part], of: usize) -> bool {
+        let whole = ByteRange::new(0, finding.artifact_bytes);
+        match finding.grade {
+            Grade::Exact => some.iter().any(|part| part.artifact_range == whole),
+            Grade::Identifier | Grade::Record | Grade::Derived => !some.is_empty(),
+            Grade::Partial | Grade::Statistical => {
+                let covered = ByteRange::covered(some.iter().map(|part| part.artifact_range));
+                let elsewhere = finding.matched_bytes.saturating_sub(covered);
+                let least = self.least(finding);
+                let rest_is_enough = least > 0 && finding.probative_bytes.saturating_sub(elsewhere) >= least;
+                !some.is_empty() && (some.len() == of || rest_is_enough)
             }
-            at = self.phase(from);
         }
-        false
     }
 
     fn setting(&self, phase: &str, setting: &str, is: &str) -> Outcome {
@@ -334,21 +298,42 @@ impl<'a> Evaluation<'a> {
         };
         let grades = truth.map(|_| "recorded setting".to_owned()).into_iter().collect();
         let reasons = if truth.is_none() { [Code::NotObserved].into() } else { BTreeSet::new() };
-        Outcome { truth, grades, reasons, ..Outcome::default() }
+        let phases = truth.map(|_| phase.to_owned()).into_iter().collect();
+        Outcome { truth, grades, reasons, phases, ..Outcome::default() }
     }
 
-    fn is_upload_of(&self, finding: &Finding, what: &Term, to: &[Term]) -> bool {
-        self.is_of(finding, what)
-            && (to.is_empty()
-                || finding.parts.iter().any(|part| {
-                    let flow = self.observed.flows.iter().find(|flow| flow.name == part.flow);
-                    let endpoint = flow.and_then(|flow| self.endpoint(flow));
-                    endpoint.is_some_and(|endpoint| to.iter().any(|term| is_host(endpoint, term)))
-                }))
+    fn is_upload_of(&self, finding: &Finding, what: &Term, to: &[Term]) -> Fit {
+        if !self.is_of(finding, what) {
+            return Fit::No;
+        }
+        if to.is_empty() {
+            return Fit::Carries;
+        }
+        self.weigh_parts(finding, &|part| {
+            let flow = self.flows.get(part.flow.as_str()).copied();
+            let Some((flow, endpoint)) = flow.and_then(|flow| Some((flow, self.endpoint(flow)?))) else {
+                return Fit::No;
+            };
+            let reached: Vec<Reach> = to.iter().map(|term| reach(flow, endpoint, term)).collect();
+            if reached.contains(&Reach::There) {
+                Fit::Carries
+            } else if reached.contains(&Reach::Shared) {
+                Fit::Near(Code::SharedHost)
+            } else {
+                Fit::No
+            }
+        })
+    }
+
+    fn is_clear_upload_of(&self, finding: &Finding, what: &Term) -> Fit {
+        if !self.is_of(finding, what) {
+            return Fit::No;
+        }
+        self.weigh_parts(finding, &|part| Fit::of(is_in_clear(part)))
     }
 
     /// Whether a finding's artifact is one of a term's.
-    fn is_of(&self, finding: &Finding, term: &Term) -> bool {
+    pub(super) fn is_of(&self, finding: &Finding, term: &Term) -> bool {
         let Some(artifact) = self.artifact(finding) else { return false };
         match artifact.name.strip_prefix("identifier:") {
             Some(kind) => term.all_identifiers || term.identifiers.iter().any(|wanted| wanted == kind),
@@ -364,10 +349,6 @@ impl<'a> Evaluation<'a> {
         self.observed.artifacts.iter().find(|artifact| artifact.name == finding.artifact)
     }
 
-    fn phase(&self, id: &str) -> Option<&'a Phase> {
-        self.observed.plan.phases.iter().find(|phase| phase.id == id)
-    }
-
     fn run(&self, id: &str) -> Option<&'a RunSummary> {
         self.observed.runs.iter().find(|run| run.id == id)
     }
@@ -377,64 +358,30 @@ impl<'a> Evaluation<'a> {
     }
 
     fn endpoint(&self, flow: &FlowSummary) -> Option<&'a EndpointSummary> {
-        self.observed.endpoints.iter().find(|endpoint| {
-            endpoint.transport == flow.transport && flow.remote == socket(&endpoint.address, endpoint.port)
-        })
+        self.endpoints.get(&(flow.remote.clone(), flow.transport)).copied()
     }
 
-    /// Whether a flow began while nobody touched the phone; `None` without an action log.
-    fn was_idle(&self, flow: &FlowSummary) -> Option<bool> {
-        let run = self.run(flow.run.as_ref()?)?;
-        if !run.recorded {
-            return None;
-        }
-        let within = |start: Timestamp, end: Timestamp| start <= flow.first && flow.first < end;
-        Some(run.windows.iter().any(|window| window.idle && within(window.start, window.end)))
-    }
-}
-
-enum Consent {
-    Before,
-    After,
-    Unknown(Code),
-}
-
-/// Kleene: false if any part is false, true if all are true.
-fn conjunction(parts: impl Iterator<Item = Outcome>) -> Outcome {
-    kleene(parts.collect(), false)
-}
-
-/// Kleene: true if any part is true, false if all are false.
-fn disjunction(parts: impl Iterator<Item = Outcome>) -> Outcome {
-    kleene(parts.collect(), true)
-}
-
-/// The parts that carry the deciding value decide alone; else all must carry the other one.
-fn kleene(parts: Vec<Outcome>, deciding: bool) -> Outcome {
-    let mut result = Outcome::default();
-    if parts.iter().any(|part| part.truth == Some(deciding)) {
-        for part in parts.into_iter().filter(|part| part.truth == Some(deciding)) {
-            result.absorb(part);
-        }
-        result.truth = Some(deciding);
-        return result;
-    }
-    let settled = !parts.is_empty() && parts.iter().all(|part| part.truth.is_some());
-    for part in parts {
-        // What already holds does not explain why the whole is open.
-        if settled || part.truth.is_none() {
-            result.absorb(part);
+    /// Whether a flow began while nobody touched the phone, by more than the clocks' uncertainty.
+    fn was_idle(&self, flow: &FlowSummary) -> Fit {
+        let Some(run) = flow.run.as_ref().and_then(|id| self.run(id)).filter(|run| run.recorded) else {
+            return Fit::Near(Code::NoActions);
+        };
+        let skew = i64::try_from(self.observed.plan.max_skew_ms.unwrap_or(0)).unwrap_or(i64::MAX);
+        let within = |margin: i64| {
+            run.windows.iter().filter(|window| window.idle).any(|window| {
+                let (since, until) =
+                    (flow.first.millis_since(window.start), window.end.millis_since(flow.first));
+                since >= margin && until >= margin && (margin != 0 || flow.first < window.end)
+            })
+        };
+        if within(skew) {
+            Fit::Carries
+        } else if skew != 0 && within(skew.saturating_neg()) {
+            Fit::Near(Code::OrderUnknown)
+        } else {
+            Fit::No
         }
     }
-    result.truth = settled.then_some(!deciding);
-    result
-}
-
-/// Whether a table's day lies no more than 90 days from a moment (scenario.md, "Never testable by traffic").
-fn is_near(table_date: &str, time: Timestamp) -> bool {
-    const DAYS: i64 = 90;
-    let day: Option<Timestamp> = format!("{table_date}T00:00:00Z").parse().ok();
-    day.is_some_and(|day| day.millis_since(time).abs() <= DAYS * 24 * 60 * 60 * 1_000)
 }
 
 /// A UDP exchange has no handshake: an answer stands in its place.
@@ -442,34 +389,6 @@ fn is_completed(flow: &FlowSummary) -> bool {
     match flow.transport {
         Transport::Tcp => flow.handshake,
         Transport::Udp => flow.downlink_bytes > 0,
-    }
-}
-
-/// Whether a remote end is one of a term's: by name, by registered country; a term without either means any
-/// address that lies in no special-purpose range.
-fn is_host(endpoint: &EndpointSummary, term: &Term) -> bool {
-    if term.hosts.is_empty() && term.registered_country.is_empty() {
-        return endpoint.special.is_none();
-    }
-    let named = endpoint
-        .names
-        .iter()
-        .map(|name| name.split(' ').next().unwrap_or_default())
-        .chain([endpoint.address.as_str()])
-        .any(|name| term.hosts.iter().any(|pattern| host_matches(name, pattern)));
-    named
-        || endpoint
-            .registered_country
-            .as_ref()
-            .is_some_and(|country| term.registered_country.contains(country))
-}
-
-/// `*.` at the front of a pattern stands for one or more labels; case does not count (RFC 4343).
-pub(in crate::engine) fn host_matches(name: &str, pattern: &str) -> bool {
-    let (name, pattern) = (name.to_ascii_lowercase(), pattern.to_ascii_lowercase());
-    match pattern.strip_prefix('*') {
-        Some(suffix) => suffix.starts_with('.') && name.len() > suffix.len() && name.ends_with(suffix),
-        None => name == pattern,
     }
 }
 
@@ -487,35 +406,16 @@ fn socket(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
+/// Whether a table's day lies no more than 90 days from a moment (scenario.md, "Never testable by traffic").
+fn is_near(table_date: &str, time: Timestamp) -> bool {
+    const DAYS: i64 = 90;
+    let day: Option<Timestamp> = format!("{table_date}T00:00:00Z").parse().ok();
+    day.is_some_and(|day| day.millis_since(time).abs() <= DAYS * 24 * 60 * 60 * 1_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn outcome(truth: Option<bool>, reason: Option<Code>) -> Outcome {
-        Outcome { truth, reasons: reason.into_iter().collect(), ..Outcome::default() }
-    }
-
-    #[test]
-    fn conjunction_and_disjunction_are_kleenes() {
-        for (a, b, and, or) in [
-            (Some(true), Some(true), Some(true), Some(true)),
-            (Some(true), Some(false), Some(false), Some(true)),
-            (Some(true), None, None, Some(true)),
-            (Some(false), None, Some(false), None),
-            (Some(false), Some(false), Some(false), Some(false)),
-            (None, None, None, None),
-        ] {
-            let parts = || [outcome(a, None), outcome(b, None)].into_iter();
-            assert_eq!((conjunction(parts()).truth, disjunction(parts()).truth), (and, or), "{a:?} {b:?}");
-        }
-        assert_eq!(conjunction(std::iter::empty()).truth, None, "nothing asked is nothing settled");
-    }
-
-    #[test]
-    fn only_open_parts_give_the_reasons_of_an_open_whole() {
-        let parts = [outcome(Some(true), Some(Code::Loss)), outcome(None, Some(Code::PhaseNotRun))];
-        assert_eq!(conjunction(parts.into_iter()).reasons, [Code::PhaseNotRun].into());
-    }
 
     #[test]
     fn a_table_is_near_within_ninety_days_either_way() {
@@ -524,14 +424,6 @@ mod tests {
         assert!(is_near("2027-02-18", time));
         assert!(!is_near("2026-08-21", time));
         assert!(!is_near("", time), "an unknown date is not near");
-    }
-
-    #[test]
-    fn hosts_match_by_whole_labels() {
-        assert!(host_matches("A.cloud.example", "*.cloud.example"));
-        assert!(!host_matches("cloud.example", "*.cloud.example"));
-        assert!(!host_matches("evilcloud.example", "*.cloud.example"));
-        assert!(!host_matches("a.cloud.example.org", "*.cloud.example"));
     }
 
     #[test]

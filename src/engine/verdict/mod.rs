@@ -18,9 +18,14 @@ use crate::{
     },
 };
 
+mod consent;
+pub(in crate::engine) mod destination;
 pub mod evaluate;
 pub mod gates;
+pub mod outcome;
 mod sentences;
+#[cfg(test)]
+mod tests;
 
 /// What verdicts rest on.
 pub struct Observed<'a> {
@@ -38,10 +43,10 @@ pub struct Observed<'a> {
     pub flows: &'a [FlowSummary],
     /// Remote ends.
     pub endpoints: &'a [EndpointSummary],
-    /// The address table's date, `YYYY-MM-DD`; empty where unknown.
-    pub table_date: &'a str,
     /// The place of each uplink byte.
     pub ledger: &'a Ledger,
+    /// The address table's date, `YYYY-MM-DD`; empty where unknown.
+    pub table_date: &'a str,
     /// Gates, as [`gates::judge`] left them.
     pub gates: &'a [Gate],
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observed, evaluate::Outcome};
+use super::{Observed, outcome::Outcome};
 use crate::{
     case::scenario::plan::{Claim, Predicate},
     findings::{EndpointSummary, Finding, Scope, Status, codes::Code},
@@ -45,7 +45,7 @@ pub(super) fn write(
                 if status == Status::Supported { "as the reading says:" } else { "against the reading:" };
             format!(
                 "{}{what}, {verdict} “{}”. {}",
-                prelude(observed, scope),
+                prelude(observed, scope, outcome),
                 claim.reading,
                 custody(observed, scope)
             )
@@ -54,12 +54,14 @@ pub(super) fn write(
     Sentences { permits, does_not_permit: does_not_permit(claim, status) }
 }
 
-fn prelude(observed: &Observed<'_>, scope: &Scope) -> String {
+/// Names the phases in which it was seen: a claim may be judged in more.
+fn prelude(observed: &Observed<'_>, scope: &Scope, outcome: &Outcome) -> String {
+    let within: Vec<&String> = scope.phases.iter().filter(|phase| outcome.phases.contains(*phase)).collect();
     let day =
         if scope.from == scope.to { scope.from.clone() } else { format!("{} to {}", scope.from, scope.to) };
     let simulated = if observed.plan.simulated { "In a simulation: in " } else { "In " };
-    let phases = if scope.phases.len() == 1 { "phase" } else { "phases" };
-    format!("{simulated}{phases} {} ({day}) the phone under test ", join(scope.phases.iter().cloned()))
+    let phases = if within.len() == 1 { "phase" } else { "phases" };
+    format!("{simulated}{phases} {} ({day}) the phone under test ", join(within.into_iter().cloned()))
 }
 
 /// What was seen, in words.
