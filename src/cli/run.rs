@@ -89,11 +89,6 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     if let (Some(path), false) = (&arguments.output, arguments.no_bundle) {
         place::refuse(path)?;
     }
-    let key = if arguments.no_bundle || arguments.unsigned {
-        None
-    } else {
-        Some(signing_key(arguments, terminal)?)
-    };
     let scratch = environment::scratch();
     let case = Case::open(&Disk::new(&folder), &scenario, &scratch).map_err(|error| failed(&error))?;
     let default = PathBuf::from(format!("{}.private.tar.gz", case.plan.id));
@@ -101,6 +96,12 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     if !arguments.no_bundle {
         place::refuse(path)?;
     }
+    // A key is made for a case that can be opened, and before the long work.
+    let key = if arguments.no_bundle || arguments.unsigned {
+        None
+    } else {
+        Some(signing_key(arguments, terminal)?)
+    };
     let limits = environment::limits(arguments.min_run, arguments.threads);
     if Terminal::is_watched() {
         terminal.note(format_args!("analyzing {}", case.plan.id));
