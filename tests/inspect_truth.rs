@@ -2,7 +2,12 @@
 //! and multipart parts; and every capture at all: it ends well, says how many packets there are, and never panics.
 //!
 //! What differs stands, with its reason, in `inspect_truth.expected`; a line there that no longer differs fails too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

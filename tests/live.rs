@@ -1,6 +1,7 @@
 //! Real curl uploads freshly made photos to real nginx on loopback while real tcpdump records: `find` and `run` must
 //! say exactly what was sent, and nothing of the photo that never was.
 #![allow(
+    clippy::zombie_processes,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,

@@ -1,5 +1,10 @@
 //! What README shows is what the program prints.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may panic"
+)]
 
 use std::{fs, path::Path};
 
@@ -39,7 +44,10 @@ fn every_transcript_is_what_is_printed() {
         let printed = text(&output.stdout);
         let mut rest = printed.lines();
         for line in expected {
-            assert!(rest.any(|shown| shown.starts_with(&line)), "{command}: {line:?} is not (any more) among\n{printed}");
+            assert!(
+                rest.any(|shown| shown.starts_with(&line)),
+                "{command}: {line:?} is not (any more) among\n{printed}"
+            );
         }
     }
 }

@@ -1,6 +1,12 @@
 //! Cases on captures of real traffic that others published: a body that tshark cut out is found whole, a constant that
 //! a field is filled with is no identifier, what is not there is not found, and every uplink byte has its place.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

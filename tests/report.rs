@@ -1,5 +1,4 @@
-//! Reports of findings written by hand: whole outputs under snapshots, what no medium may let through, and
-//! the bodies of `show`, `report` and `test`.
+//! Reports of findings written by hand: whole outputs under snapshots, and what no medium may let through.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,12 +7,6 @@
     reason = "a test may panic and look around"
 )]
 
-#[path = "../src/cli/report.rs"]
-mod cli_report;
-#[path = "../src/cli/show.rs"]
-mod cli_show;
-#[path = "../src/cli/test.rs"]
-mod cli_test;
 #[path = "report/example.rs"]
 mod example;
 
@@ -24,10 +17,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use cli_test::{Mode, Options, Unreferenced};
 use exhibit::{
-    evidence::{ByteRange, Digest, FrameNo, FrameRange, hex_bytes, is_deceptive},
-    findings::{Findings, codes},
+    evidence::{ByteRange, Digest, FrameNo, FrameRange, is_deceptive},
+    findings::{Findings, codes, inspection::Inspection},
     report::{self, CheckLine, Provenance, proof, snapshot, terminal},
 };
 
@@ -86,19 +78,6 @@ fn html() {
 #[test]
 fn outcome() {
     assert_snapshot("report-outcome", &snapshot::text(&example::rich()));
-}
-
-#[test]
-fn show_one_finding() {
-    let findings = example::rich();
-    let mut out = Vec::new();
-    let excerpt = hex_bytes(&findings.findings[0].parts[0].excerpt).unwrap();
-    let bytes = |wanted: &proof::Wanted<'_>| {
-        assert_eq!((wanted.offset, wanted.length), (0, excerpt.len()));
-        Some([&excerpt[..wanted.length - 1], b"?"].concat())
-    };
-    cli_show::show(&findings, Some("3fa9"), &bytes, &mut out).unwrap();
-    assert_snapshot("report-show", &plain(&String::from_utf8(out).unwrap()));
 }
 
 // What no medium may let through.
@@ -335,36 +314,6 @@ fn every_reason_and_caveat_is_explained_in_each_report() {
     assert!(plain(&terminal::explanation(&codes::explain("residual_capacity").unwrap())).contains("absence"));
 }
 
-#[test]
-fn formats_of_the_report_command() {
-    let findings = example::rich();
-    let render = |format| {
-        let mut out = Vec::new();
-        cli_report::report(&findings, &Provenance::Unverified, format, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    };
-    assert!(render(cli_report::Format::Html).starts_with("<!DOCTYPE html>"));
-    assert!(render(cli_report::Format::Markdown).starts_with("# "));
-    let json = render(cli_report::Format::Json);
-    let back: Findings = serde_json::from_str(&json).unwrap();
-    assert_eq!(back, findings);
-}
-
-#[test]
-fn show_knows_findings_by_the_start_of_their_id() {
-    let findings = example::rich();
-    let show = |id| {
-        let mut out = Vec::new();
-        cli_show::show(&findings, id, &not_at_hand, &mut out)
-            .map(|()| plain(&String::from_utf8(out).unwrap()))
-    };
-    let list = show(None).unwrap();
-    assert!(findings.findings.iter().all(|finding| list.contains(&finding.id)));
-    assert!(show(Some("F-77aa")).unwrap().contains("not at hand"));
-    assert_eq!(show(Some("F-9")).unwrap_err().to_string(), "find the finding F-9: there are 3");
-    assert!(show(Some("F-")).unwrap_err().to_string().contains("F-3fa94c01de, F-77aa00bb12"));
-}
-
 // The commands to check by hand, done.
 
 fn capture(name: &str) -> Option<PathBuf> {
@@ -446,144 +395,22 @@ fn insta_accepts_our_snapshot_files() {
     }
 }
 
-struct World {
-    folder: tempfile::TempDir,
-    paths: Vec<PathBuf>,
-}
-
-impl World {
-    fn new(names: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for name in names {
-            let case = folder.path().join("scenarios").join(name);
-            std::fs::create_dir_all(&case).unwrap();
-            std::fs::write(case.join("scenario.yaml"), "exhibit: 1\n").unwrap();
-        }
-        Self { folder, paths: vec![PathBuf::from("scenarios")] }
-    }
-
-    fn snapshot(&self, name: &str) -> PathBuf {
-        self.folder.path().join("snapshots").join(name)
-    }
-
-    /// Runs with findings changed by `change`; gives the exit code and what was said.
-    fn run(
-        &self,
-        mode: Mode,
-        unreferenced: Unreferenced,
-        answers: &str,
-        change: impl Fn(&mut Findings),
-    ) -> (u8, String) {
-        let options = Options {
-            root: self.folder.path(),
-            paths: &self.paths,
-            snapshots: Path::new("snapshots"),
-            mode,
-            unreferenced,
-        };
-        let rerun = |case: &Path| {
-            if case.ends_with("broken") {
-                return Err("the scenario has\u{1b}[2J no claims".into());
-            }
-            let mut findings = example::rich();
-            findings.case = case.file_name().unwrap().to_str().unwrap().to_owned();
-            change(&mut findings);
-            Ok(findings)
-        };
-        let mut out = Vec::new();
-        let code = cli_test::test(&options, &rerun, &mut answers.as_bytes(), &mut out).unwrap();
-        (code, String::from_utf8(out).unwrap())
-    }
-}
-
-fn downgrade(findings: &mut Findings) {
-    if findings.case == "hello" {
-        findings.claims[1].status = exhibit::findings::Status::Inconclusive;
-        findings.claims[1].grade = None;
-        findings.claims[1].reasons = vec!["residual_capacity".to_owned()];
-    }
-}
-
-#[test]
-fn scenarios_are_stored_compared_and_accepted() {
-    let world = World::new(&["hello", "redmi-note"]);
-    let same = |_: &mut Findings| ();
-    let (code, said) = world.run(Mode::Check, Unreferenced::Ignore, "", same);
-    assert_eq!((code, said.lines().last()), (1, Some("0 same, 2 new")));
-    assert!(!world.snapshot("").exists(), "check never writes");
-    assert_eq!(world.run(Mode::Accept, Unreferenced::Ignore, "", same).0, 0);
-    assert_eq!(world.run(Mode::Check, Unreferenced::Reject, "", same), (0, "2 same\n".to_owned()));
-    let (code, said) = world.run(Mode::Propose, Unreferenced::Ignore, "", downgrade);
-    assert_eq!((code, said.lines().last()), (1, Some("1 same, 1 differ")));
-    assert!(
-        said.contains("-L2 supported (whole file)\n")
-            && said.contains("+L2 inconclusive (residual_capacity)\n"),
-        "{said}"
-    );
-    assert!(world.snapshot("hello.snap.new").exists() && !world.snapshot("redmi-note.snap.new").exists());
-    let (code, _) = world.run(Mode::Review, Unreferenced::Ignore, "n\n", downgrade);
-    assert_eq!(code, 1);
-    let (code, said) = world.run(Mode::Review, Unreferenced::Ignore, "y\n", downgrade);
-    assert!(code == 0 && said.ends_with("[y/N] 1 same, 1 accepted\n"), "{said}");
-    assert!(!world.snapshot("hello.snap.new").exists());
-    assert_eq!(world.run(Mode::Check, Unreferenced::Reject, "", downgrade).0, 0);
-}
-
-#[test]
-fn a_scenario_that_cannot_be_run_is_not_a_difference() {
-    let world = World::new(&["broken", "hello"]);
-    world.run(Mode::Accept, Unreferenced::Ignore, "", |_| ());
-    let (code, said) = world.run(Mode::Check, Unreferenced::Ignore, "", |_| ());
-    assert_eq!(code, 2);
-    assert_eq!(
-        said,
-        "broken: could not be run: the scenario has\\u{1b}[2J no claims\n1 same, 1 could not be run\n"
-    );
-}
-
-#[test]
-fn only_our_snapshots_without_a_scenario_are_deleted() {
-    let world = World::new(&["gone", "hello"]);
-    world.run(Mode::Accept, Unreferenced::Ignore, "", |_| ());
-    let foreign = world.snapshot("report-html.snap");
-    std::fs::write(&foreign, "---\nsource: tests/report.rs\n---\nx\n").unwrap();
-    std::fs::remove_dir_all(world.folder.path().join("scenarios/gone")).unwrap();
-    assert_eq!(world.run(Mode::Check, Unreferenced::Ignore, "", |_| ()).0, 0);
-    assert_eq!(world.run(Mode::Check, Unreferenced::Reject, "", |_| ()).0, 1);
-    assert_eq!(world.run(Mode::Check, Unreferenced::Delete, "", |_| ()).0, 1, "check never deletes");
-    assert_eq!(world.run(Mode::Propose, Unreferenced::Delete, "", |_| ()).0, 0);
-    assert!(
-        !world.snapshot("gone.snap").exists() && foreign.exists() && world.snapshot("hello.snap").exists()
-    );
-}
-
 // The published schema.
 
-#[test]
-fn the_published_schema_is_that_of_the_types() {
-    let mut schema = serde_json::to_string_pretty(&schemars::schema_for!(Findings)).unwrap();
+fn published(name: &str, schema: &schemars::Schema) {
+    let mut schema = serde_json::to_string_pretty(schema).unwrap();
     schema.push('\n');
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/findings.schema.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema").join(name);
     if std::env::var_os("EXHIBIT_BLESS").is_some_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &schema).unwrap();
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
-    assert!(
-        stored == schema,
-        "docs/schema/findings.schema.json differs: EXHIBIT_BLESS=1 cargo test --test report schema"
-    );
+    assert!(stored == schema, "docs/schema/{name} differs: EXHIBIT_BLESS=1 cargo test --test report schemas");
 }
 
-/// Writes the pages, for looking at them: `EXHIBIT_PAGES=DIR cargo test --test report pages`.
 #[test]
-fn pages() {
-    let Some(folder) = std::env::var_os("EXHIBIT_PAGES").map(PathBuf::from) else { return };
-    for (name, findings) in [("rich", example::rich()), ("hostile", example::hostile())] {
-        for (extension, format) in [("html", cli_report::Format::Html), ("md", cli_report::Format::Markdown)]
-        {
-            let mut file = std::fs::File::create(folder.join(format!("{name}.{extension}"))).unwrap();
-            cli_report::report(&findings, &Provenance::Unverified, format, &mut file).unwrap();
-        }
-    }
+fn the_published_schemas_are_those_of_the_types() {
+    published("findings.schema.json", &schemars::schema_for!(Findings));
+    published("inspection.schema.json", &schemars::schema_for!(Inspection));
 }

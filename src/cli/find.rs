@@ -1,6 +1,10 @@
 //! `find CAPTURE FILES…`: the answer for tonight.
 
-use std::{io::Write as _, net::IpAddr, path::PathBuf};
+use std::{
+    io::Write as _,
+    net::IpAddr,
+    path::{Component, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use exhibit::{
@@ -64,12 +68,17 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     Ok(DONE)
 }
 
-/// Logical paths are what was typed, with `/` between components.
+/// Logical paths are what was typed, with `/` between folders and without `.`: each file has one.
 #[expect(clippy::ptr_arg, reason = "called as a function over lists of paths")]
-fn logical(path: &PathBuf) -> Result<String, Failure> {
-    match path.to_str() {
+pub(crate) fn logical(path: &PathBuf) -> Result<String, Failure> {
+    let straight: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    match straight.to_str() {
+        Some("") => Ok(".".to_owned()),
         Some(path) => Ok(path.replace(std::path::MAIN_SEPARATOR, "/")),
-        None => Err(Failure::new(format!("cannot use {}: its name is not UTF-8", path.display()))),
+        None => {
+            Err(Failure::new(format!("cannot use {}: its name is not UTF-8", path.display()))
+                .hint("rename it"))
+        }
     }
 }
 

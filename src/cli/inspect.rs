@@ -39,14 +39,8 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
-    let Some(name) = arguments.capture.to_str() else {
-        return Err(Failure::new(format!(
-            "cannot use {}: its name is not UTF-8",
-            arguments.capture.display()
-        )));
-    };
     let parts = Parts {
-        captures: vec![name.replace(std::path::MAIN_SEPARATOR, "/")],
+        captures: vec![super::find::logical(&arguments.capture)?],
         phone: arguments.phone.as_deref().map(super::find::phone).transpose()?.unwrap_or_default(),
         ..Parts::default()
     };

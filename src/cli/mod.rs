@@ -25,6 +25,8 @@ mod report;
 mod run;
 mod show;
 mod test;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 /// Done, or it holds.
@@ -45,9 +47,9 @@ pub(crate) const INTERRUPTED: u8 = 130;
 Exit codes: 0 done, or it holds; 1 it does not hold; 2 it could not be done; 3 it holds in part; 130 interrupted.
 
 Tonight:   exhibit find hotspot.pcapng DCIM/
-A case:    exhibit new claim/ --capture hotspot.pcapng --files DCIM/ --claim \"the phone will upload photos\"
+A case:    exhibit new claim/ --capture hotspot.pcapng --files DCIM/ --claim \"it sends photos\"
            exhibit check claim/
-           exhibit run claim/
+           exhibit run claim/ -o case.private.tar.gz
 A bundle:  exhibit verify case.private.tar.gz --signer FINGERPRINT")]
 struct Arguments {
     /// When to colour what is printed (NO_COLOR is heeded).

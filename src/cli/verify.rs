@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufReader, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -99,7 +99,7 @@ fn not_read(error: &VerifyError) -> Failure {
     }
 }
 
-fn write_report(path: &PathBuf, bundle: &Bundle, provenance: &Provenance) -> Result<(), Failure> {
+fn write_report(path: &Path, bundle: &Bundle, provenance: &Provenance) -> Result<(), Failure> {
     let markdown = path.extension().is_some_and(|ending| ending == "md");
     let text = if markdown {
         report::markdown(bundle.findings(), provenance)

@@ -102,7 +102,7 @@ fn container(index: &Index) -> Container {
             Family::PcapNg => "pcapng".to_owned(),
         },
         gzip: container.format.gzip,
-        link_types: container.link_types.iter().map(|link| u32::from(link.0)).collect(),
+        link_types: container.link_types.iter().map(|link| link.0).collect(),
         secrets: container.secrets.len() as u64,
         dropped: container.dropped,
     }

@@ -9,7 +9,9 @@ use anstyle::{AnsiColor, Color, Style};
 
 use crate::{
     evidence::{Anomaly, AnomalyKind, printable},
-    findings::{Finding, Findings, Gate, GateState, Grade, Status, Verdict, codes::Explanation},
+    findings::{
+        ArtifactSummary, Finding, Findings, Gate, GateState, Grade, Status, Verdict, codes::Explanation,
+    },
     report::{
         proof,
         quantity::{byte_ranges, clock, counted, frames, grouped, moment, percent, seconds},
@@ -254,6 +256,10 @@ fn found_line(text: &mut String, findings: &Findings, finding: &Finding, width: 
         destination(findings, finding),
         frames(&carried),
     );
+    let copies: Vec<String> = copies(findings, finding).map(|copy| name(&copy.name)).collect();
+    if !copies.is_empty() {
+        wrapped(text, "    ", &format!("the same content: {}", some(&copies)));
+    }
     if !finding.probative {
         let _ =
             writeln!(text, "    not probative (chance {}): it may be there by luck", name(&finding.chance));
@@ -261,6 +267,16 @@ fn found_line(text: &mut String, findings: &Findings, finding: &Finding, width: 
     for caveat in finding.caveats.iter().filter(|caveat| finding.probative || *caveat != "not_probative") {
         wrapped(text, "    ", &format!("but {}", sentence(&words::code(caveat))));
     }
+}
+
+/// Other files with the content of a finding's.
+fn copies<'a>(findings: &'a Findings, finding: &'a Finding) -> impl Iterator<Item = &'a ArtifactSummary> {
+    let digest = |name: &str| findings.artifacts.iter().find(|artifact| artifact.name == name)?.sha256;
+    let content = digest(&finding.artifact);
+    findings
+        .artifacts
+        .iter()
+        .filter(move |other| content.is_some() && other.sha256 == content && other.name != finding.artifact)
 }
 
 fn destination(findings: &Findings, finding: &Finding) -> String {
@@ -284,11 +300,15 @@ fn destination(findings: &Findings, finding: &Finding) -> String {
 
 /// What was looked for and not seen, and what that is worth.
 fn others(findings: &Findings, seen: &[&Finding]) -> String {
-    let unseen: Vec<_> = findings
-        .artifacts
-        .iter()
-        .filter(|artifact| !seen.iter().any(|finding| finding.artifact == artifact.name))
-        .collect();
+    // A copy of what was sent was sent.
+    let known = |artifact: &&ArtifactSummary| {
+        let same = |finding: &&Finding| {
+            finding.artifact == artifact.name
+                || copies(findings, finding).any(|copy| copy.name == artifact.name)
+        };
+        seen.iter().any(same)
+    };
+    let unseen: Vec<_> = findings.artifacts.iter().filter(|artifact| !known(artifact)).collect();
     let note = words::not_the_same_as_not_sent(findings.ledger.all);
     let noun = match (unseen.len(), unseen.iter().all(|artifact| artifact.kind == "photo")) {
         (0, _) if seen.is_empty() => return "no files were given to look for\n".to_owned(),

@@ -420,6 +420,7 @@ fn findings() -> Vec<Finding> {
             phase: "stock".to_owned(),
             destination: "cdn.example".to_owned(),
             matched_bytes: ByteRange::covered(ranges.iter().copied()),
+            probative_bytes: ByteRange::covered(ranges.iter().copied()),
             artifact_bytes: 96_000,
             artifact_ranges: ranges,
             sha256: Some(Digest::of(artifact.as_bytes())),

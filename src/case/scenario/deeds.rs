@@ -4,7 +4,7 @@ use super::{
     grammar,
     plan::{Action, ActionDone, Run},
     problem::{Problem, word},
-    resolve::{ONLY_PHASE, PathKind, PathUse, Resolver},
+    resolve::{ONLY_PHASE, PathKind, PathUse, Resolver, straight},
     values::{At, Millis, Names, Place, Text, Unit as _},
 };
 use crate::evidence::Timestamp;
@@ -93,7 +93,7 @@ fn short(
         phase: phase.id.0.clone(),
         place: captures.first().map_or_else(Place::default, |capture| capture.place),
         captures,
-        keys: phase.keys.as_ref().map(Names::texts).unwrap_or_default(),
+        keys: phase.keys.iter().flat_map(Names::texts).map(|path| straight(&path)).collect(),
         files: phase.files.as_ref().map(|files| trimmed(files)),
         actions: done,
         recorded: phase.actions.is_some(),
@@ -101,7 +101,7 @@ fn short(
 }
 
 fn trimmed(path: &str) -> String {
-    path.trim_start_matches("./").trim_end_matches('/').to_owned()
+    straight(path).trim_end_matches('/').to_owned()
 }
 
 /// Gives each action its times, and the plan the action.
@@ -317,7 +317,8 @@ impl ShortRuns {
 }
 
 fn expand(pattern: &At<Text>, files: &dyn Fn(&str) -> Vec<String>) -> Result<Vec<String>, Problem> {
-    let text = pattern.trim_start_matches("./");
+    let text = straight(pattern);
+    let text = text.as_str();
     let Some(star) = text.find('*') else { return Ok(vec![text.to_owned()]) };
     let folder =
         text.get(..star).and_then(|before| before.rfind('/')).and_then(|end| text.get(..end)).unwrap_or(".");

@@ -54,7 +54,7 @@ pub enum PathKind {
 /// A path that a scenario names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathUse {
-    /// The path as written.
+    /// The path as written, without a leading `./`: an input has one logical path.
     pub path: String,
     /// What it is for.
     pub kind: PathKind,
@@ -64,7 +64,15 @@ pub struct PathUse {
 
 impl PathUse {
     pub(crate) fn new(path: &At<Text>, kind: PathKind) -> Self {
-        Self { path: path.0.clone(), kind, place: path.place }
+        Self { path: straight(path), kind, place: path.place }
+    }
+}
+
+/// A path without a leading `./`, under which the bundle will know the input too.
+pub(crate) fn straight(path: &str) -> String {
+    match path.trim_start_matches("./") {
+        "" if !path.is_empty() => ".".to_owned(),
+        straight => straight.to_owned(),
     }
 }
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     engine::decode::sink::{Keep, LeafId, Origin, TransactionId},
-    evidence::{ByteRange, Digest, Direction, Limits, ReadError},
-    findings::{Grade, Step},
+    evidence::{ByteRange, Digest, Direction, Limits, ReadError, Step},
+    findings::Grade,
 };
 
 /// Bytes of a leaf held in memory before they go to the spool: photos fit, films do not.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{catalog::ContentId, chance::Chance, needles::IdentifierId};
 use crate::{
     engine::decode::sink::TransactionId,
-    evidence::{ByteRange, Direction},
-    findings::{Grade, Step},
+    evidence::{ByteRange, Direction, Step},
+    findings::Grade,
 };
 
 /// A flow, by numbers that the caller gives: they are the first part of every sort key.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::evidence::{Blob, ByteRange, ReadError, read_exact_at};
 
-/// Bytes of a leaf looked at in one go: what passes the bitmap stays in the cache.
+/// Bytes of a leaf looked at in one go: its hashes stay in the cache.
 const WINDOW: usize = 32 << 10;
 /// Comparisons allowed for one leaf and batch: this many, and one for each [`BYTES_PER_CHECK`] bytes. Copied
 /// content needs one for each run; only content made to collide needs more.

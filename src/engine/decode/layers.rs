@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, ops::Range, rc::Rc};
 
 use crate::{
     engine::{codec::Budget, net::stream::Stream},
+    evidence::Step,
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, printable},
-    findings::Step,
 };
 
 use super::sink::{Keep, LeafId, Origin, Place, Sink, TransactionId};

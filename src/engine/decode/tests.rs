@@ -12,8 +12,8 @@ use std::{
 
 use crate::{
     engine::net::stream::{Piece, Stream},
+    evidence::Step,
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, Timestamp, Transport},
-    findings::Step,
 };
 
 use super::{Conversation, sink::*, walk};

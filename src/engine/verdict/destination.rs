@@ -52,7 +52,7 @@ fn is_anywhere(term: &Term) -> bool {
 }
 
 /// `*.` at the front of a pattern stands for one or more labels; case does not count (RFC 4343).
-pub(in crate::engine) fn host_matches(name: &str, pattern: &str) -> bool {
+pub(crate) fn host_matches(name: &str, pattern: &str) -> bool {
     let (name, pattern) = (name.to_ascii_lowercase(), pattern.to_ascii_lowercase());
     match pattern.strip_prefix('*') {
         Some(suffix) => suffix.starts_with('.') && name.len() > suffix.len() && name.ends_with(suffix),
