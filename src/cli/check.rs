@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     if arguments.print {
         let text =
             scenario::expanded(&draft.parsed).map_err(|error| Failure::cannot("print the plan", &error))?;
-        terminal.out.write_all(text.as_bytes())?;
+        terminal.text(&text)?;
     } else {
         summary(&draft, &mut terminal.out)?;
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", terminal::found(&analysis.findings))?,
         Format::Json => {
-            terminal.out.write_all(&report::json(&analysis.findings).map_err(|error| Failure::of(&error))?)?
+            terminal.json(&report::json(&analysis.findings).map_err(|error| Failure::of(&error))?)?
         }
     }
     Ok(DONE)

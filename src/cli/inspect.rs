@@ -50,9 +50,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let inspection = engine::inspect(&case, &limits).map_err(|error| not_analyzed(&error))?;
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", report::inspection::text(&inspection))?,
-        Format::Json => {
-            terminal.out.write_all(&canonical_json(&inspection).map_err(|error| Failure::of(&error))?)?
-        }
+        Format::Json => terminal.json(&canonical_json(&inspection).map_err(|error| Failure::of(&error))?)?,
         Format::Jsonl => lines(&inspection, terminal)?,
     }
     Ok(DONE)
@@ -66,8 +64,10 @@ struct Line<'a, T: Serialize> {
 }
 
 fn lines(inspection: &Inspection, terminal: &mut Terminal) -> Result<(), Failure> {
+    let mut text = Vec::new();
     let mut line = |bytes: Result<Vec<u8>, serde_json::Error>| -> Result<(), Failure> {
-        Ok(terminal.out.write_all(&bytes.map_err(|error| Failure::of(&error))?)?)
+        text.append(&mut bytes.map_err(|error| Failure::of(&error))?);
+        Ok(())
     };
     let head = Inspection {
         flows: Vec::new(),
@@ -93,5 +93,5 @@ fn lines(inspection: &Inspection, terminal: &mut Terminal) -> Result<(), Failure
     for value in &inspection.anomalies {
         line(canonical_json(&Line { kind: "anomaly", value }))?;
     }
-    Ok(())
+    Ok(terminal.json(&text)?)
 }

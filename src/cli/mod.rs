@@ -98,6 +98,8 @@ enum Command {
 pub(crate) struct Terminal {
     /// Results.
     pub(crate) out: Box<dyn Write>,
+    /// Stdout as it is.
+    raw: Outlet<io::Stdout>,
     /// Everything else.
     pub(crate) err: Box<dyn Write>,
 }
@@ -138,7 +140,32 @@ impl Terminal {
         };
         Self {
             out: Box::new(Outlet(Some(io::BufWriter::new(anstream::AutoStream::new(io::stdout(), choice))))),
+            raw: Outlet(Some(io::stdout())),
             err: Box::new(anstream::AutoStream::new(io::stderr(), choice)),
+        }
+    }
+
+    /// Writes a document byte for byte: what takes colours out for a pipe would take control characters out too.
+    pub(crate) fn document(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.flush()?;
+        self.raw.write_all(bytes)?;
+        self.raw.flush()
+    }
+
+    /// Writes JSON byte for byte; on a terminal, with the same meaning and nothing that controls it.
+    pub(crate) fn json(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if io::stdout().is_terminal() => self.document(json_for_eyes(text).as_bytes()),
+            _ => self.document(bytes),
+        }
+    }
+
+    /// Writes a text byte for byte; on a terminal, what would control it as escapes.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        if io::stdout().is_terminal() {
+            self.document(shown(text).as_bytes())
+        } else {
+            self.document(text.as_bytes())
         }
     }
 
@@ -200,6 +227,21 @@ pub(crate) fn shown(text: &str) -> String {
             '\n' => shown.push(c),
             c if is_deceptive(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// JSON whose strings spell as escapes (RFC 8259 section 7) what a terminal would obey.
+fn json_for_eyes(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_deceptive(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            shown.push_str(&format!("\\u{unit:04x}"));
         }
     }
     shown

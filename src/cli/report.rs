@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Write as _},
+    io::{self, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -57,7 +57,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     };
     match &arguments.output {
         Some(path) => place::write(path, &text)?,
-        None => terminal.out.write_all(&text)?,
+        None if arguments.format == Format::Json => terminal.json(&text)?,
+        None => terminal.document(&text)?,
     }
     Ok(DONE)
 }

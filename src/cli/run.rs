@@ -130,18 +130,17 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
 }
 
 fn print(format: Format, findings: &Findings, terminal: &mut Terminal) -> Result<(), Failure> {
-    let out = &mut terminal.out;
     match format {
-        Format::Text => write!(out, "{}", terminal::verdicts(findings))?,
-        Format::Json => out.write_all(&report::json(findings).map_err(|error| Failure::of(&error))?)?,
-        Format::Md => write!(out, "{}", report::markdown(findings, &Provenance::Unverified))?,
+        Format::Text => write!(terminal.out, "{}", terminal::verdicts(findings))?,
+        Format::Json => terminal.json(&report::json(findings).map_err(|error| Failure::of(&error))?)?,
+        Format::Md => terminal.document(report::markdown(findings, &Provenance::Unverified).as_bytes())?,
         Format::Html => {
             let page =
                 report::html(findings, &Provenance::Unverified).map_err(|error| Failure::of(&error))?;
-            write!(out, "{page}")?;
+            terminal.document(page.as_bytes())?;
         }
     }
-    Ok(out.flush()?)
+    Ok(terminal.out.flush()?)
 }
 
 /// Renders the reports that go into a bundle.
