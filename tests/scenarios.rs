@@ -10,9 +10,13 @@ use support::{copy, exhibit, output, text};
 fn every_scenario_gives_its_snapshot() {
     let home = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let done = output(
-        exhibit(home.path()).current_dir(root).args(["test", "--check", "--unreferenced", "reject", "scenarios"]),
-    );
+    let done = output(exhibit(home.path()).current_dir(root).args([
+        "test",
+        "--check",
+        "--unreferenced",
+        "reject",
+        "scenarios",
+    ]));
     assert_eq!(done.status.code(), Some(0), "{}{}", text(&done.stdout), text(&done.stderr));
     assert_eq!(text(&done.stdout), "2 same\n");
 }
