@@ -715,7 +715,7 @@ mod hostile_names {
     /// Whether a page or a text holds markup that somebody else wrote.
     fn injected(report: &str) -> bool {
         let page = report.trim_start().to_lowercase().starts_with("<!doctype");
-        report.contains("<script>alert") || (!page && report.contains("](javascript:alert"))
+        report.contains("<script>alert") || (!page && report.contains("[a](javascript:alert"))
     }
 
     #[test]
@@ -804,8 +804,12 @@ mod hostile_names {
         }
         ends(0, home.exhibit(&["run", "hello", "--unsigned", "-o"]).arg(EVIL.replace('/', "")));
         ends(0, home.exhibit(&["new"]).arg(format!("new-{}", EVIL.replace('/', ""))));
-        let said = said(&mut home.exhibit(&["test", "hello"]));
-        assert_eq!(said.code, Some(1));
+        // A stored snapshot may hold what the present one never would.
+        ends(0, &mut home.exhibit(&["test", "hello", "--accept"]));
+        let stored = fs::read_to_string(home.path("snapshots/hello.snap")).unwrap();
+        assert_eq!(control(&stored), None);
+        write(&home.path("snapshots/hello.snap"), stored.replacen("supported", EVIL, 1));
+        assert!(ends(1, &mut home.exhibit(&["--color", "always", "test", "hello"])).out.contains("owned"));
     }
 
     fn without_colours(text: &str) -> String {
