@@ -19,7 +19,7 @@ use crate::{
 };
 
 mod consent;
-pub(in crate::engine) mod destination;
+pub(super) mod destination;
 pub mod evaluate;
 pub mod gates;
 pub mod outcome;
