@@ -194,8 +194,8 @@ fn the_same_key_and_case_give_the_same_bundle_without_seed_and_epoch() {
         .iter()
         .map(|machine| {
             let bundle = machine.home.path().join("plain.tar.gz");
-            let mut command = machine.exhibit(&["run", "--key", "key.pem", "-o"]);
-            ends(0, command.arg(&bundle).arg(&machine.case));
+            let mut command = machine.exhibit(&["run", "--key", "key.pem"]);
+            ends(0, command.arg("-o").arg(&bundle).arg(&machine.case));
             bundle
         })
         .collect();

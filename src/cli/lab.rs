@@ -12,7 +12,7 @@ use exhibit::{
     lab::{self, Made, Model},
 };
 
-use super::{DONE, Failure, Terminal};
+use super::{DONE, Failure, Terminal, place, shown};
 
 /// The behaviour model's name in a scenario's folder.
 const MODEL: &str = "lab.yaml";
@@ -46,22 +46,16 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     for made in played.files() {
         write(folder, made)?;
         // As `sha256sum -c` reads it.
-        writeln!(terminal.out, "{}  {}", Digest::of(&made.bytes), made.path)?;
+        writeln!(terminal.out, "{}  {}", Digest::of(&made.bytes), shown(&made.path))?;
     }
     Ok(DONE)
 }
 
-/// Writes a file beside its place and renames it, so that no half of it is ever seen.
 fn write(folder: &Path, made: &Made) -> Result<(), Failure> {
     let path = folder.join(&made.path);
-    let beside = path.with_extension("part");
-    let written = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&beside, &made.bytes))
-        .and_then(|()| fs::rename(&beside, &path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        Failure::cannot(format!("write {}", path.display()), &error)
-    })
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above)
+            .map_err(|error| Failure::cannot(format!("make {}", above.display()), &error))?;
+    }
+    place::write(&path, &made.bytes)
 }

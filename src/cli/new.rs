@@ -12,7 +12,7 @@ use exhibit::case::{
     scenario::sketch::{Extent, Sketch, sketch},
 };
 
-use super::{DONE, Failure, Terminal};
+use super::{DONE, Failure, Terminal, shown};
 
 /// Captures found by themselves that are taken; more need a pattern.
 const MAX_FOUND: usize = 20;
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let text = sketch(&Sketch { name, captures, files, claim: arguments.claim.clone(), extent });
     let path = folder.join("scenario.yaml");
     write_new(&path, &text)?;
-    writeln!(terminal.out, "wrote {}", path.display())?;
+    writeln!(terminal.out, "wrote {}", shown(&path.display().to_string()))?;
     terminal.note(format_args!("next: exhibit check {}", folder.display()));
     Ok(DONE)
 }

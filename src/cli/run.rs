@@ -8,7 +8,7 @@ use exhibit::{
         self, Reports, SealError, SealOptions, WriteError,
         key::{self, KeyError, Made, SealKey},
     },
-    case::{Case, CaseError, capture::CaptureError, folder::Disk},
+    case::{Case, CaseError, InputRole, capture::CaptureError, folder::Disk},
     engine::{self, AnalysisError},
     evidence::hex_bytes,
     findings::{Analysis, Findings, Status},
@@ -89,11 +89,6 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     if let (Some(path), false) = (&arguments.output, arguments.no_bundle) {
         place::refuse(path)?;
     }
-    let key = if arguments.no_bundle || arguments.unsigned {
-        None
-    } else {
-        Some(signing_key(arguments, terminal)?)
-    };
     let scratch = environment::scratch();
     let case = Case::open(&Disk::new(&folder), &scenario, &scratch).map_err(|error| failed(&error))?;
     let default = PathBuf::from(format!("{}.private.tar.gz", case.plan.id));
@@ -101,6 +96,13 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     if !arguments.no_bundle {
         place::refuse(path)?;
     }
+    // A key is made for a case that can be opened, and before the long work.
+    let key = if arguments.no_bundle || arguments.unsigned {
+        None
+    } else {
+        Some(signing_key(arguments, terminal)?)
+    };
+    note_keys(&case, terminal);
     let limits = environment::limits(arguments.min_run, arguments.threads);
     if Terminal::is_watched() {
         terminal.note(format_args!("analyzing {}", case.plan.id));
@@ -126,6 +128,13 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         .iter()
         .any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
     Ok(if met { DOES_NOT_HOLD } else { DONE })
+}
+
+/// Key logs are kept with the case, and nothing is decrypted with them yet.
+pub(crate) fn note_keys(case: &Case, terminal: &mut Terminal) {
+    if case.inputs.values().any(|input| input.role == InputRole::Keys) {
+        terminal.note("key logs are not used by this version: what is encrypted stays opaque");
+    }
 }
 
 fn print(format: Format, findings: &Findings, terminal: &mut Terminal) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use exhibit::{
     report::snapshot::{self, Outcome},
 };
 
-use super::{Failure, Terminal, environment};
+use super::{Failure, Terminal, environment, place, shown};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -178,7 +178,7 @@ pub(crate) fn test(
             }
             Err(error) => {
                 tally.failed += 1;
-                writeln!(out, "{name}: could not be run: {}", chain(&*error))?;
+                writeln!(out, "{}: could not be run: {}", shown(&name), chain(&*error))?;
             }
         }
     }
@@ -234,8 +234,13 @@ fn one(
             tally.same += 1;
             return if options.mode == Mode::Check { Ok(()) } else { remove(&proposed(&path)) };
         }
-        Outcome::Differs(diff) => write!(out, "{}: differs\n{diff}", scenario.name)?,
-        Outcome::New => writeln!(out, "{}: no snapshot is stored yet\n{}", scenario.name, scenario.current)?,
+        Outcome::Differs(diff) => write!(out, "{}", shown(&format!("{}: differs\n{diff}", scenario.name)))?,
+        Outcome::New => writeln!(
+            out,
+            "{}: no snapshot is stored yet\n{}",
+            shown(&scenario.name),
+            shown(&scenario.current)
+        )?,
     }
     let accept = match options.mode {
         Mode::Check | Mode::Propose => false,
@@ -281,10 +286,10 @@ fn leftovers(options: &Options<'_>, tally: &mut Tally, out: &mut dyn Write) -> i
         }
         if options.unreferenced == Unreferenced::Delete && options.mode != Mode::Check {
             fs::remove_file(&path)?;
-            writeln!(out, "{file}: deleted, its scenario is gone")?;
+            writeln!(out, "{}: deleted, its scenario is gone", shown(&file))?;
         } else {
             tally.unreferenced += 1;
-            writeln!(out, "{file}: its scenario is gone")?;
+            writeln!(out, "{}: its scenario is gone", shown(&file))?;
         }
     }
     Ok(())
@@ -308,10 +313,12 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| named(error, folder))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| named(error, folder))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| named(error.error, path))?;
-    Ok(())
+    place::undisturbed(|| {
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| named(error, folder))?;
+        file.write_all(text.as_bytes()).map_err(|error| named(error, path))?;
+        file.persist(path).map_err(|error| named(error.error, path))?;
+        Ok(())
+    })
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -335,5 +342,5 @@ fn chain(error: &dyn Error) -> String {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    exhibit::evidence::printable(text.as_bytes(), MAX_ERROR)
+    shown(&text.chars().take(MAX_ERROR).collect::<String>())
 }
