@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     };
     let scratch = environment::scratch();
     let case = Case::from_parts(&Disk::new("."), parts, &scratch).map_err(|error| failed(&error))?;
+    super::run::note_keys(&case, terminal);
     let limits = environment::limits(arguments.min_run, arguments.threads);
     let analysis =
         engine::analyze(&case, &scratch, &limits).map_err(|error| super::run::not_analyzed(&error))?;

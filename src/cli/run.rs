@@ -8,7 +8,7 @@ use exhibit::{
         self, Reports, SealError, SealOptions, WriteError,
         key::{self, KeyError, Made, SealKey},
     },
-    case::{Case, CaseError, capture::CaptureError, folder::Disk},
+    case::{Case, CaseError, InputRole, capture::CaptureError, folder::Disk},
     engine::{self, AnalysisError},
     evidence::hex_bytes,
     findings::{Analysis, Findings, Status},
@@ -102,6 +102,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     } else {
         Some(signing_key(arguments, terminal)?)
     };
+    note_keys(&case, terminal);
     let limits = environment::limits(arguments.min_run, arguments.threads);
     if Terminal::is_watched() {
         terminal.note(format_args!("analyzing {}", case.plan.id));
@@ -127,6 +128,13 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         .iter()
         .any(|claim| arguments.fail_on.iter().any(|on| on.status() == claim.status));
     Ok(if met { DOES_NOT_HOLD } else { DONE })
+}
+
+/// Key logs are kept with the case, and nothing is decrypted with them yet.
+pub(crate) fn note_keys(case: &Case, terminal: &mut Terminal) {
+    if case.inputs.values().any(|input| input.role == InputRole::Keys) {
+        terminal.note("key logs are not used by this version: what is encrypted stays opaque");
+    }
 }
 
 fn print(format: Format, findings: &Findings, terminal: &mut Terminal) -> Result<(), Failure> {

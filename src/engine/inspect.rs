@@ -484,3 +484,19 @@ impl Sink for Walk<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_a_gap_has_a_length_and_no_digest() {
+        let mut runs = Runs::default();
+        assert_eq!((runs.bytes(), runs.digest()), (0, Some(Digest::of(b""))));
+        runs.0.insert(10, (3, Digest::of(b"abc")));
+        runs.0.insert(10, (3, Digest::of(b"abc")));
+        assert_eq!((runs.bytes(), runs.digest()), (3, Some(Digest::of(b"abc"))), "read twice");
+        runs.0.insert(20, (2, Digest::of(b"de")));
+        assert_eq!((runs.bytes(), runs.digest()), (5, None));
+    }
+}

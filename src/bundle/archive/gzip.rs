@@ -34,7 +34,7 @@ const WORTH: usize = 8;
 const LEVEL: Compression = Compression::new(6);
 
 /// The level for samples: it tells what shrinks at a third of the time.
-const SAMPLE_LEVEL: Compression = Compression::new(3);
+const SAMPLE_LEVEL: Compression = Compression::new(1);
 
 /// Writes one gzip member.
 pub struct GzipWriter<W> {

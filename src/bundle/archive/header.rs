@@ -8,6 +8,30 @@ pub const BLOCK: usize = 512;
 /// Eleven octal digits: a member is smaller than 8 GiB, and times end in the year 2242.
 pub const FIELD_END: u64 = 1 << 33;
 
+/// Every field with its width, in order.
+const FIELDS: [(&str, usize); 17] = [
+    ("name", 100),
+    ("mode", 8),
+    ("uid", 8),
+    ("gid", 8),
+    ("size", 12),
+    ("mtime", 12),
+    ("checksum", 8),
+    ("typeflag", 1),
+    ("linkname", 100),
+    ("magic", 6),
+    ("version", 2),
+    ("uname", 32),
+    ("gname", 32),
+    ("devmajor", 8),
+    ("devminor", 8),
+    ("prefix", 155),
+    ("padding", 12),
+];
+
+/// Where the checksum stands.
+const CHECKSUM: std::ops::Range<usize> = 148..156;
+
 /// One member's header, as it stands in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -34,45 +58,22 @@ impl Header {
         if self.size >= FIELD_END || self.mtime >= FIELD_END {
             return None;
         }
-        // The checksum is the sum of all bytes, its own field taken as eight spaces.
-        let sum: u32 = self.join("        ")?.iter().map(|&byte| u32::from(byte)).sum();
-        self.join(&format!("{sum:06o}\0 "))
-    }
-
-    fn join(&self, checksum: &str) -> Option<[u8; BLOCK]> {
-        let block: Vec<u8> = self
-            .fields(checksum)
-            .into_iter()
-            .flat_map(|(_, width, text)| {
-                let mut field = text.into_bytes();
-                field.resize(width, 0);
-                field
-            })
-            .collect();
-        block.try_into().ok()
-    }
-
-    /// Every field with its width, in order.
-    fn fields(&self, checksum: &str) -> [(&'static str, usize, String); 17] {
-        [
-            ("name", 100, format!("{TOP}{}", self.name)),
-            ("mode", 8, "0000644".into()),
-            ("uid", 8, "0000000".into()),
-            ("gid", 8, "0000000".into()),
-            ("size", 12, format!("{:011o}", self.size)),
-            ("mtime", 12, format!("{:011o}", self.mtime)),
-            ("checksum", 8, checksum.into()),
-            ("typeflag", 1, "0".into()),
-            ("linkname", 100, String::new()),
-            ("magic", 6, "ustar".into()),
-            ("version", 2, "00".into()),
-            ("uname", 32, String::new()),
-            ("gname", 32, String::new()),
-            ("devmajor", 8, "0000000".into()),
-            ("devminor", 8, "0000000".into()),
-            ("prefix", 155, String::new()),
-            ("padding", 12, String::new()),
-        ]
+        let mut header = tar::Header::new_ustar();
+        header.set_path(format!("{TOP}{}", self.name)).ok()?;
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(self.size);
+        header.set_mtime(self.mtime);
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_device_major(0).ok()?;
+        header.set_device_minor(0).ok()?;
+        header.set_cksum();
+        // GNU tar ends the checksum with a NUL and a space; the crate spells it with one digit more.
+        let checksum = format!("{:06o}\0 ", header.cksum().ok()?);
+        let mut block = *header.as_bytes();
+        block.get_mut(CHECKSUM)?.copy_from_slice(checksum.as_bytes());
+        Some(block)
     }
 
     /// Reads a block by writing it again: whatever is not that, byte for byte, is refused.
@@ -93,26 +94,26 @@ impl Header {
         let header = Self { name: MemberName::new(path).map_err(bad_name)?, size, mtime };
         match header.block() {
             Some(canonical) if canonical == *block => Ok(header),
-            Some(canonical) => Err(HeaderFault::Field(header.first_difference(block, &canonical))),
+            Some(canonical) => Err(HeaderFault::Field(first_difference(block, &canonical))),
             None => Err(HeaderFault::Field("size")),
         }
     }
+}
 
-    fn first_difference(&self, block: &[u8; BLOCK], canonical: &[u8; BLOCK]) -> &'static str {
-        let differs =
-            |from: usize, width: usize| block.get(from..from + width) != canonical.get(from..from + width);
-        let mut from = 0;
-        // A wrong field makes the checksum differ too, so the checksum is named only when it stands alone.
-        let mut found = "checksum";
-        for (name, width, _) in self.fields("") {
-            if name != "checksum" && differs(from, width) {
-                found = name;
-                break;
-            }
-            from += width;
+fn first_difference(block: &[u8; BLOCK], canonical: &[u8; BLOCK]) -> &'static str {
+    let differs =
+        |from: usize, width: usize| block.get(from..from + width) != canonical.get(from..from + width);
+    let mut from = 0;
+    // A wrong field makes the checksum differ too, so the checksum is named only when it stands alone.
+    let mut found = "checksum";
+    for (name, width) in FIELDS {
+        if name != "checksum" && differs(from, width) {
+            found = name;
+            break;
         }
-        found
+        from += width;
     }
+    found
 }
 
 /// Eleven octal digits and a NUL at `at`.

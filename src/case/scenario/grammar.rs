@@ -1,7 +1,7 @@
 //! The grammar: every key that a scenario may hold, as it is written.
 //!
 //! These types are the reference: docs/scenario-reference.md and the JSON Schema are generated from
-//! them. Nothing here knows whether a name exists; [`super::resolve`] does.
+//! them. Nothing here knows whether a name exists; `resolve` does.
 
 use std::collections::BTreeMap;
 

@@ -222,3 +222,68 @@ fn of(ledger: &Ledger, phase: &str) -> Places {
 pub fn with_role(plan: &Plan, role: Role) -> impl Iterator<Item = &str> {
     plan.phases.iter().filter(move |phase| phase.role == role).map(|phase| phase.id.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        case::scenario::plan::{Action, Phone},
+        evidence::Timestamp,
+        findings::ActionSummary,
+    };
+
+    fn plan(sham: Option<&str>) -> Plan {
+        let shoot = Action {
+            id: "shoot".into(),
+            verb: "take-photo".into(),
+            phases: Vec::new(),
+            makes: Vec::new(),
+            sham: sham.map(str::to_owned),
+        };
+        Plan {
+            id: String::new(),
+            title: String::new(),
+            simulated: false,
+            epoch: None,
+            sources: BTreeMap::new(),
+            phone: Phone::default(),
+            captured_at: None,
+            max_skew_ms: None,
+            phases: Vec::new(),
+            actions: vec![shoot],
+            claims: Vec::new(),
+            windows_needed: 59,
+            not_acted_on: Vec::new(),
+        }
+    }
+
+    fn run(id: &str, verb: &str) -> RunSummary {
+        let done = ActionSummary {
+            id: id.into(),
+            verb: verb.into(),
+            start: Timestamp(0),
+            end: Timestamp(0),
+            by: "operator".into(),
+            makes: Vec::new(),
+        };
+        RunSummary {
+            id: "stock/01".into(),
+            phase: "stock".into(),
+            recorded: true,
+            actions: vec![done],
+            windows: Vec::new(),
+            device_state: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_sham_stands_in_the_place_of_its_action_and_nothing_else_does() {
+        assert!(was_done(&plan(None), "shoot", &run("shoot", "take-photo")));
+        assert!(!was_done(&plan(None), "shoot", &run("look", "open-camera")));
+        assert!(was_done(&plan(Some("look")), "shoot", &run("look", "open-camera")));
+        assert!(was_done(&plan(Some("open-camera")), "shoot", &run("look", "open-camera")));
+        assert!(!was_done(&plan(Some("look")), "shoot", &run("rest", "idle")));
+    }
+}

@@ -3,7 +3,7 @@
 //! 1. [`gates::judge`] says for each phase which conditions held: [`Gate`]s.
 //! 2. [`evaluate::Evaluation`] decides a claim's predicate in Kleene's three values: presence can
 //!    support or refute, absence only where every gate that it rests on has held.
-//! 3. [`sentences`] writes what the outcome permits writing and what it does not.
+//! 3. `sentences` writes what the outcome permits writing and what it does not.
 //!
 //! Nothing here sees a packet: what enters is what findings hold, so a verdict can be followed by
 //! anyone from the findings alone.
@@ -19,7 +19,7 @@ use crate::{
 };
 
 mod consent;
-pub(in crate::engine) mod destination;
+pub(super) mod destination;
 pub mod evaluate;
 pub mod gates;
 pub mod outcome;

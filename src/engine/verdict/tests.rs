@@ -591,6 +591,14 @@ fn a_phase_that_goes_on_from_consent_is_not_without_it() {
     assert_eq!(outcome(Some("cloud-on"), 5_000).truth, None, "consent was given before");
     assert_eq!(outcome(None, 5_000).truth, None, "nobody says where it began");
     assert_eq!(outcome(None, 500).truth, Some(false), "before any consent on record");
+    let never = |from| {
+        let strike = |world: &mut World| {
+            world.runs.iter_mut().for_each(|run| run.actions.retain(|done| done.id != "consent"))
+        };
+        phase(from, 5_000).change(strike).decide(&consent(), &["later"])
+    };
+    assert_eq!(never(Some("wipe")).truth, Some(false), "a wiped phone, and no consent on record");
+    open(&never(None), Code::OrderUnknown);
     let unrecorded =
         phase(Some("wipe"), 5_000).change(|world| world.runs.iter_mut().for_each(|run| run.recorded = false));
     open(&unrecorded.decide(&consent(), &["later"]), Code::NoActions);
