@@ -9,7 +9,7 @@ use super::scenario::plan::{Claim, Phase, Plan, Predicate, Role, Run, Term};
 /// What stands in the way of every conclusion from absence.
 const NOT_BUILT: &str = "this version settles nothing by absence";
 /// Conditions of absence that this version doesn't check, for one line below all claims.
-pub const NOT_CHECKED: &str = "spike recall, positive control, budget, twin run";
+pub const NOT_CHECKED: &str = "spike recall, positive control, epoch, twin run";
 /// What follows an action that has no planned window, in milliseconds, when hours are counted.
 const ASSUMED_WINDOW_MS: u64 = super::scenario::DEFAULT_WINDOW_MS;
 
