@@ -13,7 +13,7 @@ use exhibit::{
     case::{device::Device, folder::Disk},
     engine::{
         correlate::{Catalog, Collector, FlowRef, Harvest, Spool, conclude},
-        decode::sink::{Keep, Origin},
+        decode::sink::{Keep, Origin, Source},
     },
     evidence::{ByteRange, Direction, Limits, Scratch},
 };
@@ -86,7 +86,7 @@ fn send(
         let mut at = 0;
         for chunk in bytes.chunks(1_460) {
             let end = at + chunk.len() as u64;
-            collector.write(id, chunk, ByteRange::new(at, end));
+            collector.write(id, chunk, Source::Copied(ByteRange::new(at, end)));
             at = end;
         }
         collector.close(id, &[]);

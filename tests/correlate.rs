@@ -9,7 +9,7 @@ use exhibit::{
         correlate::{
             Artifact, Catalog, Caveat, Closed, Collector, FlowRef, Harvest, Hit, Outcome, Spool, conclude,
         },
-        decode::sink::{Keep, Origin},
+        decode::sink::{Keep, Origin, Source},
     },
     evidence::{ByteRange, Digest, Direction, Limits, Scratch},
     findings::{Grade, Step},
@@ -76,7 +76,7 @@ impl Bench {
         let id = collector.open(origin(keep));
         let mut at = 1_000;
         for chunk in leaf.chunks(cut) {
-            collector.write(id, chunk, range(at, at + chunk.len() as u64));
+            collector.write(id, chunk, Source::Copied(range(at, at + chunk.len() as u64)));
             at += chunk.len() as u64;
         }
         let closed = collector.close(id, &steps(leaf.len() as u64)).unwrap();

@@ -16,10 +16,11 @@ use std::{
 use exhibit::{
     case::capture::Capture,
     engine::{
-        decode::{Conversation, sink::*, walk},
+        decode::{Context, Conversation, Shared, sink::*, walk},
         net::{self, Index, Side},
+        proto::keylog::KeyLog,
     },
-    evidence::{AnomalyKind, Blob, ByteRange, Digest, Direction, FileBlob, FrameNo, Limits, Scratch},
+    evidence::{AnomalyKind, Blob, Digest, Direction, FileBlob, FrameNo, Limits, Scratch},
     findings::Step,
 };
 use serde_json::Value;
@@ -92,7 +93,7 @@ impl Sink for Flow {
         LeafId(u32::try_from(self.leaves.len() - 1).unwrap())
     }
 
-    fn write(&mut self, leaf: LeafId, bytes: &[u8], _: ByteRange) {
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], _: Source) {
         let leaf = &mut self.leaves[leaf.0 as usize];
         leaf.hasher.update(bytes);
         leaf.len += bytes.len() as u64;
@@ -374,7 +375,9 @@ fn flows(index: &Index) -> Vec<(String, Flow)> {
             remote: flow.responder,
         };
         let mut result = Flow::default();
-        walk(&conversation, &Limits::default(), &mut result).unwrap();
+        let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new("."));
+        let context = Context::new(&limits, &keys, &scratch);
+        walk(&conversation, &context, &mut Shared::default(), &mut result).unwrap();
         (flow.initiator.to_string().replace(['[', ']'], ""), result)
     };
     index.flows.iter().map(walked).collect()

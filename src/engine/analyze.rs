@@ -19,8 +19,9 @@ use std::{
 use super::{
     assemble,
     correlate::{self, Catalog, Collector, FlowRef, Harvest, Spool},
-    decode::{self, Conversation},
+    decode::{self, Context, Conversation, Shared},
     endpoints::{HostTerms, NameBook},
+    keys::keys,
     located,
     net::{self, FlowId, Index, Side},
     observe::{Observation, Observer},
@@ -56,8 +57,14 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
     let indexes = index_all(case, limits)?;
     let subject = Subject::determine(&case.plan, &indexes)?;
     let spool = Spool::new(scratch.clone());
-    let tasks = tasks(&indexes);
-    let (observations, harvests) = converse(&indexes, &tasks, &subject, &catalog, &spool, limits)?;
+    let keys = keys(case, &indexes)?;
+    let means = Means {
+        subject: &subject,
+        catalog: &catalog,
+        spool: &spool,
+        context: Context::new(limits, &keys, scratch),
+    };
+    let (observations, harvests) = converse(&indexes, &groups(&indexes), &means)?;
     let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
     let road = Road {
         case,
@@ -99,39 +106,48 @@ fn index_all(case: &Case, limits: &Limits) -> Result<Vec<Index>, ReadError> {
     case.captures.values().map(|capture| net::index(capture, limits)).collect()
 }
 
-/// Flows that hold payload, in order of capture and first frame.
-fn tasks(indexes: &[Index]) -> Vec<FlowRef> {
-    let mut tasks = Vec::new();
-    for (capture, index) in (0..).zip(indexes) {
-        let holding =
-            index.flows.iter().filter(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0));
-        tasks.extend(holding.map(|flow| FlowRef { capture, flow: flow.id.0 }));
-    }
-    tasks
+/// Flows that hold payload, in order of capture and first frame; those that need each other stand together.
+fn groups(indexes: &[Index]) -> Vec<(u32, Vec<FlowId>)> {
+    (0..)
+        .zip(indexes)
+        .flat_map(|(capture, index)| index.groups().into_iter().map(move |group| (capture, group)))
+        .collect()
 }
 
 type Conversed = (BTreeMap<FlowRef, Observation>, Vec<Harvest>);
 
-/// Walks every conversation, several at once; each thread takes the next that nobody has.
+/// What every conversation is walked with.
+struct Means<'m> {
+    subject: &'m Subject,
+    catalog: &'m Catalog,
+    spool: &'m Spool,
+    context: Context<'m>,
+}
+
+/// Walks every conversation, several at once; each thread takes the next group that nobody has.
 fn converse(
     indexes: &[Index],
-    tasks: &[FlowRef],
-    subject: &Subject,
-    catalog: &Catalog,
-    spool: &Spool,
-    limits: &Limits,
+    groups: &[(u32, Vec<FlowId>)],
+    means: &Means<'_>,
 ) -> Result<Conversed, ReadError> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(FlowRef, Observation, Harvest)>, ReadError> {
         let mut done = Vec::new();
-        while let Some(&task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(index) = indexes.get(task.capture as usize) else { continue };
-            let (seen, harvest) = conversation(index, task, subject, catalog, spool, limits)?;
-            done.push((task, seen, harvest));
+        while let Some((capture, group)) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(index) = indexes.get(*capture as usize) else { continue };
+            let mut shared = Shared::default();
+            let holds = |id: &FlowId| {
+                index.flow(*id).is_some_and(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0))
+            };
+            for flow in group.iter().copied().filter(holds) {
+                let task = FlowRef { capture: *capture, flow: flow.0 };
+                let (seen, harvest) = conversation(index, task, means, &mut shared)?;
+                done.push((task, seen, harvest));
+            }
         }
         Ok(done)
     };
-    let threads = limits.threads.clamp(1, tasks.len().max(1));
+    let threads = means.context.limits.threads.clamp(1, groups.len().max(1));
     let results: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         running
@@ -154,18 +170,16 @@ fn converse(
 fn conversation(
     index: &Index,
     task: FlowRef,
-    subject: &Subject,
-    catalog: &Catalog,
-    spool: &Spool,
-    limits: &Limits,
+    means: &Means<'_>,
+    shared: &mut Shared,
 ) -> Result<(Observation, Harvest), ReadError> {
     let id = FlowId(task.flow);
     let Some(flow) = index.flow(id) else { return Ok(Default::default()) };
     // A flow between other machines is walked all the same: what another device sent is worth knowing.
-    let uplink = subject.uplink_side(flow).unwrap_or(Side::Initiator);
+    let uplink = means.subject.uplink_side(flow).unwrap_or(Side::Initiator);
     let (up, down) = (index.stream(id, uplink)?, index.stream(id, uplink.other())?);
     let name = flow.name(&index.capture);
-    let mut collector = Collector::new(catalog, spool, task, limits);
+    let mut collector = Collector::new(means.catalog, means.spool, task, means.context.limits);
     let mut observer = Observer {
         collector: &mut collector,
         capture: &index.capture,
@@ -179,7 +193,7 @@ fn conversation(
         up: &up,
         down: &down,
     };
-    decode::walk(&conversation, limits, &mut observer)?;
+    decode::walk(&conversation, &means.context, shared, &mut observer)?;
     let mut seen = observer.seen;
     seen.anomalies.extend(up.anomalies(&name));
     seen.anomalies.extend(down.anomalies(&name));

@@ -7,11 +7,13 @@ use sha2::{Digest as _, Sha256};
 use super::{
     analyze::AnalysisError,
     decode::{
-        self, Conversation,
+        self, Context, Conversation, Shared,
         sink::{
-            BodyEnd, DnsMessage, LeafId, Origin, RequestHead, ResponseHead, Sink, TlsHello, TransactionId,
+            BodyEnd, DnsMessage, LeafId, Origin, RequestHead, ResponseHead, Sink, Source, TlsHello,
+            TransactionId,
         },
     },
+    keys::keys,
     net::{
         self, Flow, Index, Side,
         stream::{Chunk, Stream},
@@ -25,7 +27,8 @@ use crate::{
         geoip::Table,
     },
     evidence::{
-        Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Limits, ReadError, Step, printable,
+        Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Limits, ReadError, Scratch, Step,
+        printable,
     },
     findings::inspection::{
         self, Body, BodyPart, Container, Dns, Hello, Inspection, Island, Phone, Response, Transaction,
@@ -73,9 +76,17 @@ pub fn inspect(case: &Case, limits: &Limits) -> Result<Inspection, AnalysisError
         anomaly_count: 0,
     };
     let mut names: BTreeMap<std::net::IpAddr, Vec<String>> = BTreeMap::new();
-    for flow in &index.flows {
-        inspect_flow(&index, flow, &subject, table, limits, &mut all, &mut names)?;
+    let keys = keys(case, std::slice::from_ref(&index))?;
+    let scratch =
+        case.captures.values().next().map_or_else(|| Scratch::new("."), |capture| capture.scratch().clone());
+    let context = Context::new(limits, &keys, &scratch);
+    for group in index.groups() {
+        let mut shared = Shared::default();
+        for flow in group.into_iter().filter_map(|id| index.flow(id)) {
+            inspect_flow(&index, flow, (&subject, table), (&context, &mut shared), &mut all, &mut names)?;
+        }
     }
+    all.flows.sort_by_key(|flow| flow.first_frame);
     for flow in &mut all.flows {
         let remote: Option<std::net::SocketAddr> =
             if flow.uplink_from == "initiator" { &flow.responder } else { &flow.initiator }.parse().ok();
@@ -111,9 +122,8 @@ fn container(index: &Index) -> Container {
 fn inspect_flow(
     index: &Index,
     flow: &Flow,
-    subject: &Subject,
-    table: &Table,
-    limits: &Limits,
+    (subject, table): (&Subject, &Table),
+    (context, shared): (&Context<'_>, &mut Shared),
     all: &mut Inspection,
     names: &mut BTreeMap<std::net::IpAddr, Vec<String>>,
 ) -> Result<(), ReadError> {
@@ -125,7 +135,7 @@ fn inspect_flow(
     let local = flow.address(uplink);
     let remote = flow.address(uplink.other());
     let conversation = Conversation { transport: flow.transport, local, remote, up: &up, down: &down };
-    decode::walk(&conversation, limits, &mut walk)?;
+    decode::walk(&conversation, context, shared, &mut walk)?;
     let mut directions = Vec::new();
     for (side, stream) in if uplink == Side::Initiator {
         [(Side::Initiator, &up), (Side::Responder, &down)]
@@ -352,9 +362,9 @@ impl Sink for Walk<'_> {
         id
     }
 
-    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange) {
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         if let Some(leaf) = self.open.get_mut(&leaf).filter(|leaf| leaf.transaction.is_some()) {
-            leaf.start.get_or_insert(from.start);
+            leaf.start.get_or_insert(from.range().start);
             leaf.hasher.update(bytes);
             leaf.len += bytes.len() as u64;
         }

@@ -11,6 +11,7 @@ pub mod decode;
 mod downlink;
 mod endpoints;
 mod inspect;
+mod keys;
 pub mod ledger;
 mod located;
 pub mod net;

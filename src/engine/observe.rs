@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use crate::{
     engine::{
         correlate::Collector,
-        decode::sink::{DnsMessage, LeafId, Origin, Place, RequestHead, Sink, TlsHello},
+        decode::sink::{DnsMessage, LeafId, Origin, Place, RequestHead, Sink, Source, TlsHello},
         ledger::PlaceMap,
     },
     evidence::{Anomaly, AnomalyKind, ByteRange, Direction, FrameNo, Step, printable},
@@ -62,7 +62,7 @@ impl Sink for Observer<'_, '_> {
         self.collector.open(origin)
     }
 
-    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange) {
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         self.collector.write(leaf, bytes, from);
     }
 

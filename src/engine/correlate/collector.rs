@@ -13,7 +13,7 @@ use super::{
     spool::{Extent, SCRATCH, Spool, Stored},
 };
 use crate::{
-    engine::decode::sink::{Keep, LeafId, Origin, TransactionId},
+    engine::decode::sink::{Keep, LeafId, Origin, Source, TransactionId},
     evidence::{ByteRange, Digest, Direction, Limits, ReadError, Step},
     findings::Grade,
 };
@@ -128,7 +128,7 @@ impl<'c> Collector<'c> {
     }
 
     /// Adds bytes to an open leaf; nothing happens when it is not open.
-    pub fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange) {
+    pub fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         if bytes.is_empty() || self.failure.is_some() {
             return;
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::ByteRange;
+use crate::{engine::decode::sink::Source, evidence::ByteRange};
 
 /// Runs kept for one leaf. A gigabyte in 16 KiB chunks makes as many; beyond that the last run grows and
 /// says only roughly where its bytes came from.
@@ -25,10 +25,11 @@ pub(super) struct StreamMap {
 
 impl StreamMap {
     /// Adds the next `len` bytes of the leaf.
-    pub(super) fn push(&mut self, len: u64, stream: ByteRange) {
+    pub(super) fn push(&mut self, len: u64, from: Source) {
         let start = self.runs.last().map_or(0, |run| run.leaf.end);
         let leaf = ByteRange::new(start, start.saturating_add(len));
-        let run = Run { leaf, stream, copied: leaf.len() == stream.len() };
+        let stream = from.range();
+        let run = Run { leaf, stream, copied: matches!(from, Source::Copied(_)) };
         let full = self.runs.len() >= MAX_RUNS;
         match self.runs.last_mut() {
             Some(last) if last.stream.end == stream.start && last.copied && run.copied => {
@@ -75,9 +76,9 @@ mod tests {
     #[test]
     fn copied_neighbours_are_one_run_and_chunk_headers_stay_out() {
         let mut map = StreamMap::default();
-        map.push(10, range(100, 110));
-        map.push(5, range(110, 115));
-        map.push(5, range(120, 125));
+        map.push(10, Source::Copied(range(100, 110)));
+        map.push(5, Source::Copied(range(110, 115)));
+        map.push(5, Source::Copied(range(120, 125)));
         assert_eq!(map.runs.len(), 2);
         assert_eq!(map.trace(range(12, 17)), (vec![range(112, 115), range(120, 122)], false));
         assert_eq!(map.trace(range(15, 20)), (vec![range(120, 125)], false));
@@ -86,8 +87,8 @@ mod tests {
     #[test]
     fn transformed_bytes_give_what_was_consumed_for_them() {
         let mut map = StreamMap::default();
-        map.push(4, range(0, 4));
-        map.push(1_000, range(4, 50));
+        map.push(4, Source::Copied(range(0, 4)));
+        map.push(1_000, Source::Transformed(range(4, 50)));
         assert_eq!(map.trace(range(2, 10)), (vec![range(2, 50)], true));
         assert_eq!(map.trace(range(0, 4)), (vec![range(0, 4)], false));
     }
@@ -96,7 +97,7 @@ mod tests {
     fn a_flood_of_runs_ends_in_one_coarse_run() {
         let mut map = StreamMap::default();
         for no in 0..MAX_RUNS as u64 + 10 {
-            map.push(1, range(no * 2, no * 2 + 1));
+            map.push(1, Source::Copied(range(no * 2, no * 2 + 1)));
         }
         assert_eq!(map.runs.len(), MAX_RUNS);
         let last = MAX_RUNS as u64 + 9;

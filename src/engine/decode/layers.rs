@@ -8,7 +8,7 @@ use crate::{
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, printable},
 };
 
-use super::sink::{Keep, LeafId, Origin, Place, Sink, TransactionId};
+use super::sink::{Keep, LeafId, Origin, Place, Sink, Source, TransactionId};
 
 /// Anomalies of one kind in one direction of a flow; a hostile stream could make one of each byte.
 const MAX_ANOMALIES: u32 = 32;
@@ -240,15 +240,9 @@ impl Stage {
         }
         let leaf = self.open(out);
         self.layer.output += bytes.len();
-        match bytes.data.split_last_chunk::<1>() {
-            // The sink takes equal lengths for a copy, so bytes that only happen to be as many come in two calls.
-            Some((most, last)) if !bytes.copied && !most.is_empty() && bytes.from.len() == bytes.len() => {
-                let end = ByteRange::new(bytes.from.end - 2, bytes.from.end);
-                out.sink.write(leaf, most, bytes.from);
-                out.sink.write(leaf, last, end);
-            }
-            _ => out.sink.write(leaf, bytes.data, bytes.from),
-        }
+        let copied = bytes.copied && bytes.from.len() == bytes.len();
+        let from = if copied { Source::Copied(bytes.from) } else { Source::Transformed(bytes.from) };
+        out.sink.write(leaf, bytes.data, from);
     }
 
     /// Counts output without a leaf.

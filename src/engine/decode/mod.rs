@@ -17,6 +17,7 @@ mod layers;
 mod multipart;
 mod names;
 mod raw;
+pub mod within;
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +27,12 @@ use std::net::SocketAddr;
 use crate::{
     engine::{
         net::stream::{Chunk, Stream},
-        proto::http1::{self, Probe, Role},
+        proto::{
+            http1::{self, Probe, Role},
+            keylog::KeyLog,
+        },
     },
-    evidence::{Direction, Limits, ReadError, Transport},
+    evidence::{Direction, Limits, ReadError, Scratch, Transport},
 };
 
 use sink::Sink;
@@ -61,12 +65,44 @@ impl<'a> Conversation<'a> {
     }
 }
 
+/// What every walk needs beside its conversation.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Depths, sizes and numbers.
+    pub limits: &'a Limits,
+    /// Session secrets of the capture.
+    pub keys: &'a KeyLog,
+    /// Where what does not fit in memory may go.
+    pub scratch: &'a Scratch,
+    /// How many conversations stand around this one (TLS in a tunnel in TLS …).
+    pub depth: u8,
+}
+
+impl<'a> Context<'a> {
+    /// For a conversation as it was captured.
+    pub fn new(limits: &'a Limits, keys: &'a KeyLog, scratch: &'a Scratch) -> Self {
+        Self { limits, keys, scratch, depth: 0 }
+    }
+}
+
+/// What conversations that need each other leave for the next one: they are walked one after the other, in order
+/// of their first frames.
+#[derive(Debug, Default)]
+pub struct Shared {}
+
 /// Walks a conversation and tells `sink` what is in it. What is told depends on the bytes alone, not on how they
 /// were cut into segments.
 ///
 /// # Errors
 /// When the capture can't be read.
-pub fn walk(conversation: &Conversation<'_>, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
+pub fn walk(
+    conversation: &Conversation<'_>,
+    context: &Context<'_>,
+    shared: &mut Shared,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let Context { limits, .. } = *context;
+    let _ = shared;
     if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
         return Ok(());
     }

@@ -33,6 +33,24 @@ pub struct Origin {
     pub keep: Keep,
 }
 
+/// Where in the stream the bytes of a leaf come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Byte for byte from as many bytes: as they stand, or under a cipher that keeps each in its place.
+    Copied(ByteRange),
+    /// The input that was consumed for them, as a whole.
+    Transformed(ByteRange),
+}
+
+impl Source {
+    /// The bytes of the stream.
+    pub fn range(self) -> ByteRange {
+        match self {
+            Self::Copied(range) | Self::Transformed(range) => range,
+        }
+    }
+}
+
 /// How a byte of a stream is accounted for where nothing matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -128,9 +146,8 @@ pub trait Sink {
     /// Opens a leaf. Several may be open at once (a part and the body around it).
     fn open(&mut self, origin: Origin) -> LeafId;
 
-    /// Adds bytes to an open leaf. `from` is where in the stream they came from: as many bytes where they were
-    /// copied; any other number where they were transformed (the input consumed for them).
-    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange);
+    /// Adds bytes to an open leaf.
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source);
 
     /// Ends a leaf, with its steps' final ranges.
     fn close(&mut self, leaf: LeafId, steps: &[Step]);

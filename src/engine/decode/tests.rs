@@ -11,12 +11,15 @@ use std::{
 };
 
 use crate::{
-    engine::net::stream::{Piece, Stream},
+    engine::{
+        net::stream::{Piece, Stream},
+        proto::keylog::KeyLog,
+    },
     evidence::Step,
-    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, Timestamp, Transport},
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, Scratch, Timestamp, Transport},
 };
 
-use super::{Conversation, sink::*, walk};
+use super::{Context, Conversation, Shared, sink::*, walk};
 
 /// A leaf, whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,11 +68,11 @@ impl Sink for Collected {
         LeafId(u32::try_from(self.leaves.len() - 1).unwrap())
     }
 
-    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: ByteRange) {
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         let leaf = &mut self.leaves[leaf.0 as usize];
         assert!(!leaf.closed, "written after it was closed: {}", leaf.path());
         leaf.bytes.extend_from_slice(bytes);
-        leaf.from.push(from);
+        leaf.from.push(from.range());
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
@@ -196,7 +199,9 @@ pub(super) fn walked(up: &Stream, down: &Stream, transport: Transport, port: u16
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let conversation = Conversation { transport, up, down, local: address(40000), remote: address(port) };
     let mut collected = Collected::default();
-    walk(&conversation, &Limits::default(), &mut collected).unwrap();
+    let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new("."));
+    let context = Context::new(&limits, &keys, &scratch);
+    walk(&conversation, &context, &mut Shared::default(), &mut collected).unwrap();
     collected.settled()
 }
 

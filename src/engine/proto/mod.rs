@@ -6,4 +6,5 @@
 
 pub mod dns;
 pub mod http1;
+pub mod keylog;
 pub mod tls;

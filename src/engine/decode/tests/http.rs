@@ -363,7 +363,7 @@ fn a_large_body_passes_in_large_slices() {
             LeafId(0)
         }
 
-        fn write(&mut self, _: LeafId, bytes: &[u8], _: ByteRange) {
+        fn write(&mut self, _: LeafId, bytes: &[u8], _: Source) {
             self.0.push(bytes.len());
         }
 
@@ -377,7 +377,9 @@ fn a_large_body_passes_in_large_slices() {
     let conversation =
         Conversation { transport: Transport::Tcp, up: &up, down: &down, local: address, remote: address };
     let mut slices = Slices(Vec::new());
-    walk(&conversation, &Limits::default(), &mut slices).unwrap();
+    let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new("."));
+    let context = Context::new(&limits, &keys, &scratch);
+    walk(&conversation, &context, &mut Shared::default(), &mut slices).unwrap();
     assert_eq!(slices.0.iter().sum::<usize>(), whole.len());
     assert!(slices.0.len() < 80, "{} calls", slices.0.len());
 }
