@@ -4,6 +4,7 @@
 //! handler what they are. It keeps only what a message head needs, so that bodies of any size pass through.
 //! What a body means is for `decode`.
 
+pub mod crypto;
 pub mod dns;
 pub mod http1;
 pub mod keylog;
