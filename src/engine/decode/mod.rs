@@ -76,26 +76,49 @@ pub struct Context<'a> {
     pub scratch: &'a Scratch,
     /// How many conversations stand around this one (TLS in a tunnel in TLS …).
     pub depth: u8,
+    /// The protocol that the layer around agreed on (an ALPN name, RFC 7301). A hint: bytes go before it.
+    pub hint: Option<&'a str>,
 }
 
 impl<'a> Context<'a> {
     /// For a conversation as it was captured.
     pub fn new(limits: &'a Limits, keys: &'a KeyLog, scratch: &'a Scratch) -> Self {
-        Self { limits, keys, scratch, depth: 0 }
+        Self { limits, keys, scratch, depth: 0, hint: None }
+    }
+
+    /// For a conversation inside this one; `None` where too many stand around already.
+    pub fn inside(self, hint: Option<&'a str>) -> Option<Self> {
+        (self.depth < MAX_NESTED).then(|| Self { depth: self.depth + 1, hint, ..self })
     }
 }
+
+/// Conversations inside conversations: DNS in HTTP/2 in TLS through a proxy that is reached with TLS makes five.
+const MAX_NESTED: u8 = 8;
 
 /// What conversations that need each other leave for the next one: they are walked one after the other, in order
 /// of their first frames.
 #[derive(Debug, Default)]
 pub struct Shared {}
 
-/// Walks a conversation and tells `sink` what is in it. What is told depends on the bytes alone, not on how they
-/// were cut into segments.
+/// Walks a conversation as it was captured and tells `sink` what is in it. What is told depends on the bytes alone,
+/// not on how they were cut into segments.
 ///
 /// # Errors
 /// When the capture can't be read.
 pub fn walk(
+    conversation: &Conversation<'_>,
+    context: &Context<'_>,
+    shared: &mut Shared,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    match conversation.transport {
+        Transport::Tcp => application(conversation, context, shared, sink),
+        Transport::Udp => datagrams(conversation, context, shared, sink),
+    }
+}
+
+/// Walks a conversation of datagrams.
+fn datagrams(
     conversation: &Conversation<'_>,
     context: &Context<'_>,
     shared: &mut Shared,
@@ -106,8 +129,24 @@ pub fn walk(
     if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
         return Ok(());
     }
-    if conversation.transport == Transport::Udp {
-        return raw::datagrams(conversation, limits, sink);
+    raw::datagrams(conversation, limits, sink)
+}
+
+/// Walks a conversation of byte streams: one that was captured, or one that a layer around it gives (TLS, a tunnel),
+/// which says in `context` what it knows. Each protocol is recognised here, by its bytes.
+///
+/// # Errors
+/// When the capture can't be read.
+pub fn application(
+    conversation: &Conversation<'_>,
+    context: &Context<'_>,
+    shared: &mut Shared,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let Context { limits, .. } = *context;
+    let _ = shared;
+    if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
+        return Ok(());
     }
     if names::is_tls(conversation)? {
         return names::tls(conversation, limits, sink);
