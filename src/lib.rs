@@ -35,6 +35,7 @@
 //! | `engine::correlate` | leaves matched with artifacts: exact, partial, identifier | evidence case::device engine::net engine::decode findings |
 //! | `engine::timeline` | runs, windows, flows attributed to actions | evidence case findings |
 //! | `engine::ledger` | the place of each uplink byte | evidence findings engine::net engine::decode engine::timeline |
+//! | `engine::statistics` | exact tests, bounds and ranks on numbers of windows and on sizes | |
 //! | `engine::verdict` | gates and claims decided on what was observed | evidence case findings engine::timeline |
 //! | `engine` | `analyze`, the one road; `inspect` and `find`, shorter walks on it | evidence case findings self |
 //! | `report` | findings for people: html, markdown, terminal, snapshot; pure functions of findings | evidence case::scenario findings |

@@ -17,6 +17,7 @@ mod located;
 pub mod net;
 mod observe;
 pub mod proto;
+pub mod statistics;
 mod subject;
 pub mod timeline;
 pub mod verdict;
