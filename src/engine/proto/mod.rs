@@ -7,5 +7,6 @@
 pub mod crypto;
 pub mod dns;
 pub mod http1;
+pub mod huffman;
 pub mod keylog;
 pub mod tls;
