@@ -34,7 +34,7 @@ enum Format {
     Text,
     /// One JSON document.
     Json,
-    /// One JSON object a line: the capture, then each flow, transaction, DNS message, TLS hello, anomaly.
+    /// One JSON object a line: the capture, then each flow, transaction, message, DNS message, TLS hello, anomaly.
     Jsonl,
 }
 
@@ -72,6 +72,7 @@ fn lines(inspection: &Inspection, terminal: &mut Terminal) -> Result<(), Failure
     let head = Inspection {
         flows: Vec::new(),
         transactions: Vec::new(),
+        messages: Vec::new(),
         dns: Vec::new(),
         tls_hellos: Vec::new(),
         anomalies: Vec::new(),
@@ -83,6 +84,9 @@ fn lines(inspection: &Inspection, terminal: &mut Terminal) -> Result<(), Failure
     }
     for value in &inspection.transactions {
         line(canonical_json(&Line { kind: "transaction", value }))?;
+    }
+    for value in &inspection.messages {
+        line(canonical_json(&Line { kind: "message", value }))?;
     }
     for value in &inspection.dns {
         line(canonical_json(&Line { kind: "dns", value }))?;

@@ -47,6 +47,9 @@ record! {
         pub flows: Vec<Flow>,
         /// HTTP requests with their responses, by flow and number.
         pub transactions: Vec<Transaction>,
+        /// Messages of other protocols, by flow and number.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub messages: Vec<Message>,
         /// DNS messages by frame.
         pub dns: Vec<Dns>,
         /// TLS hellos by frame.
@@ -94,8 +97,11 @@ record! {
         pub first_frame: FrameNo,
         /// Frames.
         pub frames: u64,
-        /// What was recognised.
+        /// What was recognised first, outermost.
         pub protocol: String,
+        /// What was recognised after that, mostly inside it, in order of appearance.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub inner_protocols: Vec<String>,
         /// Names seen for the remote end.
         pub names: Vec<String>,
         /// The remote end's registered country.
@@ -104,6 +110,20 @@ record! {
         /// Which end sends uplink: `initiator` or `responder`.
         pub uplink_from: String,
         /// From the initiator, then from the responder.
+        pub directions: Vec<Side>,
+        /// What decryption or a framing gave.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub inner: Vec<Inner>,
+    }
+
+    /// A pair of streams inside a flow.
+    pub struct Inner {
+        /// What it was inside of: `tls`, `quic`, `websocket`.
+        pub protocol: String,
+        /// Its number where there are several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub id: Option<u64>,
+        /// From the flow's initiator, then from its responder.
         pub directions: Vec<Side>,
     }
 
@@ -142,13 +162,16 @@ record! {
         pub flow: String,
         /// Its number in the flow, from 0.
         pub n: u32,
-        /// `http1`.
+        /// `http1`, `http2`, `http3`.
         pub protocol: String,
+        /// The stream's number, where the protocol numbers streams.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub stream: Option<u64>,
         /// The method; empty where only a response was seen.
         pub method: String,
         /// The request target, printable.
         pub uri: String,
-        /// The Host field, printable.
+        /// The Host field (or `:authority`), printable.
         pub host: String,
         /// `HTTP/1.1`.
         pub version: String,
@@ -158,6 +181,9 @@ record! {
         pub header_bytes: u64,
         /// The Content-Type field, printable.
         pub content_type: String,
+        /// Field lines in order, printable; trailers stand at the end.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub fields: Vec<[String; 2]>,
         /// The request's body.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub body: Option<Body>,
@@ -172,6 +198,9 @@ record! {
         pub status: u16,
         /// The Content-Type field, printable.
         pub content_type: String,
+        /// Field lines in order, printable; trailers stand at the end.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub fields: Vec<[String; 2]>,
         /// Its body.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub body: Option<Body>,
@@ -210,6 +239,29 @@ record! {
         pub len: u64,
         /// Of those bytes.
         pub sha256: Digest,
+    }
+
+    /// One message of a protocol that does not pair requests with responses.
+    pub struct Message {
+        /// The flow's name.
+        pub flow: String,
+        /// Its number in the flow, among transactions and messages, from 0.
+        pub n: u32,
+        /// `websocket`, `mqtt`, `smtp`, …
+        pub protocol: String,
+        /// The sender: `initiator` or `responder`.
+        pub from: String,
+        /// The frame that carries its first byte.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub frame: Option<FrameNo>,
+        /// What it is: `text`, `PUBLISH`, `RETR`.
+        pub kind: String,
+        /// What it is about, printable: a topic, an argument, a file name.
+        #[serde(skip_serializing_if = "String::is_empty", default)]
+        pub name: String,
+        /// Its content.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub body: Option<Body>,
     }
 
     /// One DNS message.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    Conversation,
+    Conversation, Shared,
     body::Body,
     heads,
     layers::Out,
@@ -31,19 +31,18 @@ pub(super) fn walk(
     conversation: &Conversation<'_>,
     requests: Direction,
     limits: &Limits,
+    shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     sink.protocol("http1");
-    let responses = match requests {
-        Direction::Up => Direction::Down,
-        Direction::Down => Direction::Up,
-    };
+    let responses = requests.other();
     let mut exchange = Exchange::default();
     for (direction, role) in [(requests, Role::Requests), (responses, Role::Responses)] {
         let stream = conversation.stream(direction);
         let mut side = Side {
             out: Out::new(sink, stream, direction, limits),
             exchange: &mut exchange,
+            shared,
             body: None,
             raw: Raw::default(),
             tunnelled: None,
@@ -105,7 +104,6 @@ const MAX_OPEN: usize = 1 << 20;
 /// What one direction leaves for the other.
 #[derive(Debug, Default)]
 struct Exchange {
-    next: u32,
     /// Requests without a response so far.
     open: VecDeque<Request>,
     /// Whether messages may be missing, so that the order alone does not pair them.
@@ -120,12 +118,6 @@ struct Request {
 }
 
 impl Exchange {
-    fn id(&mut self) -> TransactionId {
-        let id = TransactionId(self.next);
-        self.next = self.next.saturating_add(1);
-        id
-    }
-
     /// The request that a response at `time` answers.
     fn answered(&mut self, time: Timestamp, interim: bool) -> Option<Request> {
         if self.broken {
@@ -144,6 +136,7 @@ impl Exchange {
 struct Side<'s, 'e> {
     out: Out<'s>,
     exchange: &'e mut Exchange,
+    shared: &'e mut Shared,
     body: Option<Body>,
     raw: Raw,
     /// Looks for hellos in bytes that are no HTTP: through a proxy, TLS follows a CONNECT.
@@ -157,7 +150,7 @@ impl Side<'_, '_> {
     }
 
     fn request(&mut self, head: &Head<'_>, method: &[u8], uri: &[u8]) -> (Framing, Option<&'static str>) {
-        let transaction = self.exchange.id();
+        let transaction = self.shared.transaction();
         self.out.transaction = Some(transaction);
         let sent = self.time(head.range());
         if self.exchange.open.len() < MAX_OPEN {
@@ -173,6 +166,9 @@ impl Side<'_, '_> {
             version: head.version(),
             fields: heads::fields(head),
             range: head.range(),
+            direction: self.out.direction,
+            protocol: "http1",
+            stream: None,
         });
         request_framing(head)
     }
@@ -180,7 +176,7 @@ impl Side<'_, '_> {
     fn response(&mut self, head: &Head<'_>, status: u16) -> (Framing, Option<&'static str>) {
         let interim = (100..200).contains(&status) && status != 101;
         let request = self.exchange.answered(self.time(head.range()), interim);
-        let transaction = request.map_or_else(|| self.exchange.id(), |request| request.id);
+        let transaction = request.map_or_else(|| self.shared.transaction(), |request| request.id);
         self.out.transaction = Some(transaction);
         self.out.sink.response(&ResponseHead {
             transaction,
@@ -188,6 +184,9 @@ impl Side<'_, '_> {
             version: head.version(),
             fields: heads::fields(head),
             range: head.range(),
+            direction: self.out.direction,
+            protocol: "http1",
+            stream: None,
         });
         response_framing(head, request.map_or(Asked::Other, |request| request.asked))
     }

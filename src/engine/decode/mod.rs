@@ -35,7 +35,7 @@ use crate::{
     evidence::{Direction, Limits, ReadError, Scratch, Transport},
 };
 
-use sink::Sink;
+use sink::{Sink, TransactionId};
 
 /// Both directions of one flow.
 pub struct Conversation<'a> {
@@ -98,7 +98,18 @@ const MAX_NESTED: u8 = 8;
 /// What conversations that need each other leave for the next one: they are walked one after the other, in order
 /// of their first frames.
 #[derive(Debug, Default)]
-pub struct Shared {}
+pub struct Shared {
+    transactions: u32,
+}
+
+impl Shared {
+    /// The next number of a transaction or message in the captured conversation that is walked.
+    pub fn transaction(&mut self) -> TransactionId {
+        let id = TransactionId(self.transactions);
+        self.transactions = self.transactions.saturating_add(1);
+        id
+    }
+}
 
 /// Walks a conversation as it was captured and tells `sink` what is in it. What is told depends on the bytes alone,
 /// not on how they were cut into segments.
@@ -111,6 +122,7 @@ pub fn walk(
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
+    shared.transactions = 0;
     match conversation.transport {
         Transport::Tcp => application(conversation, context, shared, sink),
         Transport::Udp => datagrams(conversation, context, shared, sink),
@@ -144,7 +156,6 @@ pub fn application(
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let Context { limits, .. } = *context;
-    let _ = shared;
     if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
         return Ok(());
     }
@@ -152,7 +163,7 @@ pub fn application(
         return names::tls(conversation, limits, sink);
     }
     match requests(conversation)? {
-        Some(direction) => http::walk(conversation, direction, limits, sink),
+        Some(direction) => http::walk(conversation, direction, limits, shared, sink),
         None => raw::streams(conversation, limits, sink),
     }
 }
@@ -163,14 +174,13 @@ const SCAN: u64 = 16 << 20;
 /// The direction that carries HTTP requests, if the flow is HTTP.
 fn requests(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
     let sides = [Direction::Up, Direction::Down];
-    let other = |side| if side == Direction::Up { Direction::Down } else { Direction::Up };
     for side in sides {
         let stream = conversation.stream(side);
         if opening(stream, Role::Requests)? == Probe::Yes {
             return Ok(Some(side));
         }
         if opening(stream, Role::Responses)? == Probe::Yes {
-            return Ok(Some(other(side)));
+            return Ok(Some(side.other()));
         }
     }
     // The start is missing: any line may be the first of a message.
@@ -184,7 +194,7 @@ fn requests(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadEr
             return Ok(Some(side));
         }
         if http::has_message(stream, Role::Responses, SCAN)? {
-            return Ok(Some(other(side)));
+            return Ok(Some(side.other()));
         }
     }
     Ok(None)

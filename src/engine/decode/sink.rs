@@ -1,12 +1,16 @@
 //! What comes out of a conversation: transactions, names, places of bytes, and leaves.
 
-use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Step, Timestamp};
+use crate::{
+    engine::net::stream::Stream,
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step, Timestamp},
+};
 
 /// A leaf while it is open; given by the sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafId(pub u32);
 
-/// One request with its response, within a conversation, from 0.
+/// One request with its response, or one message, within a captured conversation and all that is inside it, from 0.
+/// Numbers come from [`Shared::transaction`](super::Shared::transaction).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub u32);
 
@@ -62,6 +66,48 @@ pub enum Place {
     Opaque,
 }
 
+/// What the first step of a message's content is called, behind the steps of the streams around it.
+pub const CONTENT_OPS: [&str; 8] = [
+    "http1.body",
+    "http2.body",
+    "http3.body",
+    "websocket.message",
+    "mqtt.payload",
+    "mail.message",
+    "ftp.data",
+    "tftp.data",
+];
+
+/// A message of a protocol that does not pair requests with responses: a WebSocket message, an MQTT packet, a
+/// command or a reply of SMTP or FTP, a mail. Leaves of its content name its transaction; [`Sink::body_end`] ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its number.
+    pub transaction: TransactionId,
+    /// `websocket`, `mqtt`, `smtp`, …
+    pub protocol: &'static str,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The frame that carries its first byte.
+    pub frame: Option<FrameNo>,
+    /// What it is, in the words of its specification: `text`, `PUBLISH`, `RETR`.
+    pub kind: String,
+    /// What it is about, as sent: a topic, an argument, a file name.
+    pub name: Vec<u8>,
+}
+
+/// A pair of streams inside the conversation: what decryption or a framing gave.
+pub struct Inner<'a> {
+    /// What it was inside of: `tls`, `quic`, `websocket`.
+    pub protocol: &'static str,
+    /// Its number where there are several.
+    pub id: Option<u64>,
+    /// What the phone sent in it.
+    pub up: &'a Stream,
+    /// What it was sent.
+    pub down: &'a Stream,
+}
+
 /// The head of an HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
@@ -77,6 +123,12 @@ pub struct RequestHead {
     pub fields: Vec<(String, Vec<u8>)>,
     /// Where the head stands in the stream.
     pub range: ByteRange,
+    /// Which way it went.
+    pub direction: Direction,
+    /// `http1`, `http2`, `http3`.
+    pub protocol: &'static str,
+    /// The stream's number, where the protocol numbers streams.
+    pub stream: Option<u64>,
 }
 
 /// The head of an HTTP response.
@@ -92,6 +144,12 @@ pub struct ResponseHead {
     pub fields: Vec<(String, Vec<u8>)>,
     /// Where the head stands in the stream.
     pub range: ByteRange,
+    /// Which way it went.
+    pub direction: Direction,
+    /// `http1`, `http2`, `http3`.
+    pub protocol: &'static str,
+    /// The stream's number, where the protocol numbers streams.
+    pub stream: Option<u64>,
 }
 
 /// How an HTTP body ended.
@@ -172,7 +230,26 @@ pub trait Sink {
         let _ = head;
     }
 
-    /// The end of a body; `wire` is its length as framed on the wire.
+    /// Field lines that come after a body.
+    fn trailer(&mut self, transaction: TransactionId, direction: Direction, fields: &[(String, Vec<u8>)]) {
+        let _ = (transaction, direction, fields);
+    }
+
+    /// A message beside requests and responses.
+    fn message(&mut self, message: &Message) {
+        let _ = message;
+    }
+
+    /// Streams inside the conversation, to their end. They are walked as well; this call is for who wants to show them.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    fn inner(&mut self, inner: &Inner<'_>) -> Result<(), ReadError> {
+        let _ = inner;
+        Ok(())
+    }
+
+    /// The end of a body or of a message's content; `wire` is its length as framed on the wire.
     fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {
         let _ = (transaction, direction, end, wire);
     }

@@ -1,11 +1,11 @@
 //! Streams inside streams: what decryption or a framing gives is a stream again, and what is found in it is told
 //! with its place in the captured one.
 
-use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Step};
+use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step};
 
 use super::sink::{
-    BodyEnd, DnsMessage, LeafId, Origin, Place, RequestHead, ResponseHead, Sink, Source, TlsHello,
-    TransactionId,
+    BodyEnd, DnsMessage, Inner, LeafId, Message, Origin, Place, RequestHead, ResponseHead, Sink, Source,
+    TlsHello, TransactionId,
 };
 
 /// As many bytes of an inner stream as of the stream around it.
@@ -160,6 +160,18 @@ impl Sink for Within<'_> {
 
     fn response(&mut self, head: &ResponseHead) {
         self.sink.response(head);
+    }
+
+    fn trailer(&mut self, transaction: TransactionId, direction: Direction, fields: &[(String, Vec<u8>)]) {
+        self.sink.trailer(transaction, direction, fields);
+    }
+
+    fn message(&mut self, message: &Message) {
+        self.sink.message(message);
+    }
+
+    fn inner(&mut self, inner: &Inner<'_>) -> Result<(), ReadError> {
+        self.sink.inner(inner)
     }
 
     fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {

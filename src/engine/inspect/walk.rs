@@ -1,0 +1,414 @@
+//! What one conversation shows, collected while it is walked.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+
+use super::islands;
+use crate::{
+    engine::{
+        decode::sink::{
+            self, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, RequestHead, ResponseHead, Sink, Source,
+            TlsHello, TransactionId,
+        },
+        net::{Flow, Side, stream::Stream},
+    },
+    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, ReadError, Step, printable},
+    findings::inspection::{self, Body, BodyPart, Dns, Hello, Inner, Message, Response, Transaction},
+};
+
+/// Characters kept of a request target or a field.
+const MAX_TEXT: usize = 8_192;
+/// Protocols named of one flow; a flow that turns into more than this is no real one.
+const MAX_PROTOCOLS: usize = 8;
+/// Field lines kept of one head or trailer; servers refuse more than some hundred.
+const MAX_FIELDS: usize = 1_000;
+/// Pairs of inner streams listed of one flow.
+const MAX_INNER: usize = 100_000;
+
+/// An open leaf: its digest on the way.
+struct OpenLeaf {
+    direction: Direction,
+    transaction: Option<TransactionId>,
+    /// Where in the stream its first byte came from.
+    start: Option<u64>,
+    hasher: Sha256,
+    len: u64,
+}
+
+/// Runs of one form of a body, by where they start in the stream: a gap ends one, and a body that is read twice
+/// (because its coding broke) gives the same one twice.
+#[derive(Default)]
+struct Runs(BTreeMap<u64, (u64, Digest)>);
+
+impl Runs {
+    fn bytes(&self) -> u64 {
+        self.0.values().map(|(len, _)| len).sum()
+    }
+
+    /// Of all bytes; absent where a gap lies between them.
+    fn digest(&self) -> Option<Digest> {
+        let mut runs = self.0.values();
+        match (runs.next(), runs.next()) {
+            (None, _) => Some(Digest::of(b"")),
+            (Some((_, only)), None) => Some(*only),
+            _ => None,
+        }
+    }
+}
+
+/// The forms of a body while its leaves are closed.
+#[derive(Default)]
+struct Forms {
+    wire: Runs,
+    /// Without chunk framing, where there is any.
+    content: Option<Runs>,
+    /// By the number of codings taken off.
+    decoded: BTreeMap<usize, Runs>,
+}
+
+/// Collects what one flow shows.
+pub(super) struct Walk<'w> {
+    capture: &'w str,
+    name: &'w str,
+    flow: &'w Flow,
+    uplink: Side,
+    /// What was recognised, in order of appearance.
+    pub(super) protocols: Vec<&'static str>,
+    next: u32,
+    open: BTreeMap<LeafId, OpenLeaf>,
+    pub(super) transactions: BTreeMap<u32, Transaction>,
+    pub(super) messages: BTreeMap<u32, Message>,
+    forms: BTreeMap<(TransactionId, Direction), Forms>,
+    bodies: BTreeMap<(u32, Direction), Body>,
+    /// Which way each transaction's request went.
+    requests: BTreeMap<u32, Direction>,
+    pub(super) inner: Vec<Inner>,
+    pub(super) dns: Vec<Dns>,
+    pub(super) hellos: Vec<Hello>,
+    pub(super) resolved: Vec<(std::net::IpAddr, String)>,
+    pub(super) anomalies: Vec<Anomaly>,
+}
+
+impl<'w> Walk<'w> {
+    pub(super) fn new(capture: &'w str, name: &'w str, flow: &'w Flow, uplink: Side) -> Self {
+        Self {
+            capture,
+            name,
+            flow,
+            uplink,
+            protocols: Vec::new(),
+            next: 0,
+            open: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            inner: Vec::new(),
+            forms: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            dns: Vec::new(),
+            hellos: Vec::new(),
+            resolved: Vec::new(),
+            anomalies: Vec::new(),
+        }
+    }
+
+    fn transaction(&mut self, id: TransactionId) -> &mut Transaction {
+        self.transactions.entry(id.0).or_insert_with(|| Transaction {
+            flow: self.name.to_owned(),
+            n: id.0,
+            protocol: String::new(),
+            stream: None,
+            method: String::new(),
+            uri: String::new(),
+            host: String::new(),
+            version: String::new(),
+            stream_offset: 0,
+            header_bytes: 0,
+            content_type: String::new(),
+            fields: Vec::new(),
+            body: None,
+            response: None,
+        })
+    }
+
+    /// Who sends in this direction.
+    fn side(&self, direction: Direction) -> Side {
+        if direction == Direction::Up { self.uplink } else { self.uplink.other() }
+    }
+
+    fn response_of(&mut self, id: TransactionId) -> &mut Response {
+        self.transaction(id).response.get_or_insert_with(|| Response {
+            status: 0,
+            content_type: String::new(),
+            fields: Vec::new(),
+            body: None,
+        })
+    }
+
+    fn body(&mut self, id: TransactionId, direction: Direction) -> &mut Body {
+        self.bodies.entry((id.0, direction)).or_insert_with(|| Body {
+            complete: false,
+            wire_len: 0,
+            wire_sha256: None,
+            len: 0,
+            sha256: None,
+            decoded_len: None,
+            decoded_sha256: None,
+            multipart: Vec::new(),
+        })
+    }
+
+    /// Gives each body to its request, response or message.
+    pub(super) fn finish(&mut self) {
+        for ((id, direction), body) in std::mem::take(&mut self.bodies) {
+            if let Some(message) = self.messages.get_mut(&id) {
+                message.body = Some(body);
+                continue;
+            }
+            if self.requests.get(&id).is_none_or(|request| *request == direction) {
+                self.transaction(TransactionId(id)).body = Some(body);
+            } else {
+                self.response_of(TransactionId(id)).body = Some(body);
+            }
+        }
+    }
+}
+
+/// Codings of RFC 9110 section 8.4.1 that are taken off.
+fn is_content_coding(op: &str) -> bool {
+    matches!(op, "gzip" | "zlib" | "deflate")
+}
+
+fn field(fields: &[(String, Vec<u8>)], name: &str) -> String {
+    let value = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+    value.map(|(_, value)| printable(value, MAX_TEXT)).unwrap_or_default()
+}
+
+fn named(fields: &[(String, Vec<u8>)], name: &str) -> bool {
+    fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
+}
+
+fn lines(fields: &[(String, Vec<u8>)]) -> impl Iterator<Item = [String; 2]> + '_ {
+    let line = |(name, value): &(String, Vec<u8>)| {
+        [printable(name.as_bytes(), MAX_TEXT), printable(value, MAX_TEXT)]
+    };
+    fields.iter().take(MAX_FIELDS).map(line)
+}
+
+fn inner_side(from: String, stream: &Stream) -> Result<inspection::Side, ReadError> {
+    Ok(inspection::Side {
+        from,
+        from_start: stream.from_start,
+        bytes_present: stream.present(),
+        islands: islands(stream)?,
+        islands_last_wins: Vec::new(),
+        gaps: stream.gaps.clone(),
+        conflict_bytes: ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range)),
+    })
+}
+
+impl Sink for Walk<'_> {
+    fn open(&mut self, origin: Origin) -> LeafId {
+        let id = LeafId(self.next);
+        self.next += 1;
+        let Origin { direction, transaction, .. } = origin;
+        let leaf = OpenLeaf { direction, transaction, start: None, hasher: Sha256::new(), len: 0 };
+        self.open.insert(id, leaf);
+        id
+    }
+
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
+        if let Some(leaf) = self.open.get_mut(&leaf).filter(|leaf| leaf.transaction.is_some()) {
+            leaf.start.get_or_insert(from.range().start);
+            leaf.hasher.update(bytes);
+            leaf.len += bytes.len() as u64;
+        }
+    }
+
+    fn close(&mut self, leaf: LeafId, steps: &[Step]) {
+        let Some(OpenLeaf { direction, transaction: Some(id), start, hasher, len }) = self.open.remove(&leaf)
+        else {
+            return;
+        };
+        let digest = Digest::finish(hasher);
+        let ops: Vec<&str> = steps.iter().map(|step| step.op.as_str()).collect();
+        // What stands before is that of the streams around it.
+        let Some(content) = ops.iter().rposition(|op| CONTENT_OPS.contains(op)) else { return };
+        let inner = ops.get(content + 1..).unwrap_or_default();
+        let forms = self.forms.entry((id, direction)).or_default();
+        let runs = match inner {
+            [] => &mut forms.wire,
+            ["chunked" | "chunked.framing"] => {
+                let content = forms.content.get_or_insert_default();
+                if inner != ["chunked"] {
+                    return;
+                }
+                content
+            }
+            [.., "multipart.part"] => {
+                let name = steps.last().and_then(|step| step.param.clone()).unwrap_or_default();
+                let part = BodyPart { name: printable(name.as_bytes(), MAX_TEXT), len, sha256: digest };
+                self.body(id, direction).multipart.push(part);
+                return;
+            }
+            ["chunked", codings @ ..] | codings if codings.iter().all(|op| is_content_coding(op)) => {
+                forms.decoded.entry(codings.len()).or_default()
+            }
+            _ => return,
+        };
+        if let Some(start) = start {
+            runs.0.insert(start, (len, digest));
+        }
+    }
+
+    fn protocol(&mut self, name: &'static str) {
+        if self.protocols.len() < MAX_PROTOCOLS && !self.protocols.contains(&name) {
+            self.protocols.push(name);
+        }
+    }
+
+    fn request(&mut self, head: &RequestHead) {
+        self.requests.insert(head.transaction.0, head.direction);
+        let transaction = self.transaction(head.transaction);
+        transaction.method = printable(head.method.as_bytes(), MAX_TEXT);
+        transaction.uri = printable(&head.uri, MAX_TEXT);
+        transaction.version = head.version.clone();
+        transaction.host =
+            field(&head.fields, if named(&head.fields, "host") { "host" } else { ":authority" });
+        (transaction.protocol, transaction.stream) = (head.protocol.to_owned(), head.stream);
+        transaction.fields.extend(lines(&head.fields));
+        transaction.content_type = field(&head.fields, "content-type");
+        transaction.stream_offset = head.range.start;
+        transaction.header_bytes = head.range.len();
+    }
+
+    fn response(&mut self, head: &ResponseHead) {
+        self.requests.entry(head.transaction.0).or_insert(head.direction.other());
+        let transaction = self.transaction(head.transaction);
+        if transaction.protocol.is_empty() {
+            (transaction.protocol, transaction.stream) = (head.protocol.to_owned(), head.stream);
+        }
+        let response = self.response_of(head.transaction);
+        (response.status, response.content_type) = (head.status, field(&head.fields, "content-type"));
+        // Of several heads the last one counts: those before it are interim (RFC 9110 section 15.2).
+        response.fields = lines(&head.fields).collect();
+    }
+
+    fn trailer(&mut self, transaction: TransactionId, direction: Direction, fields: &[(String, Vec<u8>)]) {
+        let lines = lines(fields);
+        if self.requests.get(&transaction.0) == Some(&direction) {
+            self.transaction(transaction).fields.extend(lines);
+        } else {
+            self.response_of(transaction).fields.extend(lines);
+        }
+    }
+
+    fn message(&mut self, message: &sink::Message) {
+        let from = if self.side(message.direction) == Side::Initiator { "initiator" } else { "responder" };
+        let message = Message {
+            flow: self.name.to_owned(),
+            n: message.transaction.0,
+            protocol: message.protocol.to_owned(),
+            from: from.to_owned(),
+            frame: message.frame,
+            kind: printable(message.kind.as_bytes(), MAX_TEXT),
+            name: printable(&message.name, MAX_TEXT),
+            body: None,
+        };
+        self.messages.insert(message.n, message);
+    }
+
+    fn inner(&mut self, inner: &sink::Inner<'_>) -> Result<(), ReadError> {
+        if self.inner.len() >= MAX_INNER {
+            return Ok(());
+        }
+        let side = |side: Side| {
+            let stream = if side == self.uplink { inner.up } else { inner.down };
+            inner_side(self.flow.address(side).to_string(), stream)
+        };
+        let directions = vec![side(Side::Initiator)?, side(Side::Responder)?];
+        self.inner.push(Inner { protocol: inner.protocol.to_owned(), id: inner.id, directions });
+        Ok(())
+    }
+
+    fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {
+        let forms = self.forms.remove(&(transaction, direction)).unwrap_or_default();
+        let complete = end == BodyEnd::Complete;
+        if complete && wire == 0 {
+            // `Content-Length: 0` says that there is none.
+            return;
+        }
+        let body = self.body(transaction, direction);
+        body.complete = complete;
+        (body.wire_len, body.wire_sha256) = (forms.wire.bytes(), forms.wire.digest());
+        let content = forms.content.as_ref().unwrap_or(&forms.wire);
+        (body.len, body.sha256) = (content.bytes(), content.digest());
+        if let Some((_, decoded)) = forms.decoded.last_key_value() {
+            (body.decoded_len, body.decoded_sha256) = (Some(decoded.bytes()), decoded.digest());
+        }
+    }
+
+    fn dns(&mut self, message: &DnsMessage) {
+        let text = |text: &str| printable(text.as_bytes(), MAX_TEXT);
+        if message.response
+            && let Some((name, _)) = message.questions.first()
+        {
+            let addresses = message.answers.iter().filter_map(|(_, _, value)| value.parse().ok());
+            self.resolved.extend(addresses.map(|address| (address, text(name))));
+        }
+        self.dns.push(Dns {
+            frame: message.frame,
+            id: message.id,
+            response: message.response,
+            rcode: message.rcode,
+            query: message.questions.iter().map(|(name, _)| text(name)).collect(),
+            qtype: message.questions.iter().map(|(_, kind)| kind.clone()).collect(),
+            answers: message
+                .answers
+                .iter()
+                .map(|(name, kind, value)| text(&format!("{name} {kind} {value}")))
+                .collect(),
+        });
+    }
+
+    fn tls_hello(&mut self, hello: &TlsHello) {
+        let code = |code: &u16| format!("0x{code:04x}");
+        self.hellos.push(Hello {
+            flow: self.name.to_owned(),
+            frame: hello.frame,
+            from: if hello.client { "client" } else { "server" }.to_owned(),
+            sni: hello.sni.as_ref().map(|name| printable(name.as_bytes(), MAX_TEXT)),
+            versions: hello.versions.iter().map(code).collect(),
+            alpn: hello.alpn.iter().map(|name| printable(name.as_bytes(), MAX_TEXT)).collect(),
+            ciphers: hello.ciphers.iter().map(code).collect(),
+            decrypted: false,
+        });
+    }
+
+    fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
+        self.anomalies.push(Anomaly {
+            kind,
+            capture: self.capture.to_owned(),
+            frame,
+            flow: Some(self.name.to_owned()),
+            detail,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_a_gap_has_a_length_and_no_digest() {
+        let mut runs = Runs::default();
+        assert_eq!((runs.bytes(), runs.digest()), (0, Some(Digest::of(b""))));
+        runs.0.insert(10, (3, Digest::of(b"abc")));
+        runs.0.insert(10, (3, Digest::of(b"abc")));
+        assert_eq!((runs.bytes(), runs.digest()), (3, Some(Digest::of(b"abc"))), "read twice");
+        runs.0.insert(20, (2, Digest::of(b"de")));
+        assert_eq!((runs.bytes(), runs.digest()), (5, None));
+    }
+}
