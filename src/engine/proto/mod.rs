@@ -6,6 +6,7 @@
 
 pub mod crypto;
 pub mod dns;
+pub mod hpack;
 pub mod http1;
 pub mod huffman;
 pub mod keylog;
