@@ -1,23 +1,27 @@
-//! Single codings as bounded streams: gzip, zlib, deflate, chunked, base64, quoted-printable, percent.
+//! Single codings as bounded streams: gzip, zlib, deflate, Brotli, zstd, chunked, base64, quoted-printable, percent.
 //!
 //! Encoded bytes enter in slices of any size; decoded bytes leave with the part of the input that was
 //! consumed for them. How the input is cut into slices never changes what comes out. Damage is a value:
 //! what was decoded before it has already been given out, and the caller goes back to the encoded bytes.
 //! Nothing here knows about protocols or chooses a coding.
 
-use std::{cell::Cell, ops::Range};
+use std::{cell::Cell, ops::Range, rc::Rc};
 
 mod base64;
+mod brotli;
 mod chunked;
 mod inflate;
 mod percent;
 mod quoted;
+mod zstd;
 
 pub use base64::Base64;
+pub use brotli::Brotli;
 pub use chunked::{Chunked, Part};
 pub use inflate::{Inflate, Wrapper};
 pub use percent::Percent;
 pub use quoted::QuotedPrintable;
+pub use zstd::{MAGIC as ZSTD_MAGIC, Zstd};
 
 /// A coding that is being taken off.
 pub trait Coding {
@@ -73,6 +77,12 @@ pub enum Damage {
     /// A length or a header beyond the limit stated beside it.
     #[error("beyond a limit")]
     TooLong,
+    /// It needs a larger window, or more windows at once, than are held.
+    #[error("needs a larger window than is held")]
+    Window,
+    /// It needs something that does not come along, such as a dictionary.
+    #[error("needs a dictionary that does not come along")]
+    Dictionary,
     /// More would come out than may.
     #[error("beyond the budget for decoded bytes")]
     Budget,
@@ -85,23 +95,54 @@ const FREE_OUTPUT: u64 = 64 << 20;
 /// messages and JSON stay below 50, and what shrinks more holds nothing that could be told from chance.
 const MAX_RATIO: u64 = 256;
 
+/// Windows that all codings around the same bytes may hold together: one of the largest that zstd has by default,
+/// or some of those that servers and phones use (8 MiB and below).
+const MAX_HELD: u64 = 136 << 20;
+
 /// How many bytes decoding may still give; shared by all codings that are taken off one after the other.
 #[derive(Debug)]
 pub struct Budget {
     left: Cell<u64>,
     given: Cell<u64>,
     taken: Cell<u64>,
+    held: Rc<Cell<u64>>,
+}
+
+/// Memory for a window, counted while this lives.
+#[derive(Debug)]
+pub struct Hold {
+    held: Rc<Cell<u64>>,
+    bytes: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.set(self.held.get().saturating_sub(self.bytes));
+    }
 }
 
 impl Budget {
     /// Allows `max` bytes in all, and no more than a fixed ratio to what goes in.
     pub fn new(max: u64) -> Self {
-        Self { left: Cell::new(max), given: Cell::new(0), taken: Cell::new(0) }
+        Self { left: Cell::new(max), given: Cell::new(0), taken: Cell::new(0), held: Rc::default() }
     }
 
     /// Counts bytes of the wire.
     pub fn input(&self, bytes: u64) {
         self.taken.set(self.taken.get().saturating_add(bytes));
+    }
+
+    /// Counts a window.
+    ///
+    /// # Errors
+    /// [`Damage::Window`] when it is too large beside those that are held.
+    pub fn hold(&self, bytes: u64) -> Result<Hold, Damage> {
+        let held = self.held.get().saturating_add(bytes);
+        if held > MAX_HELD {
+            return Err(Damage::Window);
+        }
+        self.held.set(held);
+        Ok(Hold { held: self.held.clone(), bytes })
     }
 
     /// Counts decoded bytes.

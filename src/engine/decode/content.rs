@@ -1,7 +1,9 @@
 //! Content, whatever is declared about it: searched as it is, or peeled further.
 
 use crate::{
-    engine::codec::{Base64, Coding, Damage, Inflate, Kind, Output, QuotedPrintable, Wrapper},
+    engine::codec::{
+        Base64, Brotli, Coding, Damage, Inflate, Kind, Output, QuotedPrintable, Wrapper, ZSTD_MAGIC, Zstd,
+    },
     evidence::{AnomalyKind, ByteRange, printable},
 };
 
@@ -176,8 +178,8 @@ impl Content {
             }
         }
         let multipart = matches!(inner, Inner::Multipart(_));
-        let declared = matches!(&inner, Inner::Coded(coded) if !coded.guessed);
-        if multipart || (declared && self.declared.again) {
+        let whole = matches!(&inner, Inner::Coded(coded) if coded.gives_all());
+        if multipart || (whole && self.declared.again) {
             self.stage.keep(Keep::Digest);
         }
         self.inner = Some(inner);
@@ -198,8 +200,20 @@ impl Content {
                     out.anomaly(AnomalyKind::CodingMismatch, Some(held.bytes().from.start), detail);
                 }
                 "deflate" => return coded("deflate", Box::new(Inflate::new(Wrapper::ZlibOrNone)), inner),
+                "br" => return coded("br", Box::new(Brotli::new()), inner),
+                "zstd" if first.starts_with(&ZSTD_MAGIC) => {
+                    return coded("zstd", Box::new(Zstd::new()), inner);
+                }
+                "zstd" => {
+                    let detail = "zstd is declared, but the bytes are not zstd".to_owned();
+                    out.anomaly(AnomalyKind::CodingMismatch, Some(held.bytes().from.start), detail);
+                }
                 _ => return Inner::Unread,
             }
+        }
+        if let Some((op, coding)) = by_magic(first) {
+            let inner = Declared { media: self.declared.media.clone(), ..Declared::default() };
+            return Inner::Coded(Box::new(Coded { guessed: true, ..Coded::new(op, coding, inner) }));
         }
         let inner = Declared { media: self.declared.media.clone(), ..Declared::default() };
         match self.declared.transfer.take().as_deref() {
@@ -223,6 +237,15 @@ impl Content {
     }
 }
 
+/// The coding that bytes say they are in.
+fn by_magic(first: &[u8]) -> Option<(&'static str, Box<dyn Coding>)> {
+    match first {
+        [0x1f, 0x8b, 8, ..] => Some(("gzip", Box::new(Inflate::new(Wrapper::Gzip)))),
+        _ if first.starts_with(&ZSTD_MAGIC) => Some(("zstd", Box::new(Zstd::new()))),
+        _ => None,
+    }
+}
+
 fn coded(op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Inner {
     Inner::Coded(Box::new(Coded::new(op, coding, inner)))
 }
@@ -242,7 +265,7 @@ pub(super) fn is_base64(first: &[u8]) -> bool {
 /// A coding that is being taken off, and the content that comes out.
 pub(super) struct Coded {
     op: &'static str,
-    coding: Box<dyn Coding>,
+    coding: Option<Box<dyn Coding>>,
     content: Content,
     /// What the coding carries beside its content.
     aside: Stage,
@@ -252,19 +275,27 @@ pub(super) struct Coded {
     seen: u64,
     guessed: bool,
     over: bool,
+    /// Whether nothing can be said about the bytes that come.
+    opaque: bool,
 }
 
 impl Coded {
     fn new(op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Self {
         Self {
             op,
-            coding,
+            coding: Some(coding),
             content: Content::new(Stage::new(op, None, 0, Keep::Search), inner),
-            aside: Stage::new("gzip.framing", None, 0, Keep::Search),
+            aside: Stage::new(
+                if op == "zstd" { "zstd.framing" } else { "gzip.framing" },
+                None,
+                0,
+                Keep::Search,
+            ),
             pending: None,
             seen: 0,
             guessed: false,
             over: false,
+            opaque: false,
         }
     }
 
@@ -273,17 +304,25 @@ impl Coded {
         Self { guessed: true, ..Self::new("base64", Box::new(Base64::new()), Declared::default()) }
     }
 
+    /// Whether all that the bytes hold comes out, so that they need not be searched themselves. What stands in
+    /// metadata blocks of Brotli does not, and a guess may be wrong.
+    fn gives_all(&self) -> bool {
+        !self.guessed && self.op != "br"
+    }
+
     /// Takes encoded bytes, which stand at `at` of the layer before. True when the coding fails.
     pub(super) fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) -> bool {
         if self.over {
+            self.unread(out, bytes);
             return false;
         }
+        let Some(coding) = &mut self.coding else { return false };
         self.seen = at + bytes.len();
         let budget = out.budget.clone();
         let Self { content, aside, pending, .. } = self;
         let start = pending.unwrap_or(bytes.from.start);
         *pending = Some(start);
-        let result = self.coding.push(bytes.data, &budget, &mut |output: Output<'_>| {
+        let result = coding.push(bytes.data, &budget, &mut |output: Output<'_>| {
             let origin = bytes.origin(&output.consumed);
             let from = ByteRange::new(pending.take().unwrap_or(origin.start).min(origin.start), origin.end);
             let piece = Bytes { data: output.bytes, from, copied: false };
@@ -297,7 +336,10 @@ impl Coded {
             }
             *pending = Some(origin.end);
         });
-        result.is_err_and(|damage| self.fail(out, damage, Some(bytes.from.start)))
+        let Err(damage) = result else { return false };
+        let failed = self.fail(out, damage, Some(bytes.from.start));
+        self.unread(out, bytes);
+        failed
     }
 
     pub(super) fn finish(&mut self, out: &mut Out<'_>) -> bool {
@@ -307,7 +349,8 @@ impl Coded {
         let budget = out.budget.clone();
         let Self { content, pending, seen, .. } = self;
         content.stage.consumed(*seen);
-        let result = self.coding.finish(&budget, &mut |output: Output<'_>| {
+        let Some(coding) = &mut self.coding else { return false };
+        let result = coding.finish(&budget, &mut |output: Output<'_>| {
             let start = pending.unwrap_or(0);
             let from = ByteRange::new(start, start);
             content.push(out, Bytes { data: output.bytes, from, copied: false }, *seen);
@@ -331,20 +374,29 @@ impl Coded {
 
     fn fail(&mut self, out: &mut Out<'_>, damage: Damage, at: Option<u64>) -> bool {
         if !self.guessed {
-            let kind = if damage == Damage::Budget {
-                AnomalyKind::LimitReached
-            } else {
-                AnomalyKind::CodingMismatch
+            let kind = match damage {
+                Damage::Budget | Damage::Window | Damage::TooLong => AnomalyKind::LimitReached,
+                _ => AnomalyKind::CodingMismatch,
             };
             out.anomaly(kind, at, format!("{}: {damage}", printable(self.op.as_bytes(), 32)));
         }
+        self.opaque = matches!(damage, Damage::Window | Damage::Dictionary);
         self.end(out);
         true
+    }
+
+    /// Bytes that nothing came out of.
+    fn unread(&self, out: &mut Out<'_>, bytes: Bytes<'_>) {
+        if self.opaque && bytes.copied {
+            out.place(bytes.from, Place::Opaque);
+        }
     }
 
     fn end(&mut self, out: &mut Out<'_>) {
         if !self.over {
             self.over = true;
+            // Its window goes, however long the bytes go on.
+            self.coding = None;
             self.aside.close(out);
             self.content.finish(out);
         }

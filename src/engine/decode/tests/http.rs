@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use super::*;
 
 fn request(fields: &str, body: &[u8]) -> Vec<u8> {
@@ -11,7 +13,6 @@ fn with_length(fields: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    use std::io::Write as _;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -78,6 +79,59 @@ fn gzip_comes_off_and_its_wire_bytes_are_only_digested() {
         ["http1.head", "digest http1.body", "http1.body > gzip.framing", "http1.body > gzip"]
     );
     assert_eq!(text(got.leaf("http1.body > gzip")), "hello hello hello");
+}
+
+#[test]
+fn brotli_and_zstd_come_off() {
+    let mut wire = Vec::new();
+    brotli::CompressorWriter::new(&mut wire, 4096, 5, 22).write_all(b"hello hello hello").unwrap();
+    let got = tcp(&with_length("Content-Encoding: br\r\n", &wire), b"");
+    assert_eq!(got.paths(), ["http1.head", "http1.body", "http1.body > br"]);
+    assert_eq!((text(got.leaf("http1.body > br")), got.kinds()), ("hello hello hello", vec![]));
+    let wire = ruzstd::encoding::compress_to_vec(&wire[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let got = tcp(&with_length("Content-Encoding: br, zstd\r\n", &wire), b"");
+    assert_eq!(
+        got.paths(),
+        [
+            "http1.head",
+            "digest http1.body",
+            "http1.body > zstd.framing",
+            "http1.body > zstd",
+            "http1.body > zstd > br"
+        ]
+    );
+    assert_eq!(text(got.leaf("http1.body > zstd > br")), "hello hello hello");
+    let got = tcp(&with_length("Content-Encoding: zstd\r\n", b"{\"plain\":1}"), b"");
+    assert_eq!(
+        (got.paths(), got.kinds()),
+        (vec!["http1.head".into(), "http1.body".into()], vec![AnomalyKind::CodingMismatch])
+    );
+}
+
+#[test]
+fn a_window_beyond_the_limit_is_said_and_the_body_is_opaque() {
+    let wire = [b"\x28\xb5\x2f\xfd\0\x89".as_slice(), &[0; 200]].concat();
+    let got = tcp(&with_length("Content-Encoding: zstd\r\n", &wire), b"");
+    assert_eq!(got.leaf("http1.body").bytes, wire);
+    assert_eq!(got.kinds(), [AnomalyKind::LimitReached]);
+    let body = got.leaf("http1.body").from[0];
+    assert!(got.places.contains(&(Direction::Up, body, Place::Opaque)), "{:?}", got.places);
+}
+
+#[test]
+fn gzip_and_zstd_that_nobody_declared_are_read_beside_the_bytes_as_they_stand() {
+    let zstd = ruzstd::encoding::compress_to_vec(
+        b"hello hello".as_slice(),
+        ruzstd::encoding::CompressionLevel::Fastest,
+    );
+    for (op, wire) in [("gzip", gzip(b"hello hello")), ("zstd", zstd)] {
+        let got = tcp(&with_length("", &wire), b"");
+        assert_eq!(got.leaf("http1.body").bytes, wire);
+        assert_eq!(text(got.leaf(&format!("http1.body > {op}"))), "hello hello");
+        assert_eq!(got.kinds(), []);
+        let half = tcp(&with_length("", &wire[..wire.len() - 3]), b"");
+        assert_eq!((half.leaf("http1.body").bytes.len(), half.kinds()), (wire.len() - 3, vec![]));
+    }
 }
 
 #[test]
@@ -320,7 +374,7 @@ fn codings_may_be_stacked_and_depth_ends() {
 
 #[test]
 fn an_unknown_coding_is_searched_as_it_is() {
-    let got = tcp(&with_length("Content-Encoding: br\r\n", b"\x0b\x02\x80hello\x03"), b"");
+    let got = tcp(&with_length("Content-Encoding: compress\r\n", b"\x0b\x02\x80hello\x03"), b"");
     assert_eq!(got.paths(), ["http1.head", "http1.body"]);
     assert_eq!(got.places.last().unwrap().2, Place::Opaque);
 }
