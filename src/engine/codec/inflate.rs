@@ -12,6 +12,8 @@ pub enum Wrapper {
     /// RFC 1950 or nothing: `Content-Encoding: deflate` means zlib (RFC 9110 section 8.4.1.2), but some
     /// senders leave the wrapper out.
     ZlibOrNone,
+    /// RFC 1951 alone.
+    None,
 }
 
 /// A gzip header may hold 64 KiB of extra field, and a name and comment of any length; more than this is no
@@ -69,7 +71,7 @@ impl Inflate {
     pub fn new(wrapper: Wrapper) -> Self {
         Self {
             wrapper,
-            state: State::Head(HeadField::Fixed),
+            state: if wrapper == Wrapper::None { State::Body } else { State::Head(HeadField::Fixed) },
             inflate: Decompress::new(false),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             crc: crc32fast::Hasher::new(),
@@ -146,6 +148,20 @@ impl Inflate {
         })
     }
 
+    /// Takes bare deflate data; gives how many bytes of it, and whether it is at its end.
+    ///
+    /// # Errors
+    /// [`Damage`] where it breaks.
+    pub(super) fn some(
+        &mut self,
+        input: &[u8],
+        budget: &Budget,
+        out: &mut dyn FnMut(usize, usize, &[u8]),
+    ) -> Result<(usize, bool), Damage> {
+        let taken = self.body(input, budget, out)?;
+        Ok((taken, self.state == State::Done))
+    }
+
     /// Takes deflate data; gives how many bytes of it.
     fn body(
         &mut self,
@@ -173,7 +189,7 @@ impl Inflate {
                 Status::StreamEnd => {
                     self.state = match self.wrapper {
                         Wrapper::Gzip => State::Tail,
-                        Wrapper::ZlibOrNone => State::Done,
+                        Wrapper::ZlibOrNone | Wrapper::None => State::Done,
                     };
                     return Ok(position);
                 }

@@ -1,4 +1,6 @@
-//! Single codings as bounded streams: gzip, zlib, deflate, Brotli, zstd, chunked, base64, quoted-printable, percent.
+//! Single codings as bounded streams (gzip, zlib, deflate, Brotli, zstd, chunked, base64, hexadecimal,
+//! quoted-printable, percent, UTF-16, data URLs), and containers taken apart into their values (JSON, XML, Protocol
+//! Buffers, MessagePack, CBOR, zip, tar).
 //!
 //! Encoded bytes enter in slices of any size; decoded bytes leave with the part of the input that was
 //! consumed for them. How the input is cut into slices never changes what comes out. Damage is a value:
@@ -9,18 +11,38 @@ use std::{cell::Cell, ops::Range, rc::Rc};
 
 mod base64;
 mod brotli;
+mod cbor;
 mod chunked;
+mod data_url;
+mod hex;
 mod inflate;
+mod json;
+mod msgpack;
 mod percent;
+mod protobuf;
 mod quoted;
+mod tar;
+mod utf16;
+mod xml;
+mod zip;
 mod zstd;
 
 pub use base64::Base64;
 pub use brotli::Brotli;
+pub use cbor::Cbor;
 pub use chunked::{Chunked, Part};
+pub use data_url::{DataUrl, SCHEME as DATA_URL};
+pub use hex::Hex;
 pub use inflate::{Inflate, Wrapper};
+pub use json::Json;
+pub use msgpack::MessagePack;
 pub use percent::Percent;
+pub use protobuf::Protobuf;
 pub use quoted::QuotedPrintable;
+pub use tar::{BLOCK as TAR_BLOCK, Tar};
+pub use utf16::{Endian, Utf16};
+pub use xml::Xml;
+pub use zip::{MAGIC as ZIP_MAGIC, Zip};
 pub use zstd::{MAGIC as ZSTD_MAGIC, Zstd};
 
 /// A coding that is being taken off.
@@ -47,6 +69,52 @@ pub struct Output<'a> {
     pub bytes: &'a [u8],
     /// Whether it is content or free text of the coding itself.
     pub kind: Kind,
+}
+
+/// A format that holds values, taken apart as it streams by. Encoded bytes enter in slices of any size; values leave
+/// one after the other, each as it is meant: without escapes, joined, unpacked.
+pub trait Container {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Damage`] where the bytes break the format, or follow its end; it must not be pushed to again.
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage>;
+
+    /// Says that no more comes. A value that is open ends.
+    ///
+    /// # Errors
+    /// [`Damage::CutOff`] where the format is not at its end.
+    fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage>;
+}
+
+/// What a container gives. Positions are in the input of the push that gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A value begins.
+    Begin {
+        /// What it is, as steps name it: `json.string`, `zip.stored`.
+        op: &'static str,
+        /// Its name: a key, a field's number, a path.
+        name: Option<&'a [u8]>,
+        /// Whether its bytes are sure to stand in the container as they are.
+        cut: bool,
+        /// Where its first byte stands, quotes and the like included.
+        at: usize,
+    },
+    /// Bytes of the value.
+    Data {
+        /// What was consumed for them.
+        consumed: Range<usize>,
+        /// The bytes.
+        bytes: &'a [u8],
+        /// Whether they stand there as they are.
+        copied: bool,
+    },
+    /// The value ends.
+    End {
+        /// One past its last byte, where that is not where its last data ended.
+        at: Option<usize>,
+    },
 }
 
 /// What decoded bytes are.
@@ -156,6 +224,70 @@ impl Budget {
         self.left.set(self.left.get().checked_sub(bytes).ok_or(Damage::Budget)?);
         if self.given.get() > allowed { Err(Damage::Budget) } else { Ok(()) }
     }
+}
+
+/// How many of `left` bytes stand in the input from `at` on.
+fn skip(input: &[u8], at: usize, left: u64) -> usize {
+    input.len().saturating_sub(at).min(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+/// A value that a container gave, whole.
+#[cfg(test)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub(crate) op: &'static str,
+    pub(crate) name: Option<String>,
+    pub(crate) cut: bool,
+    /// Where it stands in the container.
+    pub(crate) at: Range<usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Takes a container apart: its values, and how it ended.
+#[cfg(test)]
+pub(crate) fn values(container: &mut dyn Container, pieces: &[&[u8]]) -> (Vec<Value>, Result<(), Damage>) {
+    let (mut found, budget): (Vec<Value>, _) = (Vec::new(), Budget::new(1 << 20));
+    let mut open = false;
+    let mut take = |event: Event<'_>, base: usize, input: &[u8]| match event {
+        Event::Begin { op, name, cut, at } => {
+            assert!(!std::mem::replace(&mut open, true), "a value in a value");
+            let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+            found.push(Value { op, name, cut, at: base + at..base + at, bytes: Vec::new() });
+        }
+        Event::Data { consumed, bytes, copied } => {
+            assert!(open && (!copied || input[consumed.clone()] == *bytes), "not as it stands");
+            let value = found.last_mut().unwrap();
+            value.bytes.extend_from_slice(bytes);
+            value.at.end = value.at.end.max(base + consumed.end);
+        }
+        Event::End { at } => {
+            assert!(std::mem::replace(&mut open, false), "no value ends");
+            let value = found.last_mut().unwrap();
+            value.at.end = at.map_or(value.at.end, |at| base + at);
+        }
+    };
+    let (mut result, mut base) = (Ok(()), 0);
+    for piece in pieces {
+        result = result.and_then(|()| container.push(piece, &budget, &mut |event| take(event, base, piece)));
+        base += piece.len();
+    }
+    result = result.and_then(|()| container.finish(&budget, &mut |event| take(event, base, &[])));
+    (found, result)
+}
+
+/// The values of a container, which are the same wherever it is cut in two, and byte by byte.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn cut_everywhere(new: impl Fn() -> Box<dyn Container>, bytes: &[u8]) -> Vec<Value> {
+    let whole = values(&mut *new(), &[bytes]);
+    assert_eq!(whole.1, Ok(()));
+    for at in 0..=bytes.len() {
+        let (left, right) = bytes.split_at(at);
+        assert_eq!(values(&mut *new(), &[left, right]), whole, "cut at {at}");
+    }
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    assert_eq!(values(&mut *new(), &single), whole, "byte by byte");
+    whole.0
 }
 
 #[cfg(test)]

@@ -1,0 +1,251 @@
+//! The strings of JSON (RFC 8259), without its escapes: one document, or many that follow each other.
+
+use super::{Budget, Container, Damage, Event};
+
+/// Bytes of a key that are kept as a name.
+const MAX_NAME: usize = 64;
+
+/// Finds the strings of JSON by the grammar of its tokens alone; how they are nested does not matter for that. Outside
+/// strings only what JSON can hold may stand; within them line breaks and tabs are let pass, as many senders write them.
+#[derive(Debug, Default)]
+pub struct Json {
+    state: State,
+    /// The first half of a surrogate pair.
+    high: Option<u16>,
+    decoded: Vec<u8>,
+    /// The start of the last string: a key, if a colon follows.
+    last: Vec<u8>,
+    name: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Outside,
+    Inside,
+    /// After a backslash.
+    Escape,
+    /// Within `\uXXXX`: so many digits, and their value.
+    Unicode(u8, u16),
+}
+
+impl Json {
+    /// Begins.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what stands between strings; gives where the next one begins.
+    fn outside(&mut self, input: &[u8], from: usize) -> Result<Option<usize>, Damage> {
+        for (at, &byte) in input.iter().enumerate().skip(from) {
+            match byte {
+                b'"' => return Ok(Some(at)),
+                b':' => std::mem::swap(&mut self.name, &mut self.last),
+                b'{' | b'}' => self.name.clear(),
+                b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0x1e => {}
+                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => {}
+                // true, false, null, 1e6
+                b'a' | b'e' | b'f' | b'l' | b'n' | b'r' | b's' | b't' | b'u' => {}
+                _ => return Err(Damage::Corrupt),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes bytes of a string until its end, decoding them; gives where they end.
+    fn escaped(&mut self, input: &[u8], from: usize) -> Result<usize, Damage> {
+        for (at, &byte) in input.iter().enumerate().skip(from) {
+            match (self.state, byte) {
+                (State::Inside, b'"') => {
+                    self.flush();
+                    return Ok(at);
+                }
+                (State::Inside, b'\\') => self.state = State::Escape,
+                (State::Inside, 0..=0x1f) if !matches!(byte, b'\t' | b'\r' | b'\n') => {
+                    return Err(Damage::Corrupt);
+                }
+                (State::Inside, _) => {
+                    self.flush();
+                    self.decoded.push(byte);
+                }
+                (State::Escape, b'u') => self.state = State::Unicode(0, 0),
+                (State::Escape, _) => {
+                    self.flush();
+                    self.decoded.push(match byte {
+                        b'b' => 8,
+                        b'f' => 12,
+                        b'n' => b'\n',
+                        b'r' => b'\r',
+                        b't' => b'\t',
+                        same => same,
+                    });
+                    self.state = State::Inside;
+                }
+                (State::Unicode(digits, value), _) => {
+                    let digit = char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok());
+                    let value = value << 4 | digit.ok_or(Damage::Corrupt)?;
+                    self.state = if digits < 3 { State::Unicode(digits + 1, value) } else { State::Inside };
+                    if digits == 3 {
+                        self.unit(value);
+                    }
+                }
+                (State::Outside, _) => return Ok(at),
+            }
+        }
+        Ok(input.len())
+    }
+
+    fn unit(&mut self, unit: u16) {
+        if let Some(high) = self.high.take() {
+            if let Some(Ok(char)) = char::decode_utf16([high, unit]).next() {
+                return self.char(char);
+            }
+            self.char(char::REPLACEMENT_CHARACTER);
+        }
+        match char::from_u32(u32::from(unit)) {
+            Some(char) => self.char(char),
+            None if unit < 0xdc00 => self.high = Some(unit),
+            None => self.char(char::REPLACEMENT_CHARACTER),
+        }
+    }
+
+    fn char(&mut self, char: char) {
+        self.decoded.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    /// A first half that no second half follows.
+    fn flush(&mut self) {
+        if self.high.take().is_some() {
+            self.char(char::REPLACEMENT_CHARACTER);
+        }
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        let room = MAX_NAME.saturating_sub(self.last.len());
+        self.last.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+    }
+
+    /// Takes bytes of a string, and says where they end: as they stand if there is nothing to decode.
+    fn inside(
+        &mut self,
+        input: &[u8],
+        from: usize,
+        budget: &Budget,
+        out: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, Damage> {
+        let rest = input.get(from..).unwrap_or_default();
+        let plain = self.state == State::Inside && self.high.is_none();
+        let end = memchr::memchr2(b'"', b'\\', rest);
+        let whole = end.is_none_or(|end| rest.get(end) == Some(&b'"'));
+        if plain && whole {
+            let bytes = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            if bytes.iter().any(|byte| matches!(byte, 0..=8 | 11 | 12 | 14..=31)) {
+                return Err(Damage::Corrupt);
+            }
+            self.remember(bytes);
+            if !bytes.is_empty() {
+                out(Event::Data { consumed: from..from + bytes.len(), bytes, copied: true });
+            }
+            return Ok(from + bytes.len());
+        }
+        self.decoded.clear();
+        let end = self.escaped(input, from);
+        let decoded = std::mem::take(&mut self.decoded);
+        self.remember(&decoded);
+        budget.output(decoded.len())?;
+        if !decoded.is_empty() {
+            let consumed = from..*end.as_ref().unwrap_or(&input.len());
+            out(Event::Data { consumed, bytes: &decoded, copied: false });
+        }
+        self.decoded = decoded;
+        end
+    }
+}
+
+impl Container for Json {
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage> {
+        let mut at = 0;
+        while at < input.len() {
+            if self.state == State::Outside {
+                let Some(quote) = self.outside(input, at)? else { return Ok(()) };
+                let name = Some(self.name.as_slice()).filter(|name| !name.is_empty());
+                out(Event::Begin { op: "json.string", name, cut: false, at: quote });
+                self.last.clear();
+                self.state = State::Inside;
+                at = quote + 1;
+                continue;
+            }
+            at = self.inside(input, at, budget, out)?;
+            if self.state == State::Inside && input.get(at) == Some(&b'"') {
+                at += 1;
+                out(Event::End { at: Some(at) });
+                self.state = State::Outside;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage> {
+        if self.state == State::Outside { Ok(()) } else { Err(Damage::CutOff) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::codec::{Value, values};
+
+    fn strings(text: &str) -> Vec<String> {
+        let (values, result) = values(&mut Json::new(), &[text.as_bytes()]);
+        assert_eq!(result, Ok(()), "{text}");
+        let text = |value: &Value| {
+            format!("{}={}", value.name.as_deref().unwrap_or("-"), String::from_utf8_lossy(&value.bytes))
+        };
+        values.iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_examples_of_rfc_8259() {
+        // Section 13.
+        let image = r#"{"Image": {"Width": 800, "Title": "View from 15th Floor", "Animated" : false,
+            "Thumbnail": {"Url": "http://www.example.com/image/481989943"}, "IDs": [116, 943]}}"#;
+        let found = strings(image);
+        assert!(found.contains(&"Title=View from 15th Floor".to_owned()), "{found:?}");
+        assert!(found.contains(&"Url=http://www.example.com/image/481989943".to_owned()), "{found:?}");
+        // Section 7: the G clef.
+        assert_eq!(strings(r#""\uD834\uDD1E""#), ["-=\u{1d11e}"]);
+        assert_eq!(strings("\"Hello world!\"\n42\ntrue"), ["-=Hello world!"]);
+    }
+
+    #[test]
+    fn escapes_become_what_they_mean_and_keys_name_values() {
+        let found = strings(r#"{"a\u0062":"\"\\\/\b\f\n\r\t\u00e9","l":["x","\ud800y\udc00"]}"#);
+        let expected = ["-=ab", "ab=\"\\/\u{8}\u{c}\n\r\t\u{e9}", "ab=l", "l=x", "l=\u{fffd}y\u{fffd}"];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_no_json_breaks_it() {
+        let result = |text: &str| values(&mut Json::new(), &[text.as_bytes()]).1;
+        assert_eq!(result("{name: 1}"), Err(Damage::Corrupt));
+        assert_eq!(result("[12:00] GET /"), Err(Damage::Corrupt));
+        assert_eq!(result("\"\\u12g4\""), Err(Damage::Corrupt));
+        assert_eq!(result("\"\0\""), Err(Damage::Corrupt));
+        assert_eq!(result("\"abc"), Err(Damage::CutOff));
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_writes_is_read_wherever_it_is_cut(text: String, cut: usize) {
+            let json = serde_json::to_string(&[&text, "x"]).unwrap();
+            let (left, right) = json.as_bytes().split_at(cut % (json.len() + 1));
+            let (found, result) = values(&mut Json::new(), &[left, right]);
+            prop_assert_eq!(result, Ok(()));
+            prop_assert_eq!(&found[0].bytes, text.as_bytes());
+            let value: String = serde_json::from_slice(&json.as_bytes()[found[0].at.clone()]).unwrap();
+            prop_assert_eq!(value, text);
+        }
+    }
+}
