@@ -20,6 +20,9 @@ use super::{
 pub(crate) struct Arguments {
     /// The capture: pcap, pcapng, either in gzip.
     capture: PathBuf,
+    /// An NSS key log (SSLKEYLOGFILE).
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
     /// The phone's address (IP or MAC): its traffic is uplink.
     #[arg(long, value_name = "IP|MAC")]
     phone: Option<String>,
@@ -41,6 +44,7 @@ enum Format {
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
     let parts = Parts {
         captures: vec![super::find::logical(&arguments.capture)?],
+        keys: arguments.keys.iter().map(super::find::logical).collect::<Result<_, _>>()?,
         phone: arguments.phone.as_deref().map(super::find::phone).transpose()?.unwrap_or_default(),
         ..Parts::default()
     };

@@ -95,6 +95,10 @@ record! {
         pub responder: String,
         /// Its first frame.
         pub first_frame: FrameNo,
+        /// That frame's time.
+        pub first: String,
+        /// The latest time of a frame.
+        pub last: String,
         /// Frames.
         pub frames: u64,
         /// What was recognised first, outermost.
@@ -167,6 +171,11 @@ record! {
         /// The stream's number, where the protocol numbers streams.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub stream: Option<u64>,
+        /// Who sent the request: `initiator` or `responder`.
+        pub from: String,
+        /// The frame that carries the request's first byte.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub frame: Option<FrameNo>,
         /// The method; empty where only a response was seen.
         pub method: String,
         /// The request target, printable.
@@ -196,6 +205,12 @@ record! {
     pub struct Response {
         /// The status code.
         pub status: u16,
+        /// The frame that carries its first byte.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub frame: Option<FrameNo>,
+        /// Status codes of interim responses that came before.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub interim: Vec<u16>,
         /// The Content-Type field, printable.
         pub content_type: String,
         /// Field lines in order, printable; trailers stand at the end.

@@ -123,6 +123,8 @@ pub struct RequestHead {
     pub fields: Vec<(String, Vec<u8>)>,
     /// Where the head stands in the stream.
     pub range: ByteRange,
+    /// The frame that carries its first byte.
+    pub frame: Option<FrameNo>,
     /// Which way it went.
     pub direction: Direction,
     /// `http1`, `http2`, `http3`.
@@ -144,6 +146,8 @@ pub struct ResponseHead {
     pub fields: Vec<(String, Vec<u8>)>,
     /// Where the head stands in the stream.
     pub range: ByteRange,
+    /// The frame that carries its first byte.
+    pub frame: Option<FrameNo>,
     /// Which way it went.
     pub direction: Direction,
     /// `http1`, `http2`, `http3`.

@@ -92,11 +92,12 @@ impl Sink for Collected {
     }
 
     fn request(&mut self, head: &RequestHead) {
-        self.requests.push(head.clone());
+        // Frames follow the segments, and nothing else may.
+        self.requests.push(RequestHead { frame: None, ..head.clone() });
     }
 
     fn response(&mut self, head: &ResponseHead) {
-        self.responses.push(head.clone());
+        self.responses.push(ResponseHead { frame: None, ..head.clone() });
     }
 
     fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {

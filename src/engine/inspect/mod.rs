@@ -162,6 +162,8 @@ fn inspect_flow(
         initiator: flow.initiator.to_string(),
         responder: flow.responder.to_string(),
         first_frame: flow.first_frame,
+        first: flow.first.epoch_text(),
+        last: flow.last.epoch_text(),
         frames: u64::from(flow.frames),
         protocol: walk.protocols.first().copied().unwrap_or("unknown").to_owned(),
         inner_protocols: walk.protocols.iter().skip(1).map(|&name| name.to_owned()).collect(),

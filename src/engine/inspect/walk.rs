@@ -23,6 +23,8 @@ const MAX_TEXT: usize = 8_192;
 const MAX_PROTOCOLS: usize = 8;
 /// Field lines kept of one head or trailer; servers refuse more than some hundred.
 const MAX_FIELDS: usize = 1_000;
+/// Interim responses listed of one request: 100, 102 and 103 come once or a few times.
+const MAX_INTERIM: usize = 16;
 /// Pairs of inner streams listed of one flow.
 const MAX_INNER: usize = 100_000;
 
@@ -119,6 +121,8 @@ impl<'w> Walk<'w> {
             n: id.0,
             protocol: String::new(),
             stream: None,
+            from: String::new(),
+            frame: None,
             method: String::new(),
             uri: String::new(),
             host: String::new(),
@@ -137,9 +141,15 @@ impl<'w> Walk<'w> {
         if direction == Direction::Up { self.uplink } else { self.uplink.other() }
     }
 
+    fn sender(&self, direction: Direction) -> &'static str {
+        if self.side(direction) == Side::Initiator { "initiator" } else { "responder" }
+    }
+
     fn response_of(&mut self, id: TransactionId) -> &mut Response {
         self.transaction(id).response.get_or_insert_with(|| Response {
             status: 0,
+            frame: None,
+            interim: Vec::new(),
             content_type: String::new(),
             fields: Vec::new(),
             body: None,
@@ -270,7 +280,9 @@ impl Sink for Walk<'_> {
 
     fn request(&mut self, head: &RequestHead) {
         self.requests.insert(head.transaction.0, head.direction);
+        let from = self.sender(head.direction).to_owned();
         let transaction = self.transaction(head.transaction);
+        (transaction.from, transaction.frame) = (from, head.frame);
         transaction.method = printable(head.method.as_bytes(), MAX_TEXT);
         transaction.uri = printable(&head.uri, MAX_TEXT);
         transaction.version = head.version.clone();
@@ -285,11 +297,17 @@ impl Sink for Walk<'_> {
 
     fn response(&mut self, head: &ResponseHead) {
         self.requests.entry(head.transaction.0).or_insert(head.direction.other());
+        let from = self.sender(head.direction.other()).to_owned();
         let transaction = self.transaction(head.transaction);
         if transaction.protocol.is_empty() {
+            transaction.from = from;
             (transaction.protocol, transaction.stream) = (head.protocol.to_owned(), head.stream);
         }
         let response = self.response_of(head.transaction);
+        if (100..200).contains(&response.status) && response.interim.len() < MAX_INTERIM {
+            response.interim.push(response.status);
+        }
+        response.frame = head.frame;
         (response.status, response.content_type) = (head.status, field(&head.fields, "content-type"));
         // Of several heads the last one counts: those before it are interim (RFC 9110 section 15.2).
         response.fields = lines(&head.fields).collect();
@@ -305,7 +323,7 @@ impl Sink for Walk<'_> {
     }
 
     fn message(&mut self, message: &sink::Message) {
-        let from = if self.side(message.direction) == Side::Initiator { "initiator" } else { "responder" };
+        let from = self.sender(message.direction);
         let message = Message {
             flow: self.name.to_owned(),
             n: message.transaction.0,
