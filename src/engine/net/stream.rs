@@ -69,6 +69,15 @@ pub struct Stream {
     continued: Vec<usize>,
     /// CRC-32 of each piece as it was indexed; empty where there was no index.
     checks: Vec<u32>,
+    /// What stands around each piece in the bytes that its check covers; empty where nothing does.
+    margins: Vec<Margin>,
+}
+
+/// Bytes of a frame around a piece that is a part of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Margin {
+    before: u64,
+    after: u64,
 }
 
 /// What comes next in a stream.
@@ -102,7 +111,43 @@ impl Stream {
             datagrams: false,
             continued: Vec::new(),
             checks: Vec::new(),
+            margins: Vec::new(),
         }
+    }
+
+    /// Parts of this stream, one after the other, as a stream of its own: by reference, with what is missing in them.
+    /// Conflicts stay with this stream. Where they end after this stream does, they end with it.
+    pub fn parts(&self, parts: impl IntoIterator<Item = ByteRange>) -> Self {
+        let mut inner = Self { from_start: true, ..Self::empty(&self.capture, self.blob.clone()) };
+        let (mut at, end) = (0, self.end());
+        for part in parts {
+            let part = ByteRange::new(part.start, part.end.min(end));
+            if part.is_empty() {
+                continue;
+            }
+            let moved = |range: ByteRange| {
+                ByteRange::new(at + (range.start - part.start), at + (range.end - part.start))
+            };
+            let first = self.pieces.partition_point(|piece| piece.range.end <= part.start);
+            let held = self.pieces.iter().enumerate().skip(first);
+            for (index, piece) in held.take_while(|(_, piece)| piece.range.start < part.end) {
+                let Some(kept) = piece.range.intersection(part) else { continue };
+                let (before, after) = (kept.start - piece.range.start, piece.range.end - kept.end);
+                inner.pieces.push(Piece { range: moved(kept), at: piece.at + before, ..*piece });
+                if let Some(check) = self.checks.get(index) {
+                    let around = self.margins.get(index).copied().unwrap_or_default();
+                    inner.checks.push(*check);
+                    inner
+                        .margins
+                        .push(Margin { before: around.before + before, after: around.after + after });
+                }
+            }
+            let first = self.gaps.partition_point(|gap| gap.end <= part.start);
+            let gaps = self.gaps.iter().skip(first).map_while(|gap| gap.intersection(part));
+            inner.gaps.extend(gaps.map(moved));
+            at += part.len();
+        }
+        inner
     }
 
     /// The next piece belongs to the datagram of the last one.
@@ -267,6 +312,16 @@ impl StreamReader<'_> {
         self.offset
     }
 
+    /// Goes on with the piece or gap that holds `position`, or with the next one after it; never back.
+    pub fn skip_to(&mut self, position: u64) {
+        let stream = self.stream;
+        self.next = self.next.max(stream.pieces.partition_point(|piece| piece.range.end <= position));
+        self.gap = self.gap.max(stream.gaps.partition_point(|gap| gap.end <= position));
+        let piece = stream.pieces.get(self.next).map(|piece| piece.range.start);
+        let gap = stream.gaps.get(self.gap).map(|gap| gap.start);
+        self.offset = piece.into_iter().chain(gap).min().unwrap_or_else(|| stream.end());
+    }
+
     /// Gives the next chunk, or `None` at the end. A chunk may join pieces of TCP that touch; it never spans
     /// two datagrams.
     ///
@@ -293,14 +348,17 @@ impl StreamReader<'_> {
             if piece.range.start != range.end || (another && (apart || size > JOINED as u64)) {
                 break;
             }
-            let from = self.load(&piece)?;
-            let bytes = self.window.get(from..).unwrap_or_default();
-            let len = usize::try_from(piece.range.len()).unwrap_or(usize::MAX);
-            let bytes = bytes.get(..len).unwrap_or_default();
+            let margin = stream.margins.get(self.next).copied().unwrap_or_default();
+            let from = self
+                .load(piece.at.saturating_sub(margin.before), piece.at + piece.range.len() + margin.after)?;
+            let length = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+            let whole = length(margin.before + piece.range.len() + margin.after);
+            let bytes = self.window.get(from..).and_then(|rest| rest.get(..whole)).unwrap_or_default();
             if stream.checks.get(self.next).is_some_and(|&check| crc32fast::hash(bytes) != check) {
                 return Err(ReadError::changed(&stream.capture, piece.at));
             }
-            self.joined.extend_from_slice(bytes);
+            let bytes = bytes.get(length(margin.before)..length(margin.before + piece.range.len()));
+            self.joined.extend_from_slice(bytes.unwrap_or_default());
             range.end = piece.range.end;
             self.next += 1;
         }
@@ -308,9 +366,8 @@ impl StreamReader<'_> {
         Ok(Some(Chunk::Bytes { range, data: &self.joined }))
     }
 
-    /// Has a piece in the window, and says where in it.
-    fn load(&mut self, piece: &Piece) -> Result<usize, ReadError> {
-        let (start, end) = (piece.at, piece.at.saturating_add(piece.range.len()));
+    /// Has bytes of the capture in the window, and says where in it.
+    fn load(&mut self, start: u64, end: u64) -> Result<usize, ReadError> {
         if start < self.at || end > self.at.saturating_add(self.window.len() as u64) {
             let until = self.worth_reading(end, start);
             self.at = start;
@@ -332,5 +389,94 @@ impl StreamReader<'_> {
             until = end;
         }
         until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten bytes a piece, checked as captured ones are; the third piece was not captured.
+    fn stream(bytes: &[u8]) -> Stream {
+        let mut stream = Stream::empty("memory", Arc::new(bytes.to_vec()));
+        stream.from_start = true;
+        for (frame, part) in (1..).zip(bytes.chunks(10)) {
+            let at = u64::from(frame - 1) * 10;
+            let range = ByteRange::new(at, at + part.len() as u64);
+            if frame == 3 {
+                stream.gaps.push(range);
+                continue;
+            }
+            let piece = Piece { range, at, frame: FrameNo(frame), time: Timestamp(u64::from(frame)) };
+            stream.push(piece, crc32fast::hash(part));
+        }
+        stream
+    }
+
+    fn read(stream: &Stream) -> Result<String, ReadError> {
+        let mut reader = stream.reader();
+        let mut text = String::new();
+        while let Some(chunk) = reader.next_chunk()? {
+            match chunk {
+                Chunk::Bytes { data, .. } => text.push_str(str::from_utf8(data).unwrap()),
+                Chunk::Gap(gap) => text.push_str(&format!("<{}>", gap.len())),
+            }
+        }
+        Ok(text)
+    }
+
+    const TEXT: &[u8] = b"abcdefghijklmnopqrst----------ABCDEFGHIJ01234";
+
+    fn range(start: u64, end: u64) -> ByteRange {
+        ByteRange::new(start, end)
+    }
+
+    #[test]
+    fn parts_follow_each_other_and_keep_frames_and_gaps() {
+        let stream = stream(TEXT);
+        let parts = stream.parts([range(38, 42), range(5, 5), range(8, 24), range(43, 99)]);
+        assert_eq!(read(&parts).unwrap(), "IJ01ijklmnopqrst<4>34");
+        assert_eq!(parts.end(), 22);
+        let pieces: Vec<_> =
+            parts.pieces.iter().map(|piece| (piece.range, piece.at, piece.frame.0)).collect();
+        assert_eq!(
+            pieces,
+            [
+                (range(0, 2), 38, 4),
+                (range(2, 4), 40, 5),
+                (range(4, 6), 8, 1),
+                (range(6, 16), 10, 2),
+                (range(20, 22), 43, 5)
+            ]
+        );
+        let again = parts.parts([range(1, 5)]);
+        assert_eq!(read(&again).unwrap(), "J01i");
+    }
+
+    #[test]
+    fn parts_of_parts_are_held_to_the_checks_of_their_frames() {
+        let mut stream = stream(TEXT);
+        let mut changed = TEXT.to_vec();
+        // Not in any part, but in the frame of one.
+        changed[1] = b'!';
+        stream.blob = Arc::new(changed);
+        read(&stream.parts([range(8, 12)]).parts([range(0, 3)])).unwrap_err();
+        assert_eq!(read(&stream.parts([range(10, 12)])).unwrap(), "kl");
+    }
+
+    #[test]
+    fn a_reader_goes_on_with_the_piece_that_holds_a_position() {
+        let stream = stream(TEXT);
+        let mut reader = stream.reader();
+        reader.skip_to(15);
+        assert_eq!(reader.offset(), 10);
+        let chunk = reader.next_chunk().unwrap();
+        assert_eq!(chunk, Some(Chunk::Bytes { range: range(10, 20), data: b"klmnopqrst" }));
+        reader.skip_to(3);
+        assert_eq!(reader.next_chunk().unwrap(), Some(Chunk::Gap(range(20, 30))));
+        reader.skip_to(40);
+        assert_eq!(reader.next_chunk().unwrap(), Some(Chunk::Bytes { range: range(40, 45), data: b"01234" }));
+        reader.skip_to(45);
+        assert_eq!((reader.offset(), reader.next_chunk().unwrap()), (45, None));
     }
 }
