@@ -19,7 +19,10 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use exhibit::{
     evidence::{ByteRange, Digest, FrameNo, FrameRange, is_deceptive},
-    findings::{Findings, codes, inspection::Inspection},
+    findings::{
+        Findings, codes,
+        inspection::{Inspection, Line},
+    },
     report::{self, CheckLine, Provenance, proof, snapshot, terminal},
 };
 
@@ -413,4 +416,5 @@ fn published(name: &str, schema: &schemars::Schema) {
 fn the_published_schemas_are_those_of_the_types() {
     published("findings.schema.json", &schemars::schema_for!(Findings));
     published("inspection.schema.json", &schemars::schema_for!(Inspection));
+    published("inspection-line.schema.json", &schemars::schema_for!(Line));
 }

@@ -1,15 +1,19 @@
 //! `inspect CAPTURE`: what the engine sees.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, Seek as _, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Args, ValueEnum};
 use exhibit::{
     case::{Case, Parts, folder::Disk},
     engine,
-    findings::{canonical_json, inspection::Inspection},
+    evidence::Scratch,
+    findings::inspection::{End, Head, Part, View},
     report,
 };
-use serde::Serialize;
 
 use super::{
     DONE, Failure, Terminal, environment,
@@ -37,7 +41,7 @@ enum Format {
     Text,
     /// One JSON document.
     Json,
-    /// One JSON object a line: the capture, then each flow, transaction, message, DNS message, TLS hello, anomaly.
+    /// One JSON object a line, as it is found: the capture, then what each flow shows, then the end.
     Jsonl,
 }
 
@@ -51,55 +55,165 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let case =
         Case::from_parts(&Disk::new("."), parts, &environment::scratch()).map_err(|error| failed(&error))?;
     let limits = environment::limits(None, None);
-    let inspection = engine::inspect(&case, &limits).map_err(|error| not_analyzed(&error))?;
+    let scratch = environment::scratch();
     match arguments.format {
-        Format::Text => write!(terminal.out, "{}", report::inspection::text(&inspection))?,
-        Format::Json => terminal.json(&canonical_json(&inspection).map_err(|error| Failure::of(&error))?)?,
-        Format::Jsonl => lines(&inspection, terminal)?,
+        Format::Text => {
+            let mut sheet = report::inspection::Sheet::default();
+            engine::inspect(&case, &limits, &mut sheet).map_err(|error| not_analyzed(&error))?;
+            write!(terminal.out, "{}", sheet.text())?;
+        }
+        Format::Json => {
+            let mut document = Document::new(terminal, &scratch);
+            engine::inspect(&case, &limits, &mut document).map_err(|error| not_analyzed(&error))?;
+        }
+        Format::Jsonl => {
+            let mut lines = Lines { out: Json::new(terminal) };
+            engine::inspect(&case, &limits, &mut lines).map_err(|error| not_analyzed(&error))?;
+        }
     }
     Ok(DONE)
 }
 
-/// One line of `--format jsonl`.
-#[derive(Serialize)]
-struct Line<'a, T: Serialize> {
-    kind: &'a str,
-    value: T,
+/// JSON on its way to stdout: written in pieces that hold whole values, since a terminal gets escapes for
+/// characters that would control it.
+struct Json<'t> {
+    terminal: &'t mut Terminal,
+    text: Vec<u8>,
 }
 
-fn lines(inspection: &Inspection, terminal: &mut Terminal) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    let mut line = |bytes: Result<Vec<u8>, serde_json::Error>| -> Result<(), Failure> {
-        text.append(&mut bytes.map_err(|error| Failure::of(&error))?);
+impl<'t> Json<'t> {
+    /// Written at once.
+    const PIECE: usize = 64 << 10;
+
+    fn new(terminal: &'t mut Terminal) -> Self {
+        Self { terminal, text: Vec::with_capacity(Self::PIECE) }
+    }
+
+    /// Adds parts of one value.
+    fn add(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        parts.iter().for_each(|part| self.text.extend_from_slice(part));
+        if self.text.len() >= Self::PIECE { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.terminal.json(&self.text)?;
+        self.text.clear();
         Ok(())
-    };
-    let head = Inspection {
-        flows: Vec::new(),
-        transactions: Vec::new(),
-        messages: Vec::new(),
-        dns: Vec::new(),
-        tls_hellos: Vec::new(),
-        anomalies: Vec::new(),
-        ..inspection.clone()
-    };
-    line(canonical_json(&Line { kind: "capture", value: head }))?;
-    for value in &inspection.flows {
-        line(canonical_json(&Line { kind: "flow", value }))?;
     }
-    for value in &inspection.transactions {
-        line(canonical_json(&Line { kind: "transaction", value }))?;
+}
+
+/// `--format jsonl`: what each flow shows, as soon as it is known.
+struct Lines<'t> {
+    out: Json<'t>,
+}
+
+impl Lines<'_> {
+    fn line(&mut self, kind: &str, value: &[u8]) -> io::Result<()> {
+        self.out.add(&[b"{\"kind\":\"", kind.as_bytes(), b"\",\"value\":", value, b"}\n"])
     }
-    for value in &inspection.messages {
-        line(canonical_json(&Line { kind: "message", value }))?;
+}
+
+impl View for Lines<'_> {
+    fn head(&mut self, head: &Head) -> io::Result<()> {
+        self.line("capture", &serde_json::to_vec(head)?)
     }
-    for value in &inspection.dns {
-        line(canonical_json(&Line { kind: "dns", value }))?;
+
+    fn part(&mut self, part: &Part) -> io::Result<()> {
+        part.items(&mut |list, item| {
+            let (_, kind) = Part::LISTS.get(list).copied().unwrap_or_default();
+            self.line(kind, item)
+        })
     }
-    for value in &inspection.tls_hellos {
-        line(canonical_json(&Line { kind: "tls_hello", value }))?;
+
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        self.line("end", &serde_json::to_vec(end)?)?;
+        self.out.flush()
     }
-    for value in &inspection.anomalies {
-        line(canonical_json(&Line { kind: "anomaly", value }))?;
+}
+
+/// `--format json`: one document. Its first list is written as it comes, the others wait in scratch.
+struct Document<'t> {
+    out: Json<'t>,
+    lists: Vec<Waiting>,
+    scratch: &'t Scratch,
+}
+
+/// The items of a list, as they will stand in the document.
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    file: Option<File>,
+    items: u64,
+}
+
+impl Waiting {
+    /// Held in memory, for each list.
+    const HELD: usize = 256 << 10;
+
+    fn spill(&mut self, scratch: &Scratch) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(scratch.file()?),
+        };
+        file.write_all(&self.text)?;
+        self.text.clear();
+        Ok(())
     }
-    Ok(terminal.json(&text)?)
+}
+
+impl<'t> Document<'t> {
+    fn new(terminal: &'t mut Terminal, scratch: &'t Scratch) -> Self {
+        let lists = Part::LISTS.iter().map(|_| Waiting::default()).collect();
+        Self { out: Json::new(terminal), lists, scratch }
+    }
+}
+
+impl View for Document<'_> {
+    fn head(&mut self, head: &Head) -> io::Result<()> {
+        let text = serde_json::to_vec(head)?;
+        let (first, _) = Part::LISTS.first().copied().unwrap_or_default();
+        // Without its closing brace.
+        let open = text.split_last().map_or(&text[..], |(_, open)| open);
+        self.out.add(&[open, b",\"", first.as_bytes(), b"\":["])
+    }
+
+    fn part(&mut self, part: &Part) -> io::Result<()> {
+        let Self { out, lists, scratch } = self;
+        part.items(&mut |place, item| {
+            let Some(list) = lists.get_mut(place) else { return Ok(()) };
+            let comma: &[u8] = if list.items == 0 { b"" } else { b"," };
+            list.items += 1;
+            if place == 0 {
+                return out.add(&[comma, item]);
+            }
+            list.text.extend_from_slice(comma);
+            list.text.extend_from_slice(item);
+            if list.text.len() >= Waiting::HELD { list.spill(scratch) } else { Ok(()) }
+        })
+    }
+
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        self.out.add(&[b"]"])?;
+        for ((name, _), list) in Part::LISTS.iter().zip(&mut self.lists).skip(1) {
+            self.out.add(&[b",\"", name.as_bytes(), b"\":["])?;
+            if let Some(mut file) = list.file.take() {
+                file.rewind()?;
+                let mut reader = BufReader::with_capacity(Json::PIECE, file);
+                loop {
+                    let text = reader.fill_buf()?;
+                    let len = text.len();
+                    if len == 0 {
+                        break;
+                    }
+                    self.out.add(&[text])?;
+                    reader.consume(len);
+                }
+            }
+            self.out.add(&[&list.text, b"]"])?;
+        }
+        let text = serde_json::to_vec(end)?;
+        let rest = text.split_first().map_or(&text[..], |(_, rest)| rest);
+        self.out.add(&[b",", rest, b"\n"])?;
+        self.out.flush()
+    }
 }

@@ -46,6 +46,9 @@ pub enum AnalysisError {
     /// The case holds no capture.
     #[error("find a capture in the case")]
     NoCapture,
+    /// What was found could not be handed on.
+    #[error("write the result")]
+    View(#[source] std::io::Error),
 }
 
 /// Goes from a case to findings. The result depends on the case and the limits alone.

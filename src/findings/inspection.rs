@@ -3,6 +3,8 @@
 //! The format is `exhibit-inspection/1`. Digests are SHA-256, offsets and lengths are bytes, times
 //! are `seconds.nanoseconds` of the Unix epoch, as capture tools print them.
 
+use std::io;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,46 +22,145 @@ macro_rules! record {
     };
 }
 
-record! {
-    /// Everything that was seen in one capture.
-    pub struct Inspection {
+/// States the document once: what stands before its lists, the lists with the kind of a line for each, and what
+/// stands behind them.
+macro_rules! document {
+    (
+        head { $($(#[$head_meta:meta])* $head:ident: $head_type:ty,)* }
+        lists { $($(#[$list_meta:meta])* $list:ident: $item:ident = $kind:literal,)* }
+        end { $($(#[$end_meta:meta])* $end:ident: $end_type:ty,)* }
+    ) => {
+        record! {
+            /// Everything that was seen in one capture: what `--format json` prints.
+            pub struct Inspection {
+                $($(#[$head_meta])* pub $head: $head_type,)*
+                $($(#[$list_meta])* pub $list: Vec<$item>,)*
+                $($(#[$end_meta])* pub $end: $end_type,)*
+            }
+
+            /// What is known of a capture before its flows are looked into.
+            pub struct Head {
+                $($(#[$head_meta])* pub $head: $head_type,)*
+            }
+
+            /// What is known at the end.
+            #[derive(Default)]
+            pub struct End {
+                $($(#[$end_meta])* pub $end: $end_type,)*
+            }
+        }
+
+        /// What one flow shows, or the capture beside its flows: a part of each list.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Part {
+            $($(#[$list_meta])* pub $list: Vec<$item>,)*
+        }
+
+        /// One line of `--format jsonl`: the capture first, then what each flow shows, in the order of their first
+        /// frames, then the end.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(tag = "kind", content = "value")]
+        #[expect(clippy::large_enum_variant, reason = "one line at a time")]
+        pub enum Line {
+            /// What is known of the capture before its flows.
+            #[serde(rename = "capture")]
+            Head(Head),
+            $($(#[$list_meta])* #[serde(rename = $kind)] $item($item),)*
+            /// What is known at the end.
+            #[serde(rename = "end")]
+            End(End),
+        }
+
+        impl Part {
+            /// The lists, in the document's order: name, and the kind of a line that holds one of its items.
+            pub const LISTS: &[(&str, &str)] = &[$((stringify!($list), $kind),)*];
+
+            /// Writes each item as JSON, with the place of its list in [`Part::LISTS`].
+            ///
+            /// # Errors
+            /// When `take` fails.
+            pub fn items(&self, take: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>) -> io::Result<()> {
+                let (mut place, mut text) = (0, Vec::new());
+                $(
+                    for item in &self.$list {
+                        text.clear();
+                        serde_json::to_writer(&mut text, item)?;
+                        take(place, &text)?;
+                    }
+                    place += 1;
+                )*
+                let _ = place;
+                Ok(())
+            }
+        }
+    };
+}
+
+document! {
+    head {
         /// [`FORMAT`].
-        pub format: String,
+        format: String,
         /// The capture's logical path.
-        pub capture: String,
+        capture: String,
         /// Of the file as it stands.
-        pub sha256: Digest,
+        sha256: Digest,
         /// Its size.
-        pub size: u64,
+        size: u64,
         /// The file's structure.
-        pub container: Container,
+        container: Container,
         /// Packets read.
-        pub packets: u64,
+        packets: u64,
         /// The first packet's time.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub first: Option<String>,
+        first: Option<String>,
         /// The last packet's time.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub last: Option<String>,
+        last: Option<String>,
         /// Whose traffic counts as uplink.
-        pub phone: Phone,
-        /// Flows by first frame.
-        pub flows: Vec<Flow>,
-        /// HTTP requests with their responses, by flow and number.
-        pub transactions: Vec<Transaction>,
-        /// Messages of other protocols, by flow and number.
-        #[serde(skip_serializing_if = "Vec::is_empty", default)]
-        pub messages: Vec<Message>,
-        /// DNS messages by frame.
-        pub dns: Vec<Dns>,
-        /// TLS hellos by frame.
-        pub tls_hellos: Vec<Hello>,
-        /// Odd traffic.
-        pub anomalies: Vec<Anomaly>,
-        /// Anomalies in all (the list is limited).
-        pub anomaly_count: u64,
+        phone: Phone,
     }
+    lists {
+        /// Flows by first frame.
+        flows: Flow = "flow",
+        /// HTTP requests with their responses, by flow and number.
+        transactions: Transaction = "transaction",
+        /// Messages of other protocols, by flow and number.
+        messages: Message = "message",
+        /// DNS messages by flow and frame.
+        dns: Dns = "dns",
+        /// TLS hellos by flow and frame.
+        tls_hellos: Hello = "tls_hello",
+        /// Odd traffic: of the capture, then by flow.
+        anomalies: Anomaly = "anomaly",
+    }
+    end {
+        /// Anomalies in all (the list is limited).
+        anomaly_count: u64,
+    }
+}
 
+/// Takes an inspection part by part, so that nobody has to hold all of it.
+pub trait View {
+    /// Takes what is known before the flows.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn head(&mut self, head: &Head) -> io::Result<()>;
+
+    /// Takes what one flow shows, in the order of first frames; before the first, what is odd about the capture.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn part(&mut self, part: &Part) -> io::Result<()>;
+
+    /// Takes what is known at the end.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn end(&mut self, end: &End) -> io::Result<()>;
+}
+
+record! {
     /// The file's structure.
     pub struct Container {
         /// `usLE`, `usBE`, `nsLE`, `nsBE`, `pcapng`.

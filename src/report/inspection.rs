@@ -1,60 +1,124 @@
 //! What `inspect` prints for people: the capture, its flows, transactions, DNS and odd traffic.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io};
 
 use crate::{
-    evidence::printable,
-    findings::inspection::{Body, Flow, Inspection, Transaction},
+    evidence::{Anomaly, printable},
+    findings::inspection::{Body, End, Flow, Head, Hello, Part, Transaction, View},
     report::quantity::{counted, grouped},
 };
 
 /// Flows, transactions and messages shown; the rest are counted, and JSON holds all.
-const MAX_SHOWN: usize = 200;
+const MAX_SHOWN: u64 = 200;
 /// Characters kept of a request target.
 const MAX_URI: usize = 80;
 /// Characters kept of a name.
 const MAX_NAME: usize = 60;
 
-/// Writes the whole inspection.
-pub fn text(inspection: &Inspection) -> String {
-    let mut text = String::new();
-    head(&mut text, inspection);
-    section(&mut text, "Flows", &inspection.flows, flow);
-    section(&mut text, "HTTP transactions", &inspection.transactions, transaction);
-    let names: Vec<String> = inspection
-        .dns
-        .iter()
-        .filter(|message| message.response)
-        .flat_map(|message| message.answers.iter().map(|answer| format!("{:>6}  {answer}", message.frame)))
-        .collect();
-    section(&mut text, "DNS answers", &names, |text, line| {
-        let _ = writeln!(text, "{}", printable(line.as_bytes(), MAX_URI + MAX_NAME));
-    });
-    section(&mut text, "TLS hellos", &inspection.tls_hellos, |text, hello| {
-        let sni = hello.sni.as_deref().unwrap_or("no server name");
-        let _ = writeln!(
-            text,
-            "{:>6}  {}  {}  {}  {}",
-            hello.frame,
-            hello.from,
-            printable(sni.as_bytes(), MAX_NAME),
-            hello.versions.join(" "),
-            printable(hello.alpn.join(" ").as_bytes(), MAX_NAME),
-        );
-    });
-    section(&mut text, "Odd traffic", &inspection.anomalies, |text, anomaly| {
-        let frame = anomaly.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
-        let _ = writeln!(
-            text,
-            "{frame:>6}  {}  {}",
-            anomaly.kind,
-            printable(anomaly.detail.as_bytes(), MAX_URI * 2)
-        );
-    });
-    text
+/// The text while an inspection is made: of each list the first items, and how many there are.
+#[derive(Default)]
+pub struct Sheet {
+    head: String,
+    flows: Section,
+    transactions: Section,
+    answers: Section,
+    hellos: Section,
+    anomalies: Section,
 }
 
-fn head(text: &mut String, inspection: &Inspection) {
+impl Sheet {
+    /// The whole text.
+    pub fn text(&self) -> String {
+        let mut text = self.head.clone();
+        for (title, section) in [
+            ("Flows", &self.flows),
+            ("HTTP transactions", &self.transactions),
+            ("DNS answers", &self.answers),
+            ("TLS hellos", &self.hellos),
+            ("Odd traffic", &self.anomalies),
+        ] {
+            section.write(title, &mut text);
+        }
+        text
+    }
+}
+
+impl View for Sheet {
+    fn head(&mut self, head: &Head) -> io::Result<()> {
+        self::head(&mut self.head, head);
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Part) -> io::Result<()> {
+        self.flows.take(&part.flows, flow);
+        self.transactions.take(&part.transactions, transaction);
+        for message in part.dns.iter().filter(|message| message.response) {
+            self.answers.take(&message.answers, |text, answer| {
+                let line = format!("{:>6}  {answer}", message.frame);
+                let _ = writeln!(text, "{}", printable(line.as_bytes(), MAX_URI + MAX_NAME));
+            });
+        }
+        self.hellos.take(&part.tls_hellos, hello);
+        self.anomalies.take(&part.anomalies, anomaly);
+        Ok(())
+    }
+
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        self.anomalies.count = self.anomalies.count.max(end.anomaly_count);
+        Ok(())
+    }
+}
+
+/// The first items of a list, in words.
+#[derive(Default)]
+struct Section {
+    rows: String,
+    shown: u64,
+    count: u64,
+}
+
+impl Section {
+    fn take<T>(&mut self, items: &[T], row: impl Fn(&mut String, &T)) {
+        let room = usize::try_from(MAX_SHOWN.saturating_sub(self.shown)).unwrap_or(usize::MAX);
+        for item in items.iter().take(room) {
+            row(&mut self.rows, item);
+            self.shown += 1;
+        }
+        self.count += items.len() as u64;
+    }
+
+    fn write(&self, title: &str, text: &mut String) {
+        if self.count == 0 {
+            return;
+        }
+        let _ = write!(text, "\n{title} ({})\n{}", self.count, self.rows);
+        if self.count > self.shown {
+            let more = grouped(self.count - self.shown);
+            let _ = writeln!(text, "  … and {more} more (--format json lists all)");
+        }
+    }
+}
+
+fn hello(text: &mut String, hello: &Hello) {
+    let sni = hello.sni.as_deref().unwrap_or("no server name");
+    let _ = writeln!(
+        text,
+        "{:>6}  {}  {}  {}  {}",
+        hello.frame,
+        hello.from,
+        printable(sni.as_bytes(), MAX_NAME),
+        hello.versions.join(" "),
+        printable(hello.alpn.join(" ").as_bytes(), MAX_NAME),
+    );
+}
+
+fn anomaly(text: &mut String, anomaly: &Anomaly) {
+    let frame = anomaly.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
+    let detail = printable(anomaly.detail.as_bytes(), MAX_URI * 2);
+    let _ = writeln!(text, "{frame:>6}  {}  {detail}", anomaly.kind);
+}
+
+fn head(text: &mut String, inspection: &Head) {
     let container = &inspection.container;
     let _ = writeln!(
         text,
@@ -73,23 +137,6 @@ fn head(text: &mut String, inspection: &Inspection) {
         phone.addresses.join(", ")
     };
     let _ = writeln!(text, "uplink is what {whose} sends ({})", phone.by);
-}
-
-fn section<T>(text: &mut String, title: &str, rows: &[T], mut row: impl FnMut(&mut String, &T)) {
-    if rows.is_empty() {
-        return;
-    }
-    let _ = writeln!(text, "\n{title} ({})", rows.len());
-    for item in rows.iter().take(MAX_SHOWN) {
-        row(text, item);
-    }
-    if rows.len() > MAX_SHOWN {
-        let _ = writeln!(
-            text,
-            "  … and {} more (--format json lists all)",
-            grouped((rows.len() - MAX_SHOWN) as u64)
-        );
-    }
 }
 
 fn flow(text: &mut String, flow: &Flow) {

@@ -65,6 +65,11 @@ impl<'a> Conversation<'a> {
     }
 }
 
+/// Whether either end is a port of plain DNS.
+pub fn on_dns_port(one: SocketAddr, other: SocketAddr) -> bool {
+    [one, other].iter().any(|end| names::DNS_PORTS.contains(&end.port()))
+}
+
 /// What every walk needs beside its conversation.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {

@@ -1,6 +1,9 @@
 //! What the engine sees in one capture, without a scenario: a shorter walk on the same road.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,7 +11,10 @@ mod walk;
 
 use super::{
     analyze::AnalysisError,
-    decode::{self, Context, Conversation, Shared},
+    decode::{
+        self, Context, Conversation, Shared,
+        sink::{DnsMessage, LeafId, Origin, Sink, Source},
+    },
     keys::keys,
     net::{
         self, Flow, Index, Side,
@@ -22,76 +28,227 @@ use crate::{
         capture::{ByteOrder, Family},
         geoip::Table,
     },
-    evidence::{ByteRange, Digest, Limits, ReadError, Scratch},
-    findings::inspection::{self, Container, Inspection, Island, Phone},
+    evidence::{ByteRange, Digest, Limits, ReadError, Step, Timestamp, Transport, printable},
+    findings::inspection::{self, Container, End, Head, Island, Part, Phone, View},
 };
-use walk::Walk;
+use walk::{MAX_TEXT, Walk};
 
 /// Odd traffic listed; the rest is counted.
-const MAX_ANOMALIES: usize = 1_000;
+const MAX_ANOMALIES: u64 = 1_000;
+/// Names of addresses that are kept; a resolver's capture may hold millions.
+const MAX_RESOLVED: usize = 1 << 18;
 
-/// Walks the first capture of a case.
+/// Walks the first capture of a case and hands on what each flow shows, in the order of first frames.
 ///
 /// # Errors
-/// When the capture can't be read, or two addresses could be the phone's.
-pub fn inspect(case: &Case, limits: &Limits) -> Result<Inspection, AnalysisError> {
+/// When the capture can't be read, or the view can't take what it is given.
+pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), AnalysisError> {
     let (plan, table) = (&case.plan, &case.addresses);
-    let indexes: Vec<Index> = case
-        .captures
-        .values()
-        .take(1)
-        .map(|capture| net::index(capture, limits))
-        .collect::<Result<_, _>>()?;
-    // Without a phone every flow's initiator sends uplink; several candidates are no error here.
-    let subject = Subject::determine(plan, &indexes).unwrap_or_else(|_| Subject::initiators());
-    let Some(index) = indexes.into_iter().next() else { return Err(AnalysisError::NoCapture) };
-    let mut all = Inspection {
-        format: inspection::FORMAT.to_owned(),
-        capture: index.capture.clone(),
-        sha256: index.container.digest,
-        size: index.container.bytes,
-        container: container(&index),
-        packets: u64::from(index.container.packets),
-        first: index.container.first.map(crate::evidence::Timestamp::epoch_text),
-        last: index.container.last.map(crate::evidence::Timestamp::epoch_text),
-        phone: Phone {
-            addresses: subject.addresses.iter().map(ToString::to_string).collect(),
-            by: subject.bound_by.clone(),
-        },
-        flows: Vec::new(),
-        transactions: Vec::new(),
-        messages: Vec::new(),
-        dns: Vec::new(),
-        tls_hellos: Vec::new(),
-        anomalies: index.container.anomalies.iter().chain(&index.anomalies).cloned().collect(),
-        anomaly_count: 0,
-    };
-    let mut names: BTreeMap<std::net::IpAddr, Vec<String>> = BTreeMap::new();
+    let Some(capture) = case.captures.values().next() else { return Err(AnalysisError::NoCapture) };
+    let index = net::index(capture, limits)?;
     let keys = keys(case, std::slice::from_ref(&index))?;
-    let scratch =
-        case.captures.values().next().map_or_else(|| Scratch::new("."), |capture| capture.scratch().clone());
-    let context = Context::new(limits, &keys, &scratch);
+    // Without a phone every flow's initiator sends uplink; several candidates are no error here.
+    let subject = Subject::determine(plan, std::slice::from_ref(&index));
+    let subject = subject.unwrap_or_else(|_| Subject::initiators());
+    let context = Context::new(limits, &keys, capture.scratch());
+    let inspector = Inspector { index: &index, subject: &subject, table, context: &context };
+    view.head(&inspector.head()).map_err(AnalysisError::View)?;
+    let mut tally = Tally::default();
+    inspector.resolve(&mut tally)?;
+    let odd = index.container.anomalies.iter().chain(&index.anomalies).cloned().collect();
+    tally.hand(view, Part { anomalies: odd, ..Part::default() })?;
+    // Flows that need each other are walked together, and wait for those before them.
+    let (mut waiting, mut next) = (BTreeMap::new(), 0);
     for group in index.groups() {
         let mut shared = Shared::default();
         for flow in group.into_iter().filter_map(|id| index.flow(id)) {
-            inspect_flow(&index, flow, (&subject, table), (&context, &mut shared), &mut all, &mut names)?;
+            let (part, resolved) = inspector.flow(flow, &mut shared)?;
+            tally.resolved(resolved);
+            waiting.insert(flow.id.0, part);
+            while let Some(part) = waiting.remove(&next) {
+                tally.hand(view, part)?;
+                next += 1;
+            }
         }
     }
-    all.flows.sort_by_key(|flow| flow.first_frame);
-    for flow in &mut all.flows {
-        let remote: Option<std::net::SocketAddr> =
-            if flow.uplink_from == "initiator" { &flow.responder } else { &flow.initiator }.parse().ok();
-        let known = remote.and_then(|remote| names.get(&remote.ip())).into_iter().flatten();
-        flow.names.extend(known.map(|name| format!("{name} (dns)")));
-        flow.names.sort();
-        flow.names.dedup();
+    for part in waiting.into_values() {
+        tally.hand(view, part)?;
     }
-    all.dns.sort_by_key(|message| message.frame);
-    all.tls_hellos.sort_by_key(|hello| hello.frame);
-    all.anomalies.sort();
-    all.anomaly_count += all.anomalies.len() as u64;
-    all.anomalies.truncate(MAX_ANOMALIES);
-    Ok(all)
+    view.end(&End { anomaly_count: tally.anomalies }).map_err(AnalysisError::View)
+}
+
+/// What is added up over flows.
+#[derive(Default)]
+struct Tally {
+    names: BTreeMap<IpAddr, BTreeSet<String>>,
+    resolved: usize,
+    anomalies: u64,
+}
+
+impl Tally {
+    fn resolved(&mut self, pairs: Vec<(IpAddr, String)>) {
+        for (address, name) in pairs {
+            if self.resolved < MAX_RESOLVED {
+                self.resolved += usize::from(self.names.entry(address).or_default().insert(name));
+            }
+        }
+    }
+
+    /// Hands a part on: with the names of its flows, and as many anomalies as there is room for.
+    fn hand(&mut self, view: &mut dyn View, mut part: Part) -> Result<(), AnalysisError> {
+        for flow in &mut part.flows {
+            let remote = if flow.uplink_from == "initiator" { &flow.responder } else { &flow.initiator };
+            let remote: Option<SocketAddr> = remote.parse().ok();
+            let known = remote.and_then(|remote| self.names.get(&remote.ip())).into_iter().flatten();
+            flow.names.extend(known.map(|name| format!("{name} (dns)")));
+            flow.names.sort();
+            flow.names.dedup();
+        }
+        let room = usize::try_from(MAX_ANOMALIES.saturating_sub(self.anomalies)).unwrap_or(usize::MAX);
+        self.anomalies += part.anomalies.len() as u64;
+        part.anomalies.sort();
+        part.anomalies.truncate(room);
+        view.part(&part).map_err(AnalysisError::View)
+    }
+}
+
+/// Collects the addresses that DNS gives for names.
+#[derive(Default)]
+struct Resolver(Vec<(IpAddr, String)>);
+
+impl Sink for Resolver {
+    fn open(&mut self, _: Origin) -> LeafId {
+        LeafId(0)
+    }
+
+    fn write(&mut self, _: LeafId, _: &[u8], _: Source) {}
+
+    fn close(&mut self, _: LeafId, _: &[Step]) {}
+
+    fn dns(&mut self, message: &DnsMessage) {
+        let Some((name, _)) = message.questions.first().filter(|_| message.response) else { return };
+        let addresses = message.answers.iter().filter_map(|(_, _, value)| value.parse().ok());
+        self.0.extend(addresses.map(|address| (address, printable(name.as_bytes(), MAX_TEXT))));
+    }
+}
+
+/// What every flow is inspected with.
+struct Inspector<'i> {
+    index: &'i Index,
+    subject: &'i Subject,
+    table: &'i Table,
+    context: &'i Context<'i>,
+}
+
+impl Inspector<'_> {
+    fn head(&self) -> Head {
+        let (index, subject) = (self.index, self.subject);
+        Head {
+            format: inspection::FORMAT.to_owned(),
+            capture: index.capture.clone(),
+            sha256: index.container.digest,
+            size: index.container.bytes,
+            container: container(index),
+            packets: u64::from(index.container.packets),
+            first: index.container.first.map(Timestamp::epoch_text),
+            last: index.container.last.map(Timestamp::epoch_text),
+            phone: Phone {
+                addresses: subject.addresses.iter().map(ToString::to_string).collect(),
+                by: subject.bound_by.clone(),
+            },
+        }
+    }
+
+    /// The names that plain DNS gives anywhere in the capture: a connection may be older than the answer. Those that
+    /// stand inside other flows are known when these were walked.
+    fn resolve(&self, tally: &mut Tally) -> Result<(), ReadError> {
+        let plain = |flow: &&Flow| decode::on_dns_port(flow.initiator, flow.responder);
+        for flow in self.index.flows.iter().filter(plain) {
+            let mut resolver = Resolver::default();
+            let streams = self.streams(flow)?;
+            decode::walk(&streams.conversation(flow), self.context, &mut Shared::default(), &mut resolver)?;
+            tally.resolved(resolver.0);
+        }
+        Ok(())
+    }
+
+    fn streams(&self, flow: &Flow) -> Result<Streams, ReadError> {
+        let uplink = self.subject.uplink_side(flow).unwrap_or(Side::Initiator);
+        let up = self.index.stream(flow.id, uplink)?;
+        let down = self.index.stream(flow.id, uplink.other())?;
+        Ok(Streams { uplink, up, down })
+    }
+
+    /// What a flow shows, and the addresses that it gives for names.
+    fn flow(&self, flow: &Flow, shared: &mut Shared) -> Result<(Part, Vec<(IpAddr, String)>), ReadError> {
+        let name = flow.name(&self.index.capture);
+        let streams = self.streams(flow)?;
+        let mut walk = Walk::new(&self.index.capture, &name, flow, streams.uplink);
+        decode::walk(&streams.conversation(flow), self.context, shared, &mut walk)?;
+        walk.finish();
+        let mut directions = Vec::with_capacity(Side::BOTH.len());
+        for side in Side::BOTH {
+            let stream = streams.of(side);
+            directions.push(direction(self.index, flow, side, stream)?);
+            walk.anomalies.extend(stream.anomalies(&name));
+        }
+        let view = inspection::Flow {
+            transport: match flow.transport {
+                Transport::Tcp => "tcp",
+                Transport::Udp => "udp",
+            }
+            .to_owned(),
+            initiator: flow.initiator.to_string(),
+            responder: flow.responder.to_string(),
+            first_frame: flow.first_frame,
+            first: flow.first.epoch_text(),
+            last: flow.last.epoch_text(),
+            frames: u64::from(flow.frames),
+            protocol: walk.protocols.first().copied().unwrap_or("unknown").to_owned(),
+            inner_protocols: walk.protocols.iter().skip(1).map(|&name| name.to_owned()).collect(),
+            names: walk.names(),
+            registered_country: self.table.lookup(flow.address(streams.uplink.other()).ip()).country,
+            uplink_from: if streams.uplink == Side::Initiator { "initiator" } else { "responder" }.to_owned(),
+            directions,
+            inner: walk.inner,
+            name: name.clone(),
+        };
+        let Walk { transactions, messages, mut dns, mut hellos, anomalies, resolved, .. } = walk;
+        dns.sort_by_key(|message| message.frame);
+        hellos.sort_by_key(|hello| hello.frame);
+        let part = Part {
+            flows: vec![view],
+            transactions: transactions.into_values().collect(),
+            messages: messages.into_values().collect(),
+            dns,
+            tls_hellos: hellos,
+            anomalies,
+        };
+        Ok((part, resolved))
+    }
+}
+
+/// Both directions of a flow.
+struct Streams {
+    uplink: Side,
+    up: Stream,
+    down: Stream,
+}
+
+impl Streams {
+    fn of(&self, side: Side) -> &Stream {
+        if side == self.uplink { &self.up } else { &self.down }
+    }
+
+    fn conversation(&self, flow: &Flow) -> Conversation<'_> {
+        Conversation {
+            transport: flow.transport,
+            local: flow.address(self.uplink),
+            remote: flow.address(self.uplink.other()),
+            up: &self.up,
+            down: &self.down,
+        }
+    }
 }
 
 fn container(index: &Index) -> Container {
@@ -108,79 +265,6 @@ fn container(index: &Index) -> Container {
         secrets: container.secrets.len() as u64,
         dropped: container.dropped,
     }
-}
-
-fn inspect_flow(
-    index: &Index,
-    flow: &Flow,
-    (subject, table): (&Subject, &Table),
-    (context, shared): (&Context<'_>, &mut Shared),
-    all: &mut Inspection,
-    names: &mut BTreeMap<std::net::IpAddr, Vec<String>>,
-) -> Result<(), ReadError> {
-    let uplink = subject.uplink_side(flow).unwrap_or(Side::Initiator);
-    let name = flow.name(&index.capture);
-    let up = index.stream(flow.id, uplink)?;
-    let down = index.stream(flow.id, uplink.other())?;
-    let mut walk = Walk::new(&index.capture, &name, flow, uplink);
-    let local = flow.address(uplink);
-    let remote = flow.address(uplink.other());
-    let conversation = Conversation { transport: flow.transport, local, remote, up: &up, down: &down };
-    decode::walk(&conversation, context, shared, &mut walk)?;
-    walk.finish();
-    let mut directions = Vec::new();
-    for (side, stream) in if uplink == Side::Initiator {
-        [(Side::Initiator, &up), (Side::Responder, &down)]
-    } else {
-        [(Side::Initiator, &down), (Side::Responder, &up)]
-    } {
-        directions.push(direction(index, flow, side, stream)?);
-        walk.anomalies.extend(stream.anomalies(&name));
-    }
-    let mut seen: Vec<String> = walk
-        .hellos
-        .iter()
-        .filter_map(|hello| hello.sni.clone())
-        .map(|name| format!("{name} (sni)"))
-        .collect();
-    seen.extend(
-        walk.transactions
-            .values()
-            .filter(|tx| !tx.host.is_empty())
-            .map(|tx| format!("{} (http host)", tx.host)),
-    );
-    for (address, name) in walk.resolved {
-        names.entry(address).or_default().push(name);
-    }
-    all.flows.push(inspection::Flow {
-        name: name.clone(),
-        transport: match flow.transport {
-            crate::evidence::Transport::Tcp => "tcp",
-            crate::evidence::Transport::Udp => "udp",
-        }
-        .to_owned(),
-        initiator: flow.initiator.to_string(),
-        responder: flow.responder.to_string(),
-        first_frame: flow.first_frame,
-        first: flow.first.epoch_text(),
-        last: flow.last.epoch_text(),
-        frames: u64::from(flow.frames),
-        protocol: walk.protocols.first().copied().unwrap_or("unknown").to_owned(),
-        inner_protocols: walk.protocols.iter().skip(1).map(|&name| name.to_owned()).collect(),
-        names: seen,
-        registered_country: table.lookup(remote.ip()).country,
-        uplink_from: if uplink == Side::Initiator { "initiator" } else { "responder" }.to_owned(),
-        directions,
-        inner: walk.inner,
-    });
-    all.messages.extend(walk.messages.into_values());
-    all.transactions.extend(walk.transactions.into_values());
-    all.dns.extend(walk.dns);
-    all.tls_hellos.extend(walk.hellos);
-    let room = MAX_ANOMALIES.saturating_sub(all.anomalies.len());
-    all.anomaly_count += walk.anomalies.len().saturating_sub(room) as u64;
-    all.anomalies.extend(walk.anomalies.into_iter().take(room));
-    Ok(())
 }
 
 fn direction(index: &Index, flow: &Flow, side: Side, stream: &Stream) -> Result<inspection::Side, ReadError> {

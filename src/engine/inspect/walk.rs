@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Characters kept of a request target or a field.
-const MAX_TEXT: usize = 8_192;
+pub(super) const MAX_TEXT: usize = 8_192;
 /// Protocols named of one flow; a flow that turns into more than this is no real one.
 const MAX_PROTOCOLS: usize = 8;
 /// Field lines kept of one head or trailer; servers refuse more than some hundred.
@@ -167,6 +167,14 @@ impl<'w> Walk<'w> {
             decoded_sha256: None,
             multipart: Vec::new(),
         })
+    }
+
+    /// Names that the flow itself gives for its other end.
+    pub(super) fn names(&self) -> Vec<String> {
+        let sni =
+            self.hellos.iter().filter_map(|hello| hello.sni.as_ref()).map(|name| format!("{name} (sni)"));
+        let hosts = self.transactions.values().map(|tx| &tx.host).filter(|host| !host.is_empty());
+        sni.chain(hosts.map(|host| format!("{host} (http host)"))).collect()
     }
 
     /// Gives each body to its request, response or message.

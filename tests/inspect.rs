@@ -1,0 +1,68 @@
+//! `exhibit inspect` in its two machine-readable forms: the same facts, one flow after the other.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use exhibit::findings::inspection::{Inspection, Line};
+
+mod support;
+
+use support::{Home, ends, packets, write};
+
+const PHONE: [u8; 4] = [192, 168, 1, 2];
+const RESOLVER: [u8; 4] = [192, 168, 1, 1];
+
+/// A connection, many DNS answers (the last name the connections' servers), another connection, and frames of the
+/// first one again.
+fn capture() -> Vec<u8> {
+    let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+    let first = packets::connection((PHONE, 40_000), ([203, 0, 113, 9], 80), &request("one.example"), answer);
+    let second =
+        packets::connection((PHONE, 40_001), ([203, 0, 113, 10], 80), &request("two.example"), answer);
+    let (early, late) = first.split_at(4);
+    let mut frames = early.to_vec();
+    // Enough that a list does not fit in what is held in memory.
+    for n in 0..4_000_u32 {
+        let label = format!("name-{n}-with-some-more-letters-to-make-it-longer");
+        let [.., high, low] = n.to_be_bytes();
+        let address = [198, 51, high, low];
+        frames.push(packets::dns_answer((PHONE, 5_353), RESOLVER, &[label.as_bytes(), b"example"], address));
+    }
+    for (name, last) in [(b"older", 9), (b"newer", 10)] {
+        frames.push(packets::dns_answer((PHONE, 5_000), RESOLVER, &[name, b"example"], [203, 0, 113, last]));
+    }
+    packets::pcap(&[frames, second, late.to_vec()].concat())
+}
+
+#[test]
+fn lines_and_document_say_the_same_by_first_frame() {
+    let home = Home::new();
+    write(&home.path("c.pcap"), capture());
+    let document = ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--format", "json"])).out;
+    let document: Inspection = serde_json::from_str(&document).unwrap();
+    let lines = ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--format", "jsonl"])).out;
+    let lines: Vec<Line> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+
+    let frames: Vec<u32> = document.flows.iter().map(|flow| flow.first_frame.0).collect();
+    assert_eq!(frames, [1, 5, 4_005, 4_007]);
+    // A connection is named by an answer that came after it too.
+    let names: Vec<&[String]> = document.flows.iter().map(|flow| &flow.names[..]).collect();
+    assert_eq!(names[0], ["older.example (dns)", "one.example (http host)"]);
+    assert_eq!(names[3], ["newer.example (dns)", "two.example (http host)"]);
+    assert_eq!((document.dns.len(), document.transactions.len()), (4_002, 2));
+
+    assert!(matches!(&lines[0], Line::Head(head) if head.sha256 == document.sha256 && head.packets == 4_018));
+    assert!(matches!(lines.last(), Some(Line::End(end)) if end.anomaly_count == document.anomaly_count));
+    let mut seen = (Vec::new(), Vec::new(), Vec::new());
+    for line in lines {
+        match line {
+            Line::Flow(flow) => seen.0.push(flow),
+            Line::Transaction(transaction) => {
+                assert_eq!(seen.0.last().unwrap().name, transaction.flow, "beside its flow");
+                seen.1.push(transaction);
+            }
+            Line::Dns(message) => seen.2.push(message),
+            _ => {}
+        }
+    }
+    assert_eq!(seen, (document.flows, document.transactions, document.dns));
+}
