@@ -1,11 +1,17 @@
 //! What was on the phone: the files below a folder that a run names.
 //!
 //! Enters a folder by its logical path; leaves [`Device`], files sorted by path with the kind that their
-//! content shows. Digests are not made here: the engine reads each file once and makes them then.
+//! content shows, and the records (messages, numbers, names) that some of them hold. Digests are not made here: the
+//! engine reads each file once and makes them then.
 
 use std::{io, sync::Arc};
 
 use crate::{case::folder::Folder, evidence::Blob};
+
+mod records;
+pub mod sqlite;
+
+pub use records::{MAX_RECORDS, Record, RecordKind, Records};
 
 /// Bytes read from a file's start to tell what it is.
 const HEAD: usize = 64;
@@ -102,6 +108,19 @@ pub struct Device {
 }
 
 impl Device {
+    /// Reads the messages, calls and contacts that its files hold.
+    pub fn records(&self) -> Records {
+        let mut records = Records::default();
+        let beside = |path: &str| {
+            let place = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
+            self.files.get(place).map(|file| Arc::clone(&file.blob))
+        };
+        for file in self.files.iter().filter(|file| file.kind == FileKind::File) {
+            records.read(&file.path, &file.blob, &beside);
+        }
+        records
+    }
+
     /// Opens every file at or below a logical path.
     ///
     /// # Errors
