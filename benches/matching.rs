@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let identifiers = identifiers.map(|(kind, value)| (kind.to_owned(), value.to_owned())).into();
     let started = Instant::now();
     let devices = BTreeMap::from([("phone".to_owned(), device)]);
-    let catalog = Catalog::build(&devices, &identifiers, &limits)?;
+    let catalog = Catalog::build(&devices, &identifiers, &[], &limits)?;
     println!("catalogue  {:.2} s, {} bytes", started.elapsed().as_secs_f64(), catalog.bytes());
 
     let scratch = tempfile::tempdir()?;

@@ -11,7 +11,7 @@ use exhibit::{
         },
         decode::sink::{Keep, Origin, Source},
     },
-    evidence::{ByteRange, Digest, Direction, Limits, Scratch},
+    evidence::{ByteRange, Digest, Direction, Limits, Scratch, hex},
     findings::{Grade, Step},
 };
 
@@ -50,13 +50,14 @@ impl Bench {
         let devices = BTreeMap::from([("phone".to_owned(), device(files))]);
         let identifiers =
             identifiers.iter().map(|&(kind, value)| (kind.to_owned(), value.to_owned())).collect();
-        Self { catalog: Catalog::build(&devices, &identifiers, &limits).unwrap(), limits }
+        Self { catalog: Catalog::build(&devices, &identifiers, &[], &limits).unwrap(), limits }
     }
 
     fn name(&self, hit: &Hit) -> String {
         match hit.artifact {
             Artifact::Content(id) => self.catalog.content(id).unwrap().names[0].path.clone(),
-            Artifact::Identifier(id) => self.catalog.identifiers()[id.0 as usize].kind.clone(),
+            Artifact::Value(id) => self.catalog.value(id).unwrap().kind.clone(),
+            Artifact::HashOf(id) => format!("hash of {}", self.catalog.value(id).unwrap().kind),
         }
     }
 
@@ -112,7 +113,7 @@ fn equal_files_are_one_content_with_every_name() {
         ("one".to_owned(), device(&[("one/a.jpg", &photo), ("one/empty", b"")])),
         ("two".to_owned(), device(&[("two/z.jpg", &photo), ("two/b.jpg", &photo)])),
     ]);
-    let catalog = Catalog::build(&devices, &BTreeMap::new(), &Limits::default()).unwrap();
+    let catalog = Catalog::build(&devices, &BTreeMap::new(), &[], &Limits::default()).unwrap();
     let [content] = catalog.contents.as_slice() else { panic!() };
     let paths: Vec<_> = content.names.iter().map(|name| name.path.as_str()).collect();
     assert_eq!(paths, ["one/a.jpg", "two/b.jpg", "two/z.jpg"]);
@@ -158,11 +159,12 @@ fn an_identifier_is_found_across_any_cut() {
 }
 
 #[test]
-fn phone_numbers_are_found_with_and_without_plus_and_not_by_halves() {
+fn phone_numbers_are_found_with_and_without_country_and_not_by_halves() {
     let bench = Bench::new(&[], &[("own_number", "+852 9876-5432")]);
     let found =
         bench.run(&[b"to=%2B85298765432&from=+85298765432;98765432", b"x85298765432", b"8529876543"], 5);
-    assert_eq!(found.hits.len(), 3, "{:?}", found.hits);
+    let lengths: Vec<u64> = found.hits.iter().map(|hit| hit.leaf_range.len()).collect();
+    assert_eq!(lengths, [11, 11, 8, 11], "with its country, twice, without it, and with it");
     for cut in 1..40 {
         let before = [&noise(4, 60)[..], b"=185298765432="].concat();
         let after = [&noise(4, 60)[..], b"=852987654321=", &noise(5, 60)].concat();
@@ -179,7 +181,68 @@ fn constants_and_short_values_carry_no_verdict() {
     let codes: Vec<Vec<_>> =
         found.iter().map(|hit| hit.caveats.iter().map(|caveat| caveat.code()).collect()).collect();
     assert_eq!(codes, [vec!["placeholder", "not_probative"], vec!["not_probative"]]);
-    assert!(!bench.catalog.identifiers()[2].searched);
+    assert!(!bench.catalog.values()[2].searched);
+}
+
+/// A leaf that is one field of a form.
+fn field(name: &str, value: &[u8], bench: &Bench, around: usize) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::new(Scratch::new(folder.path()));
+    let mut collector =
+        Collector::new(&bench.catalog, &spool, FlowRef { capture: 0, flow: 0 }, &bench.limits);
+    let step = Step { op: "form.value".into(), param: Some(name.into()), input: range(0, 0), output: 0 };
+    let mut leaf = |steps: Vec<Step>, bytes: &[u8]| {
+        let origin =
+            Origin { direction: Direction::Up, transaction: None, steps: steps.clone(), keep: Keep::Search };
+        let id = collector.open(origin);
+        collector.write(id, bytes, Source::Copied(range(0, bytes.len() as u64)));
+        collector.close(id, &steps);
+    };
+    leaf(vec![step], value);
+    // Bytes that make luck likelier.
+    leaf(Vec::new(), &vec![b'x'; around]);
+    let harvest = collector.finish().unwrap();
+    conclude(&bench.catalog, spool, vec![harvest], &bench.limits).unwrap()
+}
+
+#[test]
+fn a_short_value_needs_a_field_that_is_named_for_it_or_a_second_value() {
+    let bench = Bench::new(&[], &[("own_number", "+85298765432"), ("imei", IMEI)]);
+    let probative = |outcome: &Outcome| outcome.hits.iter().map(|hit| hit.probative).collect::<Vec<_>>();
+    const MUCH: usize = 8 << 20;
+    assert_eq!(probative(&field("msisdn", b"98765432", &bench, MUCH)), [true]);
+    assert_eq!(
+        probative(&field("size", b"98765432", &bench, MUCH)),
+        [false],
+        "eight digits in eight megabytes"
+    );
+    assert_eq!(probative(&field("msisdn", b"at 98765432", &bench, MUCH)), [false], "the field holds more");
+    // Beside the IMEI in the same leaf the number weighs more than alone.
+    let both = field("q", b"98765432;867622014512347", &bench, MUCH);
+    assert_eq!(probative(&both), [true, true]);
+}
+
+#[test]
+fn hashes_are_found_as_hashes_and_messages_as_records() {
+    let csv = b"id,body,number
+sms-body-1,Meet me at the pier at nine and bring 300 dollars,+8613812345678
+";
+    let bench = Bench::new(&[("sms.csv", csv)], &[("imei", IMEI)]);
+    let leaf = b"{\"h\":\"2B4B7A2E2F60B3CF\"}";
+    assert!(bench.run(&[leaf], 9).hits.is_empty(), "another hash");
+    let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(IMEI));
+    let text = format!("h={sha256}&m=Meet me at the pier at nine and bring 300 dollars&n=13812345678");
+    let outcome = bench.run(&[text.as_bytes()], 7);
+    let mut names: Vec<(String, Grade, String)> =
+        outcome.hits.iter().map(|hit| (bench.name(hit), hit.grade, hit.form.to_string())).collect();
+    names.sort();
+    let wanted = [
+        ("hash of imei", Grade::Identifier, "sha256 in hex"),
+        ("message", Grade::Record, "plain"),
+        ("number", Grade::Record, "plain"),
+    ];
+    assert_eq!(names, wanted.map(|(name, grade, form)| (name.to_owned(), grade, form.to_owned())));
+    assert!(outcome.hits.iter().all(|hit| hit.probative), "{:?}", outcome.hits);
 }
 
 /// A small random number below `below`, from a seed.
@@ -395,7 +458,7 @@ fn a_device_file_that_changes_ends_the_analysis() {
     let file = DeviceFile::new("phone/a".to_owned(), Arc::new(blob)).unwrap();
     let devices = BTreeMap::from([("phone".to_owned(), Device { files: vec![file] })]);
     let limits = Limits::default();
-    let bench = Bench { catalog: Catalog::build(&devices, &BTreeMap::new(), &limits).unwrap(), limits };
+    let bench = Bench { catalog: Catalog::build(&devices, &BTreeMap::new(), &[], &limits).unwrap(), limits };
     let spool = Spool::new(Scratch::new(folder.path()));
     let harvest = bench.send(&spool, 0, &bytes[100..20_000], 1_000, Keep::Search).1;
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();

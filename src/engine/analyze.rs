@@ -56,7 +56,8 @@ pub enum AnalysisError {
 /// # Errors
 /// When an input can't be read or changed while it was read, or when two addresses could be the phone's.
 pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analysis, AnalysisError> {
-    let catalog = Catalog::build(&case.devices, &case.plan.phone.identifiers, limits)?;
+    let catalog =
+        Catalog::build(&case.devices, &case.plan.phone.identifiers, &case.plan.phone.salts, limits)?;
     let indexes = index_all(case, limits)?;
     let subject = Subject::determine(&case.plan, &indexes)?;
     let spool = Spool::new(scratch.clone());

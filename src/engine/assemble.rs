@@ -12,7 +12,7 @@ use super::{
     verdict::{self, Observed, gates},
 };
 use crate::{
-    case::{capture::Container, device::FileKind},
+    case::{capture::Container, device::FileKind, scenario::plan::Run},
     evidence::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at,
     },
@@ -30,6 +30,8 @@ const MAX_PARTS: usize = 1_000;
 const MAX_FILTER_RANGES: usize = 32;
 /// Frame ranges listed of one part; more are spanned.
 const MAX_FRAME_RANGES: usize = 256;
+/// Records listed beside those that were found.
+const MAX_RECORDS: usize = 1_000;
 /// Odd traffic listed.
 const MAX_ANOMALIES: usize = 1_000;
 
@@ -53,7 +55,7 @@ pub(super) fn assemble(
     let case = road.case;
     let captures: Vec<CaptureSummary> = road.indexes.iter().map(|index| capture(road, index)).collect();
     let runs = road.timeline.summaries();
-    let artifacts = artifacts(road);
+    let artifacts = artifacts(road, &outcome.hits);
     let (mut anomalies, mut anomaly_count) = analyze::anomalies(road);
     let mut limits_reached = analyze::limits_reached(road);
     for detail in &outcome.limits_reached {
@@ -155,7 +157,7 @@ fn capture(road: &Road<'_>, index: &Index) -> CaptureSummary {
 }
 
 /// Everything that was on the phone, by name.
-fn artifacts(road: &Road<'_>) -> Vec<ArtifactSummary> {
+fn artifacts(road: &Road<'_>, hits: &[Hit]) -> Vec<ArtifactSummary> {
     let case = road.case;
     let mut phases: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for run in &case.runs {
@@ -188,7 +190,37 @@ fn artifacts(road: &Road<'_>) -> Vec<ArtifactSummary> {
         sha256: None,
         created: None,
     });
-    all.into_values().chain(identifiers).collect()
+    // Of records those that were found, and as many others as a reader may look through.
+    let found: BTreeSet<&str> = hits
+        .iter()
+        .filter_map(|hit| match hit.artifact {
+            Artifact::Value(id) | Artifact::HashOf(id) => Some(road.catalog.value(id)?.name.as_str()),
+            Artifact::Content(_) => None,
+        })
+        .collect();
+    let records = road.catalog.values().iter().filter(|value| value.grade == Grade::Record);
+    let listed =
+        records.enumerate().filter(|(no, value)| *no < MAX_RECORDS || found.contains(value.name.as_str()));
+    let records = listed.map(|(_, value)| {
+        let device = |run: &&Run| {
+            let within = |files: &String| {
+                files == "."
+                    || value.name.starts_with(&format!("{files}/"))
+                    || value.name.starts_with(&format!("{files}#"))
+            };
+            run.files.as_ref().is_some_and(within)
+        };
+        let phases: BTreeSet<String> = case.runs.iter().filter(device).map(|run| run.phase.clone()).collect();
+        ArtifactSummary {
+            name: value.name.clone(),
+            kind: value.kind.clone(),
+            phases: phases.into_iter().collect(),
+            bytes: 0,
+            sha256: None,
+            created: None,
+        }
+    });
+    all.into_values().chain(identifiers).chain(records).collect()
 }
 
 fn kind(kind: FileKind) -> &'static str {
@@ -277,6 +309,7 @@ impl Finder<'_, '_> {
             artifact_ranges: group.ranges.clone(),
             sha256: named.sha256,
             encoding: encoding(&carried),
+            form: form(&carried),
             chance: group.chance.to_string(),
             probative,
             caveats,
@@ -286,10 +319,9 @@ impl Finder<'_, '_> {
 
     fn artifact(&self, group: &Group<'_, Key>) -> NamedArtifact {
         match group.artifact {
-            Artifact::Identifier(id) => {
-                let identifiers = self.road.catalog.identifiers();
-                let kind = identifiers.get(id.0 as usize).map_or("", |identifier| identifier.kind.as_str());
-                NamedArtifact { name: format!("identifier:{kind}"), bytes: 0, sha256: None, content: None }
+            Artifact::Value(id) | Artifact::HashOf(id) => {
+                let name = self.road.catalog.value(id).map_or_else(String::new, |value| value.name.clone());
+                NamedArtifact { name, bytes: 0, sha256: None, content: None }
             }
             Artifact::Content(id) => {
                 let Some(content) = self.road.catalog.content(id) else {
@@ -383,8 +415,9 @@ impl Finder<'_, '_> {
     /// Ten hex digits of a digest over what the finding is about, so that one more finding renumbers nothing.
     fn id(&self, group: &Group<'_, Key>, named: &NamedArtifact) -> String {
         use std::fmt::Write as _;
-        let mut text =
-            format!("{}\n{}\n{}\n{}\n", group.grade.name(), named.name, group.key.phase, group.key.family);
+        let hashed = if matches!(group.artifact, Artifact::HashOf(_)) { "hash of " } else { "" };
+        let (grade, name) = (group.grade.name(), &named.name);
+        let mut text = format!("{grade}\n{hashed}{name}\n{}\n{}\n", group.key.phase, group.key.family);
         for hit in &group.hits {
             let index = self.road.index(hit.leaf.flow);
             let digest =
@@ -466,6 +499,15 @@ fn encoding(carried: &[(&Hit, &Carriage)]) -> String {
     } else {
         steps.iter().map(|step| step.op.as_str()).collect::<Vec<_>>().join(" > ")
     }
+}
+
+/// The form in which a value stood in the first part, where it was not plain.
+fn form(carried: &[(&Hit, &Carriage)]) -> Option<String> {
+    carried
+        .first()
+        .map(|(hit, _)| hit.form)
+        .filter(|form| *form != correlate::Form::Plain)
+        .map(|form| form.to_string())
 }
 
 #[cfg(test)]

@@ -282,9 +282,9 @@ record! {
 
     /// One thing that was on the phone.
     pub struct ArtifactSummary {
-        /// Logical device path, or `identifier:KIND`.
+        /// Logical device path, `identifier:KIND`, or `PATH#ROW` of a record.
         pub name: String,
-        /// `photo`, `file`, `identifier`.
+        /// `photo`, `file`, `identifier`; of a record `message`, `number`, `name`, `mail`.
         pub kind: String,
         /// Phases in which it was on the phone.
         pub phases: Vec<String>,
@@ -323,6 +323,10 @@ record! {
         pub sha256: Option<Digest>,
         /// How it was wrapped, outermost first: `http1.body > multipart`.
         pub encoding: String,
+        /// In which form a value stood there (`utf-16le`, `base64`, `sha256 in hex` …); absent for plain text and for
+        /// files.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub form: Option<String>,
         /// Upper bound of the expected number of chance matches, `<=1e-9`.
         pub chance: String,
         /// Whether it may carry a verdict.

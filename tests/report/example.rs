@@ -425,6 +425,7 @@ fn findings() -> Vec<Finding> {
             artifact_ranges: ranges,
             sha256: Some(Digest::of(artifact.as_bytes())),
             encoding: "http1.body > multipart.part".to_owned(),
+            form: None,
             chance: "<=1e-9".to_owned(),
             probative: true,
             caveats: Vec::new(),

@@ -163,6 +163,9 @@ section! {
         /// Values by name (`imei`, `imsi`, `own_number`, `wifi_mac`, …); numbers in quotes.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub identifiers: Option<BTreeMap<At<Text>, At<Text>>>,
+        /// What programs are known to put before or after a value before they hash it.
+        #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+        pub salts: Option<Vec<At<Text>>>,
     }
 
     /// Where a phone's software came from.

@@ -64,6 +64,8 @@ pub struct Phone {
     pub addresses: Vec<IpAddr>,
     /// Kind (`imei`, `own_number`, …) to value.
     pub identifiers: BTreeMap<String, String>,
+    /// What programs are known to put before or after a value before they hash it.
+    pub salts: Vec<String>,
 }
 
 /// The point of capture.

@@ -322,7 +322,8 @@ impl Resolver<'_> {
             }
             identifiers.insert(name.0.clone(), value.0.clone());
         }
-        Phone { model: phone.model.as_ref().map(|model| model.0.clone()), mac, addresses, identifiers }
+        let salts = phone.salts.iter().flatten().map(|salt| salt.0.clone()).collect();
+        Phone { model: phone.model.as_ref().map(|model| model.0.clone()), mac, addresses, identifiers, salts }
     }
 
     fn mac(&mut self, mac: &At<Text>) -> Option<String> {

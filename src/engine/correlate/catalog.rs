@@ -1,4 +1,4 @@
-//! What is looked for: the device's contents, each once, and the phone's identifiers.
+//! What is looked for: the device's contents, each once, the phone's identifiers and the values of its records.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::needles::Needles;
 use crate::{
-    case::device::{Device, DeviceFile, FileKind},
+    case::device::{Device, DeviceFile, FileKind, Records},
     evidence::{Blob, Digest, Limits, ReadError, read_exact_at},
 };
 
@@ -75,23 +75,25 @@ impl Content {
 pub struct Catalog {
     /// Contents, by their first name.
     pub contents: Vec<Content>,
-    /// Identifiers and their spellings.
+    /// Values and the forms in which they are looked for.
     pub(super) needles: Needles,
     by_digest: BTreeMap<(u64, Digest), ContentId>,
     prefixes: BTreeSet<[u8; PREFIX]>,
     longest: u64,
+    record_problems: BTreeMap<String, Vec<String>>,
     digests: BTreeMap<String, (Digest, u64)>,
 }
 
 impl Catalog {
     /// Reads every file of every device folder once and makes its digest. Empty files are left out: nothing
-    /// is no evidence of anything.
+    /// is no evidence of anything. Values are hashed alone and with each of `salts`.
     ///
     /// # Errors
     /// When a file can't be read or ends elsewhere than it did when it was opened.
     pub fn build(
         devices: &BTreeMap<String, Device>,
         identifiers: &BTreeMap<String, String>,
+        salts: &[String],
         limits: &Limits,
     ) -> Result<Self, ReadError> {
         let mut files: BTreeMap<&str, &DeviceFile> = BTreeMap::new();
@@ -100,9 +102,11 @@ impl Catalog {
         }
         let files: Vec<&DeviceFile> = files.into_values().collect();
         let read = read_all(&files, limits.threads)?;
+        let records = records(devices);
         let mut catalog = Self {
             contents: Vec::new(),
-            needles: Needles::new(identifiers),
+            needles: Needles::new(identifiers, &records.records, salts),
+            record_problems: records.problems,
             by_digest: BTreeMap::new(),
             prefixes: BTreeSet::new(),
             longest: 0,
@@ -146,9 +150,19 @@ impl Catalog {
         (0..).map(ContentId).zip(&self.contents)
     }
 
-    /// The identifiers that are looked for, and those too short to be.
-    pub fn identifiers(&self) -> &[super::Identifier] {
-        self.needles.identifiers()
+    /// The values that are looked for, and those too short to be.
+    pub fn values(&self) -> &[super::Value] {
+        self.needles.values()
+    }
+
+    /// A value by an id that this catalogue gave.
+    pub fn value(&self, id: super::ValueId) -> Option<&super::Value> {
+        self.values().get(id.0 as usize)
+    }
+
+    /// What could not be read of files that hold records, by file.
+    pub fn record_problems(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.record_problems
     }
 
     /// Digest and length of every device file by logical path, empty files among them.
@@ -173,6 +187,17 @@ impl Catalog {
     pub(super) fn longest(&self) -> u64 {
         self.longest
     }
+}
+
+/// The records of all device folders; one that stands in several under the same path is one.
+fn records(devices: &BTreeMap<String, Device>) -> Records {
+    let mut all = Records::default();
+    let mut known = BTreeSet::new();
+    for read in devices.values().map(Device::records) {
+        all.records.extend(read.records.into_iter().filter(|record| known.insert(record.name.clone())));
+        all.problems.extend(read.problems);
+    }
+    all
 }
 
 fn names(devices: &BTreeMap<String, Device>) -> BTreeMap<&str, Vec<Name>> {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     catalog::{Catalog, ContentId, PREFIX},
     hit::{Artifact, FlowRef, Found, Leaf},
-    needles::{MAX_HITS, Scanner, Spotted},
+    needles::{self, Form, MAX_HITS, Scanner, Spotted},
     origin::StreamMap,
     spool::{Extent, SCRATCH, Spool, Stored},
 };
@@ -40,6 +40,8 @@ pub struct Harvest {
     pub searched: u64,
     /// Leaves in all: each was held against the device's files as a whole.
     pub leaves: u64,
+    /// Leaves among them that are fields named like one that holds a number or a device's name.
+    pub named_fields: u64,
     pub(super) omitted: u64,
 }
 
@@ -180,18 +182,27 @@ impl<'c> Collector<'c> {
 
     fn identifiers(&mut self, leaf: &mut OpenLeaf, facts: &Arc<Leaf>) {
         leaf.scanner.finish(&self.catalog.needles, &mut leaf.spotted);
-        leaf.spotted.sort_unstable();
+        needles::longest_of_each(&mut leaf.spotted);
+        let field = field(&facts.steps);
+        self.harvest.named_fields += u64::from(field.is_some_and(needles::is_named_field));
         for spotted in mem::take(&mut leaf.spotted) {
-            let hits = self.hits.entry(spotted.identifier.0).or_default();
+            let Some(value) = self.catalog.value(spotted.value) else { continue };
+            let hits = self.hits.entry(spotted.value.0).or_default();
             if *hits >= MAX_HITS {
                 self.harvest.omitted += 1;
                 continue;
             }
             *hits += 1;
-            let artifact = Artifact::Identifier(spotted.identifier);
+            let hash = spotted.form.is_hash();
+            let artifact =
+                if hash { Artifact::HashOf(spotted.value) } else { Artifact::Value(spotted.value) };
             let whole = ByteRange::new(0, spotted.leaf.len());
-            let mut found = leaf.found(facts, artifact, Grade::Identifier, spotted.leaf, whole);
+            let mut found = leaf.found(facts, artifact, value.grade, spotted.leaf, whole);
             found.inside_longer = spotted.inside_longer;
+            found.form = spotted.form;
+            found.weight = spotted.weight;
+            found.in_context = spotted.leaf.len() == leaf.len
+                && field.is_some_and(|field| needles::names_kind(&value.kind, field));
             self.harvest.found.push(found);
         }
     }
@@ -319,6 +330,16 @@ impl OpenLeaf {
             transformed,
             shared: Vec::new(),
             inside_longer: false,
+            form: Form::Plain,
+            weight: 0,
+            in_context: false,
         }
     }
+}
+
+/// The name of the field that a leaf is, where it is one.
+fn field(steps: &[Step]) -> Option<&str> {
+    const FIELDS: &[&str] = &["form.value", "query.value", "json.string", "multipart.part", "http1.field"];
+    let last = steps.last()?;
+    FIELDS.contains(&last.op.as_str()).then_some(last.param.as_deref()).flatten()
 }

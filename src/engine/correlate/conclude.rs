@@ -9,9 +9,9 @@ use super::{
     catalog::{Catalog, ContentId},
     chance::Chance,
     collector::{Harvest, Provenance},
-    hit::{Artifact, Caveat, Found, Hit, Leaf},
+    hit::{Artifact, Caveat, FlowRef, Found, Hit, Leaf},
     index::MAX_BLOCKS,
-    needles::IdentifierId,
+    needles::Form,
     partial::{self, Effort, FEW, Run, Runs},
     spool::{SCRATCH, Spool, Store},
     weight::Weight,
@@ -51,20 +51,32 @@ pub fn conclude(
     let totals = Totals {
         searched: harvests.iter().map(|harvest| harvest.searched).sum(),
         leaves: harvests.iter().map(|harvest| harvest.leaves).sum(),
+        named_fields: harvests.iter().map(|harvest| harvest.named_fields).sum(),
         device: catalog.bytes(),
     };
-    let limits_reached = limits_reached(&harvests, &runs);
+    let limits_reached = limits_reached(catalog, &harvests, &runs);
     let mut found: Vec<Found> = harvests.into_iter().flat_map(|harvest| harvest.found).collect();
     found.extend(describe(&store, &runs.runs)?);
     let scales = Scales::new(catalog, &found)?;
-    let mut hits: Vec<Hit> = found.into_iter().map(|found| weigh(found, catalog, &scales, &totals)).collect();
+    let beside = Beside::new(catalog, &found);
+    let mut hits: Vec<Hit> =
+        found.into_iter().map(|found| weigh(found, catalog, &scales, (&totals, &beside))).collect();
     hits.sort_by(|one, other| one.key().cmp(&other.key()));
     Ok(Outcome { hits, searched: totals.searched, limits_reached })
 }
 
-fn limits_reached(harvests: &[Harvest], runs: &Runs) -> Vec<String> {
+fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs) -> Vec<String> {
     let omitted: u64 = harvests.iter().map(|harvest| harvest.omitted).sum();
     let mut reached = Vec::new();
+    if catalog.needles.omitted > 0 {
+        reached.push(format!(
+            "{} values of records were not looked for, because there are too many",
+            catalog.needles.omitted
+        ));
+    }
+    for (path, problems) in catalog.record_problems() {
+        reached.push(format!("{path}: records may be missing: {}", problems.join("; ")));
+    }
     if omitted > 0 {
         reached.push(format!("{omitted} more places of identifiers already found are not listed"));
     }
@@ -112,6 +124,9 @@ fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
                 transformed,
                 shared: shared(run, &common),
                 inside_longer: false,
+                form: Form::Plain,
+                weight: 0,
+                in_context: false,
             });
         }
     }
@@ -155,6 +170,7 @@ fn shared(run: &Run, common: &[ByteRange]) -> Vec<ByteRange> {
 struct Totals {
     searched: u64,
     leaves: u64,
+    named_fields: u64,
     device: u64,
 }
 
@@ -186,10 +202,15 @@ impl Scales {
     }
 }
 
-fn weigh(found: Found, catalog: &Catalog, scales: &Scales, totals: &Totals) -> Hit {
+fn weigh(found: Found, catalog: &Catalog, scales: &Scales, (totals, beside): (&Totals, &Beside)) -> Hit {
     let mut caveats = BTreeSet::new();
     let (chance, probative_ranges) = match found.artifact {
-        Artifact::Identifier(id) => (weigh_identifier(id, catalog, totals, &mut caveats), Vec::new()),
+        Artifact::Value(id) | Artifact::HashOf(id) => {
+            if catalog.value(id).is_some_and(|value| value.placeholder) {
+                caveats.extend([Caveat::Placeholder, Caveat::NotProbative]);
+            }
+            (weigh_value(&found, catalog.needles.count(), totals, beside), Vec::new())
+        }
         Artifact::Content(id) => {
             let partial = found.grade == Grade::Partial;
             let scale = if partial { scales.parts.get(&id) } else { scales.whole.get(&id) };
@@ -211,6 +232,7 @@ fn weigh(found: Found, catalog: &Catalog, scales: &Scales, totals: &Totals) -> H
         leaf: found.leaf,
         artifact: found.artifact,
         grade: found.grade,
+        form: found.form,
         leaf_range: found.leaf_range,
         artifact_range: found.artifact_range,
         stream_ranges: found.stream_ranges,
@@ -222,17 +244,56 @@ fn weigh(found: Found, catalog: &Catalog, scales: &Scales, totals: &Totals) -> H
     }
 }
 
-fn weigh_identifier(
-    id: IdentifierId,
-    catalog: &Catalog,
-    totals: &Totals,
-    caveats: &mut BTreeSet<Caveat>,
-) -> Chance {
-    let needles = &catalog.needles;
-    let identifier = needles.identifiers().get(id.0 as usize);
-    if identifier.is_some_and(|identifier| identifier.placeholder) {
-        caveats.extend([Caveat::Placeholder, Caveat::NotProbative]);
+/// The bound of chance of a value: anywhere in what was searched, or, where it fills a field whose name says that it
+/// holds such a value, in all fields of such names. Two values that stand apart in one leaf weigh together: luck
+/// would have to put the second anywhere in that leaf.
+fn weigh_value(found: &Found, needles: u64, totals: &Totals, beside: &Beside) -> Chance {
+    let alone = Chance::of_millidecades(&[needles, totals.searched], found.weight);
+    let field = found
+        .in_context
+        .then(|| Chance::of_millidecades(&[needles, totals.named_fields.max(1)], found.weight));
+    let together = beside.best(found).map(|weight| {
+        let tries = [needles, needles, totals.searched, found.leaf.len];
+        Chance::of_millidecades(&tries, found.weight.saturating_add(weight))
+    });
+    [Some(alone), field, together].into_iter().flatten().min().unwrap_or(alone)
+}
+
+/// A value, where it stands in its leaf, and what it weighs.
+type Heavy = (Artifact, ByteRange, u64);
+
+/// Values that stand beside each other, by leaf.
+struct Beside {
+    by_leaf: BTreeMap<(FlowRef, u32), Vec<Heavy>>,
+}
+
+impl Beside {
+    fn new(catalog: &Catalog, found: &[Found]) -> Self {
+        let mut by_leaf: BTreeMap<_, Vec<Heavy>> = BTreeMap::new();
+        // A constant says nothing of this phone, and lends no weight to what stands beside it.
+        let tells = |artifact: Artifact| match artifact {
+            Artifact::Value(id) | Artifact::HashOf(id) => {
+                catalog.value(id).is_some_and(|value| !value.placeholder)
+            }
+            Artifact::Content(_) => false,
+        };
+        for one in found.iter().filter(|one| !one.inside_longer && tells(one.artifact)) {
+            let leaf = by_leaf.entry((one.leaf.flow, one.leaf.serial)).or_default();
+            leaf.push((one.artifact, one.leaf_range, one.weight));
+        }
+        Self { by_leaf }
     }
-    let weight = identifier.map_or(0, |identifier| identifier.weight);
-    Chance::of_millidecades(&[needles.spellings(), totals.searched], weight)
+
+    /// The weight of the heaviest other value in the same leaf that does not overlap.
+    fn best(&self, found: &Found) -> Option<u64> {
+        let leaf = self.by_leaf.get(&(found.leaf.flow, found.leaf.serial))?;
+        let same = |artifact: Artifact| match (artifact, found.artifact) {
+            (Artifact::Value(a) | Artifact::HashOf(a), Artifact::Value(b) | Artifact::HashOf(b)) => a == b,
+            _ => false,
+        };
+        let others = leaf.iter().filter(|(artifact, range, _)| {
+            !same(*artifact) && range.intersection(found.leaf_range).is_none()
+        });
+        others.map(|(.., weight)| *weight).max()
+    }
 }

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{catalog::ContentId, chance::Chance, needles::IdentifierId};
+use super::{
+    catalog::ContentId,
+    chance::Chance,
+    needles::{Form, ValueId},
+};
 use crate::{
     engine::decode::sink::TransactionId,
     evidence::{ByteRange, Direction, Step},
@@ -42,8 +46,10 @@ pub struct Leaf {
 pub enum Artifact {
     /// A content of the device.
     Content(ContentId),
-    /// An identifier of the phone.
-    Identifier(IdentifierId),
+    /// A value: an identifier of the phone, or of one of its records.
+    Value(ValueId),
+    /// The hash of a value.
+    HashOf(ValueId),
 }
 
 /// What stands beside a hit and lowers it. Codes are part of findings.
@@ -78,8 +84,10 @@ pub struct Hit {
     pub leaf: Arc<Leaf>,
     /// What was found.
     pub artifact: Artifact,
-    /// How: `Exact`, `Partial` or `Identifier`.
+    /// How: `Exact`, `Partial`, `Record` or `Identifier`.
     pub grade: Grade,
+    /// In which form a value stood there; plain for content.
+    pub form: Form,
     /// Which bytes of the leaf.
     pub leaf_range: ByteRange,
     /// Which bytes of the artifact.
@@ -127,4 +135,9 @@ pub(super) struct Found {
     pub(super) transformed: bool,
     pub(super) shared: Vec<ByteRange>,
     pub(super) inside_longer: bool,
+    pub(super) form: Form,
+    /// Thousandths of a decade that a value weighs.
+    pub(super) weight: u64,
+    /// Whether the leaf is a field whose name says that it holds such a value, and nothing else stands in it.
+    pub(super) in_context: bool,
 }

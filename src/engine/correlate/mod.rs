@@ -27,5 +27,5 @@ pub use collector::{Closed, Collector, Harvest};
 pub use conclude::{Outcome, conclude};
 pub use group::{Group, unite};
 pub use hit::{Artifact, Caveat, FlowRef, Hit, Leaf};
-pub use needles::{Identifier, IdentifierId};
+pub use needles::{Form, Hash, Value, ValueId, Written};
 pub use spool::Spool;

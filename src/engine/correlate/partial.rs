@@ -415,7 +415,7 @@ mod tests {
         };
         let device = Device { files: files.iter().enumerate().map(file).collect() };
         let limits = Limits::default();
-        Catalog::build(&[("phone".to_owned(), device)].into(), &BTreeMap::new(), &limits).unwrap()
+        Catalog::build(&[("phone".to_owned(), device)].into(), &BTreeMap::new(), &[], &limits).unwrap()
     }
 
     fn store(leaves: &[Vec<u8>]) -> (Store, tempfile::TempDir) {

@@ -335,12 +335,17 @@ impl<'a> Evaluation<'a> {
     /// Whether a finding's artifact is one of a term's.
     pub(super) fn is_of(&self, finding: &Finding, term: &Term) -> bool {
         let Some(artifact) = self.artifact(finding) else { return false };
-        match artifact.name.strip_prefix("identifier:") {
-            Some(kind) => term.all_identifiers || term.identifiers.iter().any(|wanted| wanted == kind),
-            None => {
-                term.files
-                    || (term.photos && artifact.kind == "photo")
-                    || term.artifacts.iter().any(|wanted| names(&artifact.name, wanted))
+        let named = |wanted: &String| names(&artifact.name, wanted);
+        match (artifact.name.strip_prefix("identifier:"), artifact.kind.as_str()) {
+            (Some(kind), _) => term.all_identifiers || term.identifiers.iter().any(|wanted| wanted == kind),
+            (None, "message") => term.messages || term.artifacts.iter().any(named),
+            (None, kind @ ("number" | "mail" | "name")) => {
+                // A name is a word that stands in many places: it counts where the plan names it.
+                (term.all_identifiers && kind != "name")
+                    || term.identifiers.iter().chain(&term.artifacts).any(named)
+            }
+            (None, kind) => {
+                term.files || (term.photos && kind == "photo") || term.artifacts.iter().any(named)
             }
         }
     }
@@ -392,9 +397,10 @@ fn is_completed(flow: &FlowSummary) -> bool {
     }
 }
 
-/// Whether a device file's logical path is the one a plan names: the whole path or its last components.
+/// Whether a device file's logical path is the one a plan names: the whole path or its last components. Of a record
+/// (`PATH#ID`) the id is enough.
 fn names(path: &str, wanted: &str) -> bool {
-    path == wanted || path.strip_suffix(wanted).is_some_and(|before| before.ends_with('/'))
+    path == wanted || path.strip_suffix(wanted).is_some_and(|before| before.ends_with(['/', '#']))
 }
 
 /// Whether no step of a part took off encryption.
@@ -430,5 +436,7 @@ mod tests {
     fn a_path_is_named_by_whole_components() {
         assert!(names("device/stock/DCIM/IMG_1.jpg", "DCIM/IMG_1.jpg"));
         assert!(!names("device/stock/DCIM/XIMG_1.jpg", "IMG_1.jpg"));
+        assert!(names("device/stock/sms.csv#sms-body-1", "sms-body-1"));
+        assert!(!names("device/stock/sms.csv#sms-body-12", "sms-body-1"));
     }
 }

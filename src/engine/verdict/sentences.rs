@@ -105,6 +105,11 @@ fn finding_words(finding: &Finding) -> String {
         .artifact
         .strip_prefix("identifier:")
         .map_or_else(|| finding.artifact.clone(), |kind| format!("the phone's {kind}"));
+    // A hash was sent, and nothing says that its value was.
+    let what = match &finding.form {
+        Some(form) if form.contains(" in ") => format!("{what} as its hash ({form})"),
+        _ => what,
+    };
     let how = match finding.artifact_bytes {
         0 => finding.grade.plain().to_owned(),
         bytes if finding.matched_bytes == bytes => format!("{}, {bytes} bytes", finding.grade.plain()),

@@ -224,6 +224,7 @@ fn photo(phase: &str, time: u64) -> Finding {
         artifact_ranges: vec![whole],
         sha256: None,
         encoding: String::new(),
+        form: None,
         chance: "<=1e-99".into(),
         probative: true,
         caveats: Vec::new(),
