@@ -85,10 +85,11 @@ impl<W: Write> GzipWriter<W> {
         }
         let shrinks = is_worth_it(&mut self.sample, &self.block, &mut self.deflated)?
             && deflate(&mut self.compress, &self.block, &mut self.deflated)?;
-        if !shrinks {
-            store(&self.block, &mut self.deflated);
+        if shrinks {
+            self.out.write_all(&self.deflated)?;
+        } else {
+            store(&self.block, &mut self.out)?;
         }
-        self.out.write_all(&self.deflated)?;
         self.block.clear();
         Ok(())
     }
@@ -114,14 +115,13 @@ impl<W: Write> Write for GzipWriter<W> {
 }
 
 /// Writes a block as it is, in stored pieces that end like a full flush.
-fn store(block: &[u8], out: &mut Vec<u8>) {
-    out.clear();
+fn store(block: &[u8], out: &mut impl Write) -> io::Result<()> {
     for piece in block.chunks(MAX_STORED) {
         let [low, high, ..] = piece.len().to_le_bytes();
-        out.extend_from_slice(&[0, low, high, !low, !high]);
-        out.extend_from_slice(piece);
+        out.write_all(&[0, low, high, !low, !high])?;
+        out.write_all(piece)?;
     }
-    out.extend_from_slice(&FLUSH);
+    out.write_all(&FLUSH)
 }
 
 /// Whether the block's samples shrink enough. Short blocks are their own sample.

@@ -10,6 +10,7 @@ use crate::evidence::{Blob, Digest};
 
 pub mod gzip;
 pub mod header;
+mod output;
 pub mod reader;
 pub mod writer;
 

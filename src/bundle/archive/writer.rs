@@ -12,6 +12,7 @@ use super::{
     Member, Members, Source,
     gzip::GzipWriter,
     header::{BLOCK, Header},
+    output::OutputFile,
 };
 use crate::{bundle::name::Tree, evidence::Digest};
 
@@ -78,9 +79,8 @@ pub fn write_file(members: &Members, mtime: u64, path: &Path) -> Result<(), Writ
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let beside = tempfile::Builder::new().prefix(".exhibit-").tempfile_in(folder).map_err(failed)?;
-    let file = write(members, mtime, beside, path)?;
-    file.as_file().sync_all().map_err(failed)?;
+    let beside = OutputFile::new(folder).map_err(failed)?;
+    let file = write(members, mtime, beside, path)?.finish().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     // The rename itself is made to last where folders can be synced; it has happened either way.
     #[cfg(unix)]
