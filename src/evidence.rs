@@ -636,6 +636,8 @@ anomaly_kinds! {
     DnsMalformed = "dns_malformed",
     /// A TLS record or hello that breaks its grammar.
     TlsMalformed = "tls_malformed",
+    /// A QUIC packet or frame that breaks its grammar, or does not open under the keys of its connection.
+    QuicMalformed = "quic_malformed",
     /// A stated limit was reached and something was left out.
     LimitReached = "limit_reached",
     /// Timestamps of the capture run backwards.

@@ -128,8 +128,10 @@ document! {
         messages: Message = "message",
         /// DNS messages by flow and frame.
         dns: Dns = "dns",
-        /// TLS hellos by flow and frame.
+        /// TLS hellos by flow and frame, those of QUIC among them.
         tls_hellos: Hello = "tls_hello",
+        /// QUIC connections by flow; one that moves stands in each of its flows.
+        quic_connections: QuicConnection = "quic_connection",
         /// Odd traffic: of the capture, then by flow.
         anomalies: Anomaly = "anomaly",
     }
@@ -228,6 +230,9 @@ record! {
         /// Its number where there are several.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub id: Option<u64>,
+        /// The connection that it belongs to, where a flow may hold several.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub connection: Option<String>,
         /// From the flow's initiator, then from its responder.
         pub directions: Vec<Side>,
     }
@@ -417,5 +422,38 @@ record! {
         pub ciphers: Vec<String>,
         /// Whether the records after it could be decrypted.
         pub decrypted: bool,
+    }
+
+    /// One QUIC connection, as far as it goes in one flow.
+    pub struct QuicConnection {
+        /// The flow's name.
+        pub flow: String,
+        /// The client's first destination id; empty where that was not captured.
+        pub connection: String,
+        /// The frame that showed it.
+        pub frame: FrameNo,
+        /// The version that is spoken: `1`, `2`, `draft-29`.
+        pub version: String,
+        /// The server name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub sni: Option<String>,
+        /// The protocol that the server chose, or else the first that the client offers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub alpn: Option<String>,
+        /// The cipher suite that the server chose, `0x1301`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub cipher: Option<String>,
+        /// Its packets in this flow.
+        pub packets: u64,
+        /// Those that were opened; the keys of Initial packets are public.
+        pub opened: u64,
+        /// Whether data of an application was decrypted.
+        pub decrypted: bool,
+        /// Why it was not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub why_not: Option<String>,
+        /// How it ended, where that was seen.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ended: Option<String>,
     }
 }

@@ -16,6 +16,7 @@ mod http;
 mod layers;
 mod multipart;
 mod names;
+mod quic;
 mod raw;
 pub mod within;
 
@@ -104,6 +105,7 @@ const MAX_NESTED: u8 = 8;
 /// of their first frames.
 #[derive(Debug, Default)]
 pub struct Shared {
+    quic: quic::Quic,
     transactions: u32,
 }
 
@@ -142,8 +144,10 @@ fn datagrams(
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let Context { limits, .. } = *context;
-    let _ = shared;
     if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
+        return Ok(());
+    }
+    if quic::walk(conversation, context, shared, sink)? {
         return Ok(());
     }
     raw::datagrams(conversation, limits, sink)

@@ -102,6 +102,8 @@ pub struct Inner<'a> {
     pub protocol: &'static str,
     /// Its number where there are several.
     pub id: Option<u64>,
+    /// The name of the connection that it belongs to, where one conversation may hold several.
+    pub connection: Option<&'a str>,
     /// What the phone sent in it.
     pub up: &'a Stream,
     /// What it was sent.
@@ -201,6 +203,33 @@ pub struct TlsHello {
     pub ciphers: Vec<u16>,
 }
 
+/// A QUIC connection, as far as it goes in one flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuicConnection {
+    /// The client's first destination id, in hexadecimal; empty where that was not captured.
+    pub name: String,
+    /// The frame that showed it.
+    pub frame: FrameNo,
+    /// The version that is spoken: `1`, `2`, `draft-29`.
+    pub version: String,
+    /// The server name of the client's hello.
+    pub sni: Option<String>,
+    /// The protocol that the server chose, or else the first that the client offers.
+    pub alpn: Option<String>,
+    /// The cipher suite that the server chose.
+    pub cipher: Option<u16>,
+    /// Its packets in this flow.
+    pub packets: u64,
+    /// Those that were opened, Initial packets among them, whose keys are public.
+    pub opened: u64,
+    /// Whether packets with data of an application were opened.
+    pub decrypted: bool,
+    /// Why none were.
+    pub why_not: Option<String>,
+    /// How it ended, where that was seen.
+    pub ended: Option<String>,
+}
+
 /// Takes what a conversation gives. Only leaves must be handled; the rest may be ignored.
 ///
 /// The order of calls within a conversation is fixed by its bytes alone.
@@ -266,6 +295,11 @@ pub trait Sink {
     /// A TLS hello.
     fn tls_hello(&mut self, hello: &TlsHello) {
         let _ = hello;
+    }
+
+    /// A QUIC connection.
+    fn quic_connection(&mut self, connection: &QuicConnection) {
+        let _ = connection;
     }
 
     /// Odd traffic.

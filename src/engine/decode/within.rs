@@ -4,8 +4,8 @@
 use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step};
 
 use super::sink::{
-    BodyEnd, DnsMessage, Inner, LeafId, Message, Origin, Place, RequestHead, ResponseHead, Sink, Source,
-    TlsHello, TransactionId,
+    BodyEnd, DnsMessage, Inner, LeafId, Message, Origin, Place, QuicConnection, RequestHead, ResponseHead,
+    Sink, Source, TlsHello, TransactionId,
 };
 
 /// As many bytes of an inner stream as of the stream around it.
@@ -184,6 +184,10 @@ impl Sink for Within<'_> {
 
     fn tls_hello(&mut self, hello: &TlsHello) {
         self.sink.tls_hello(hello);
+    }
+
+    fn quic_connection(&mut self, connection: &QuicConnection) {
+        self.sink.quic_connection(connection);
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {

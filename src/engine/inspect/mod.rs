@@ -213,7 +213,9 @@ impl Inspector<'_> {
             inner: walk.inner,
             name: name.clone(),
         };
-        let Walk { transactions, messages, mut dns, mut hellos, anomalies, resolved, .. } = walk;
+        let Walk {
+            transactions, messages, mut dns, mut hellos, quic_connections, anomalies, resolved, ..
+        } = walk;
         dns.sort_by_key(|message| message.frame);
         hellos.sort_by_key(|hello| hello.frame);
         let part = Part {
@@ -222,6 +224,7 @@ impl Inspector<'_> {
             messages: messages.into_values().collect(),
             dns,
             tls_hellos: hellos,
+            quic_connections,
             anomalies,
         };
         Ok((part, resolved))

@@ -8,8 +8,8 @@ use super::islands;
 use crate::{
     engine::{
         decode::sink::{
-            self, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, RequestHead, ResponseHead, Sink, Source,
-            TlsHello, TransactionId,
+            self, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, QuicConnection, RequestHead,
+            ResponseHead, Sink, Source, TlsHello, TransactionId,
         },
         net::{Flow, Side, stream::Stream},
     },
@@ -88,6 +88,7 @@ pub(super) struct Walk<'w> {
     pub(super) inner: Vec<Inner>,
     pub(super) dns: Vec<Dns>,
     pub(super) hellos: Vec<Hello>,
+    pub(super) quic_connections: Vec<inspection::QuicConnection>,
     pub(super) resolved: Vec<(std::net::IpAddr, String)>,
     pub(super) anomalies: Vec<Anomaly>,
 }
@@ -110,6 +111,7 @@ impl<'w> Walk<'w> {
             requests: BTreeMap::new(),
             dns: Vec::new(),
             hellos: Vec::new(),
+            quic_connections: Vec::new(),
             resolved: Vec::new(),
             anomalies: Vec::new(),
         }
@@ -354,7 +356,8 @@ impl Sink for Walk<'_> {
             inner_side(self.flow.address(side).to_string(), stream)
         };
         let directions = vec![side(Side::Initiator)?, side(Side::Responder)?];
-        self.inner.push(Inner { protocol: inner.protocol.to_owned(), id: inner.id, directions });
+        let connection = inner.connection.map(ToOwned::to_owned);
+        self.inner.push(Inner { protocol: inner.protocol.to_owned(), id: inner.id, connection, directions });
         Ok(())
     }
 
@@ -409,6 +412,24 @@ impl Sink for Walk<'_> {
             alpn: hello.alpn.iter().map(|name| printable(name.as_bytes(), MAX_TEXT)).collect(),
             ciphers: hello.ciphers.iter().map(code).collect(),
             decrypted: false,
+        });
+    }
+
+    fn quic_connection(&mut self, connection: &QuicConnection) {
+        let text = |text: &String| printable(text.as_bytes(), MAX_TEXT);
+        self.quic_connections.push(inspection::QuicConnection {
+            flow: self.name.to_owned(),
+            connection: connection.name.clone(),
+            frame: connection.frame,
+            version: connection.version.clone(),
+            sni: connection.sni.as_ref().map(text),
+            alpn: connection.alpn.as_ref().map(text),
+            cipher: connection.cipher.map(|cipher| format!("0x{cipher:04x}")),
+            packets: connection.packets,
+            opened: connection.opened,
+            decrypted: connection.decrypted,
+            why_not: connection.why_not.clone(),
+            ended: connection.ended.clone(),
         });
     }
 

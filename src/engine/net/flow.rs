@@ -63,6 +63,8 @@ pub struct Flow {
     pub(super) ends: [End; 2],
     /// Whether the initiator is the second of `ends`.
     pub(super) flipped: bool,
+    /// Whether a datagram looks like the first of a QUIC connection.
+    pub(super) opens_quic: bool,
 }
 
 /// What was seen from one end.

@@ -5,6 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use super::{
     dhcp::Lease,
     flow::{Flow, FlowId, Side},
+    groups,
     pass::Pass,
     reassembly::{self, Choice},
     segments::{EndKey, Segments},
@@ -81,7 +82,7 @@ impl Index {
 
     /// All flows, each once: those that need each other stand together, in order of their first frames.
     pub fn groups(&self) -> Vec<Vec<FlowId>> {
-        self.flows.iter().map(|flow| vec![flow.id]).collect()
+        groups::group(&self.flows)
     }
 
     /// Puts together what one side of a flow sent. Where segments disagree, the first that was captured

@@ -9,6 +9,7 @@ mod anomalies;
 mod dhcp;
 pub mod flow;
 mod fragments;
+mod groups;
 mod index;
 mod link;
 mod packet;

@@ -11,6 +11,7 @@ use super::{
     dhcp::{self, Lease},
     flow::{End, Flow, FlowId},
     fragments::{Fragments, Source},
+    groups,
     index::{Index, MacAddr, MacBinding},
     packet::{self, Fragment, Packet, Tcp, Unread, View},
     segments::{Collector, EndKey, Segment},
@@ -173,6 +174,7 @@ impl Pass {
         }
         end.frames += 1;
         let View { data, wire, .. } = packet.payload;
+        flow.opens_quic |= packet.tcp.is_none() && groups::may_open_quic(data, wire);
         let missing = Segment::tail(wire - data.len());
         let (seq, mark) = match &packet.tcp {
             Some(tcp) => {
@@ -257,6 +259,7 @@ impl Pass {
             reset: false,
             ends: [End::default(); 2],
             flipped: false,
+            opens_quic: false,
         });
         self.latest.insert(key, number);
         Some(number)

@@ -10,4 +10,5 @@ pub mod hpack;
 pub mod http1;
 pub mod huffman;
 pub mod keylog;
+pub mod quic;
 pub mod tls;

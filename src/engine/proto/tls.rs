@@ -324,7 +324,8 @@ impl Handshake {
     }
 }
 
-fn client_hello(body: &[u8]) -> Option<Hello> {
+/// Parses a ClientHello without its message header.
+pub fn client_hello(body: &[u8]) -> Option<Hello> {
     let (_, hello) = parse_tls_handshake_client_hello(body).ok()?;
     let mut result = Hello {
         client: true,
@@ -338,7 +339,8 @@ fn client_hello(body: &[u8]) -> Option<Hello> {
     Some(result)
 }
 
-fn server_hello(body: &[u8]) -> Option<Hello> {
+/// Parses a ServerHello without its message header.
+pub fn server_hello(body: &[u8]) -> Option<Hello> {
     let (_, hello) = parse_tls_handshake_server_hello(body).ok()?;
     let mut result =
         Hello { versions: vec![hello.version.0], ciphers: vec![hello.cipher.0], ..Hello::default() };

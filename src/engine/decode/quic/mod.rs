@@ -1,0 +1,389 @@
+//! QUIC conversations: packets are opened where there are keys, and each stream is walked as a conversation of its
+//! own.
+//!
+//! 1. [`Flow`] reads the datagrams of both directions in the order of capture and sorts their frames.
+//! 2. What stands in clear or was not opened is a leaf (`quic.packets`); frames that belong to no stream are another
+//!    (`quic.frames`), the handshake a third (`quic.crypto`).
+//! 3. Each stream is put together ([`Source`]) and walked by the protocol that the handshake agreed on.
+//!
+//! Connections stay in [`Connections`] from flow to flow, so that a connection goes on where its client moves.
+
+mod flow;
+mod known;
+mod packets;
+mod streams;
+
+use crate::{
+    engine::{
+        net::stream::{Chunk, Stream},
+        proto::quic::{Missing, Role, Space, Version, packet::probe, stream::Part},
+    },
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, ReadError, Transport},
+};
+
+use super::{
+    Context, Conversation, Shared,
+    layers::{Bytes, Out, Stage},
+    names,
+    raw::Raw,
+    sink::{Inner, Keep, Place as Accounted, QuicConnection, Sink},
+    within::{Within, Wrap},
+};
+use flow::{Flow, Flowing, Here};
+use known::{Connections, End, Known, Place};
+use streams::{Derived, Source};
+
+pub(super) use known::Connections as Quic;
+
+/// Datagrams of each direction that are looked at to tell whether a flow is QUIC. A connection that began before the
+/// capture shows nothing; one that is known is recognised by its ids.
+const PROBED: u32 = 64;
+
+/// Walks a conversation of QUIC; false, and nothing done, if it is none.
+pub(super) fn walk(
+    conversation: &Conversation<'_>,
+    context: &Context<'_>,
+    shared: &mut Shared,
+    sink: &mut dyn Sink,
+) -> Result<bool, ReadError> {
+    if !is_quic(conversation, &shared.quic)? {
+        return Ok(false);
+    }
+    sink.protocol("quic");
+    let mut connections = std::mem::take(&mut shared.quic);
+    let mut flow = Flow::new(conversation, context.keys, &mut connections, sink);
+    flow.read()?;
+    Walk::finish(flow, context, shared)?;
+    shared.quic = connections;
+    Ok(true)
+}
+
+/// Whether one of the first datagrams has a header of a known version, or an id of a known connection.
+fn is_quic(conversation: &Conversation<'_>, connections: &Connections) -> Result<bool, ReadError> {
+    if conversation.transport != Transport::Udp {
+        return Ok(false);
+    }
+    for direction in [Direction::Up, Direction::Down] {
+        let mut reader = conversation.stream(direction).reader();
+        let mut seen = 0;
+        while seen < PROBED
+            && let Some(chunk) = reader.next_chunk()?
+        {
+            seen += 1;
+            if let Chunk::Bytes { data, .. } = chunk
+                && (probe(data) || connections.knows(data))
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// What is done once all packets of a flow are read.
+struct Walk<'w> {
+    conversation: &'w Conversation<'w>,
+    context: &'w Context<'w>,
+    shared: &'w mut Shared,
+    connections: &'w mut Connections,
+    sink: &'w mut dyn Sink,
+    oddities: flow::Oddities,
+    up: Source<'w>,
+    down: Source<'w>,
+}
+
+/// Both directions of one stream.
+#[derive(Default)]
+struct Both {
+    up: Option<Derived>,
+    down: Option<Derived>,
+}
+
+impl<'w> Walk<'w> {
+    fn finish(flow: Flow<'w>, context: &'w Context<'w>, shared: &'w mut Shared) -> Result<(), ReadError> {
+        let Flow { conversation, connections, sink, oddities, here, up, down, foreign, stray, .. } = flow;
+        let (up, down) = (Source::new(conversation.up, up), Source::new(conversation.down, down));
+        let mut walk = Self { conversation, context, shared, connections, sink, oddities, up, down };
+        walk.unclaimed(&here, foreign, stray);
+        for direction in [Direction::Up, Direction::Down] {
+            walk.wire(direction)?;
+        }
+        for (place, here) in here {
+            walk.connection(place, here)?;
+        }
+        Ok(())
+    }
+
+    fn source(&self, direction: Direction) -> &Source<'w> {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
+        self.oddities.add(self.sink, kind, frame, detail);
+    }
+
+    /// Says what no connection could be made of.
+    fn unclaimed(
+        &mut self,
+        here: &std::collections::BTreeMap<Place, Here>,
+        foreign: Option<(FrameNo, Version)>,
+        stray: Option<(FrameNo, Version)>,
+    ) {
+        if std::mem::take(&mut self.connections.full) {
+            let detail =
+                "more QUIC connections or connection ids than are kept; the others stay closed".to_owned();
+            self.anomaly(AnomalyKind::LimitReached, None, detail);
+        }
+        let unknown = foreign.map(|at| (at, "its version is not known here"));
+        let began = stray.map(|at| (at, "its first packets were not captured"));
+        let Some(((frame, version), why)) = unknown.or(began).filter(|_| here.is_empty()) else { return };
+        self.sink.quic_connection(&QuicConnection {
+            name: String::new(),
+            frame,
+            version: version.to_string(),
+            sni: None,
+            alpn: None,
+            cipher: None,
+            packets: 0,
+            opened: 0,
+            decrypted: false,
+            why_not: Some(why.to_owned()),
+            ended: None,
+        });
+    }
+
+    /// Everything but opened payloads, as it stands.
+    fn wire(&mut self, direction: Direction) -> Result<(), ReadError> {
+        let opened = self.source(direction).opened();
+        let stream = self.conversation.stream(direction);
+        let mut out = Out::new(self.sink, stream, direction, self.context.limits);
+        let mut stage = Stage::new("quic.packets", None, 0, Keep::Search);
+        let mut reader = stream.reader();
+        let mut next = 0;
+        while let Some(chunk) = reader.next_chunk()? {
+            let Chunk::Bytes { range, data } = chunk else { continue };
+            let datagram = Bytes::wire(data, range);
+            let mut start = range.start;
+            let mut give = |start: u64, end: u64| {
+                let at = |position: u64| usize::try_from(position - range.start).unwrap_or(usize::MAX);
+                stage.consumed(end);
+                stage.write(&mut out, datagram.part(at(start)..at(end)));
+            };
+            while let Some(payload) = opened.get(next).filter(|payload| payload.start < range.end) {
+                give(start, payload.start);
+                start = payload.end;
+                next += 1;
+            }
+            give(start, range.end);
+        }
+        stage.close(&mut out);
+        Ok(())
+    }
+
+    fn connection(&mut self, place: Place, here: Here) -> Result<(), ReadError> {
+        let Some(known) = self.connections.get(place) else { return Ok(()) };
+        let (name, crowded, gave_up) = (known.name(), known.crowded, known.state.gave_up());
+        let protocol = known.state.protocol().map(ToOwned::to_owned);
+        self.sink.quic_connection(&record(known, &here));
+        if crowded {
+            let detail =
+                "more QUIC packets wait for their keys than are kept; the others stay closed".to_owned();
+            self.anomaly(AnomalyKind::LimitReached, None, detail);
+        }
+        if gave_up {
+            let detail =
+                "so many QUIC packets did not open that only the likeliest keys are tried".to_owned();
+            self.anomaly(AnomalyKind::LimitReached, None, detail);
+        }
+        for role in Role::BOTH {
+            let Some(direction) = here.direction(role) else { continue };
+            let rest = self.source(direction).runs(here.rest.get(role), "quic.frames", name.clone());
+            self.leaf(direction, &rest)?;
+            for space in [Space::Initial, Space::Handshake, Space::Application] {
+                if let Some(flowing) = here.crypto.get(&(space, role)) {
+                    let name = format!("{name} {}", space_name(space));
+                    let derived = self.source(direction).stream(flowing, "quic.crypto", name)?;
+                    self.repeated(direction, &derived)?;
+                    self.leaf(direction, &derived)?;
+                }
+            }
+            let datagrams =
+                self.source(direction).runs(here.datagrams.get(role), "quic.datagram", name.clone());
+            self.leaf(direction, &datagrams)?;
+        }
+        self.streams(&here, &name, protocol.as_deref())
+    }
+
+    /// Walks each stream as a conversation.
+    fn streams(&mut self, here: &Here, name: &str, protocol: Option<&str>) -> Result<(), ReadError> {
+        let mut ids: Vec<u64> = here.streams.keys().map(|(id, _)| *id).collect();
+        ids.dedup();
+        for id in ids {
+            let mut both = Both::default();
+            for role in Role::BOTH {
+                let (Some(direction), Some(flowing)) = (here.direction(role), here.streams.get(&(id, role)))
+                else {
+                    continue;
+                };
+                let derived = self.derived(direction, flowing, name, id)?;
+                match direction {
+                    Direction::Up => both.up = Some(derived),
+                    Direction::Down => both.down = Some(derived),
+                }
+            }
+            self.stream((name, id), &both, protocol)?;
+        }
+        Ok(())
+    }
+
+    fn derived(
+        &mut self,
+        direction: Direction,
+        flowing: &Flowing,
+        name: &str,
+        id: u64,
+    ) -> Result<Derived, ReadError> {
+        let derived = self.source(direction).stream(flowing, "quic.stream", format!("{name} {id}"))?;
+        self.repeated(direction, &derived)?;
+        for gap in &derived.stream.gaps {
+            let after = ByteRange::new(gap.end, gap.end.saturating_add(1));
+            let frame = derived.stream.pieces_in(after).first().map(|piece| piece.frame);
+            let detail =
+                format!("{} bytes from {} of QUIC stream {id} were not captured", gap.len(), gap.start);
+            self.anomaly(AnomalyKind::StreamGap, frame, detail);
+        }
+        Ok(derived)
+    }
+
+    fn stream(
+        &mut self,
+        (name, id): (&str, u64),
+        both: &Both,
+        protocol: Option<&str>,
+    ) -> Result<(), ReadError> {
+        let none = |direction: Direction| {
+            let outer = self.conversation.stream(direction);
+            (silent(outer), Wrap::default())
+        };
+        let (no_up, no_down) = (none(Direction::Up), none(Direction::Down));
+        let (up, up_wrap) = both.up.as_ref().map_or((&no_up.0, &no_up.1), |one| (&one.stream, &one.wrap));
+        let (down, down_wrap) =
+            both.down.as_ref().map_or((&no_down.0, &no_down.1), |one| (&one.stream, &one.wrap));
+        let inner = Conversation { transport: Transport::Tcp, up, down, ..*self.conversation };
+        self.sink.inner(&Inner { protocol: "quic", id: Some(id), connection: Some(name), up, down })?;
+        let mut within = Within::new(self.sink, up_wrap, down_wrap);
+        let Some(context) = self.context.inside(protocol) else {
+            return super::raw::streams(&inner, self.context.limits, &mut within);
+        };
+        let dns = protocol.is_some_and(|name| name.starts_with("doq"));
+        if dns && names::dns(&inner, context.limits, &mut within)? {
+            return Ok(());
+        }
+        super::application(&inner, &context, self.shared, &mut within)
+    }
+
+    /// What came again: the same bytes say nothing new, others are searched too.
+    fn repeated(&mut self, direction: Direction, derived: &Derived) -> Result<(), ReadError> {
+        for range in &derived.same {
+            self.sink.place(direction, *range, Accounted::Understood);
+        }
+        for conflict in &derived.stream.conflicts {
+            let ByteRange { start, end } = conflict.range;
+            let detail = format!(
+                "bytes {start} to {end} of a QUIC stream differ from those of frame {}, which were kept",
+                conflict.kept
+            );
+            self.anomaly(AnomalyKind::ConflictOverlap, Some(conflict.other), detail);
+        }
+        let runs: Vec<flow::Run> = derived.differs.iter().filter_map(run).collect();
+        let name = derived.wrap.steps.first().and_then(|step| step.param.clone()).unwrap_or_default();
+        let others = self.source(direction).runs(&runs, "quic.conflict", name);
+        self.leaf(direction, &others)
+    }
+
+    /// A derived stream as a leaf.
+    fn leaf(&mut self, direction: Direction, derived: &Derived) -> Result<(), ReadError> {
+        let mut within = Within::new(self.sink, &derived.wrap, &derived.wrap);
+        whole(&derived.stream, direction, self.context.limits, &mut within)
+    }
+}
+
+/// A direction of a stream in which nothing came.
+fn silent(outer: &Stream) -> Stream {
+    let mut stream = Stream::empty(&outer.capture, outer.blob.clone());
+    stream.from_start = true;
+    stream
+}
+
+fn run(part: &Part) -> Option<flow::Run> {
+    let (at, len) = (u32::try_from(part.at).ok()?, u32::try_from(part.range.len()).ok()?);
+    Some(flow::Run { packet: part.packet, at, len })
+}
+
+fn space_name(space: Space) -> &'static str {
+    match space {
+        Space::Initial => "initial",
+        Space::Handshake => "handshake",
+        Space::Application => "1-rtt",
+    }
+}
+
+/// A leaf for each run without gap; nothing is said of places.
+fn whole(
+    stream: &Stream,
+    direction: Direction,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let mut out = Out::new(sink, stream, direction, limits);
+    let mut raw = Raw::default();
+    let mut reader = stream.reader();
+    while let Some(chunk) = reader.next_chunk()? {
+        match chunk {
+            Chunk::Bytes { range, data } => raw.write(&mut out, data, range),
+            Chunk::Gap(_) => raw.close(&mut out),
+        }
+    }
+    raw.close(&mut out);
+    Ok(())
+}
+
+/// What is told of a connection.
+fn record(known: &Known, here: &Here) -> QuicConnection {
+    let facts = &known.state.facts;
+    let decrypted = here.data > 0;
+    let why_not = match here.missing {
+        _ if decrypted => None,
+        Some(Missing::ClientHello) => Some("the client's hello was not captured"),
+        Some(Missing::ServerHello) => Some("the server's hello was not captured"),
+        Some(Missing::Secrets) => Some("no key log holds its secrets"),
+        Some(Missing::Suite) => Some("its cipher suite is not known here"),
+        None if here.failed > 0 => Some("its packets do not open under the secrets of the key log"),
+        None => Some("no packet with data of an application was captured"),
+    };
+    let who = |role: &Role| if *role == Role::Client { "client" } else { "server" };
+    let ended = known.end.as_ref().map(|end| match end {
+        End::Closed(role, application, code, reason) => {
+            let by = if *application { "application" } else { "transport" };
+            let reason = String::from_utf8_lossy(reason);
+            format!("closed by the {} ({by} code {code:#x}) {reason}", who(role)).trim_end().to_owned()
+        }
+        End::Reset(role) => format!("reset by the {}, which had lost its state", who(role)),
+    });
+    QuicConnection {
+        name: known.name(),
+        frame: known.frame,
+        version: known.state.spoken().to_string(),
+        sni: facts.client_hello.as_ref().and_then(|hello| hello.sni.clone()),
+        alpn: known.state.protocol().map(ToOwned::to_owned),
+        cipher: facts.server_hello.as_ref().and_then(|hello| hello.ciphers.first().copied()),
+        packets: here.packets,
+        opened: here.opened,
+        decrypted,
+        why_not: why_not.map(ToOwned::to_owned),
+        ended,
+    }
+}

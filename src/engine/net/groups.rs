@@ -1,0 +1,129 @@
+//! Flows that need each other: all flows of an end that speaks QUIC, since a connection goes on where its client moves
+//! (RFC 9000 section 9).
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::flow::{Flow, FlowId};
+use crate::evidence::Transport;
+
+/// A client's first datagram has at least so many bytes (RFC 9000 section 14.1).
+const SMALLEST_FIRST: usize = 1_200;
+/// Connection ids have at most so many (RFC 9000 section 17.2).
+const MAX_ID: u8 = 20;
+
+/// Whether a datagram may open a QUIC connection, of whatever version (RFC 8999 section 5.1): `wire` is its length on
+/// the wire. That another protocol's datagram looks like it costs nothing but company.
+pub(super) fn may_open_quic(data: &[u8], wire: usize) -> bool {
+    let &[first, v0, v1, v2, v3, length, ..] = data else { return false };
+    wire >= SMALLEST_FIRST
+        && first & 0xc0 == 0xc0
+        && [v0, v1, v2, v3] != [0; 4]
+        && length <= MAX_ID
+        && data.get(6 + usize::from(length)).is_some_and(|&length| length <= MAX_ID)
+}
+
+/// Puts flows together that have an end of QUIC in common; all others stand alone. Groups come in order of their
+/// first flows, and so do flows within a group.
+pub(super) fn group(flows: &[Flow]) -> Vec<Vec<FlowId>> {
+    let mut ends: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    for (place, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.opens_quic) {
+        for end in [flow.initiator, flow.responder] {
+            ends.entry(end).or_insert(place);
+        }
+    }
+    let mut leaders: Vec<usize> = (0..flows.len()).collect();
+    for (place, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.transport == Transport::Udp) {
+        for end in [flow.initiator, flow.responder] {
+            if let Some(&other) = ends.get(&end) {
+                join(&mut leaders, place, other);
+            }
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<FlowId>> = BTreeMap::new();
+    for (place, flow) in flows.iter().enumerate() {
+        groups.entry(leader(&mut leaders, place)).or_default().push(flow.id);
+    }
+    groups.into_values().collect()
+}
+
+/// The first flow of the group that a flow is in.
+fn leader(leaders: &mut [usize], place: usize) -> usize {
+    let mut first = place;
+    while let Some(&next) = leaders.get(first)
+        && next != first
+    {
+        first = next;
+    }
+    // The next one who asks finds it at once.
+    if let Some(known) = leaders.get_mut(place) {
+        *known = first;
+    }
+    first
+}
+
+fn join(leaders: &mut [usize], one: usize, other: usize) {
+    let (one, other) = (leader(leaders, one), leader(leaders, other));
+    if let Some(later) = leaders.get_mut(one.max(other)) {
+        *later = one.min(other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::net::flow::End,
+        evidence::{FrameNo, Timestamp},
+    };
+
+    fn flow(id: u32, transport: Transport, client: &str, server: &str, opens_quic: bool) -> Flow {
+        Flow {
+            id: FlowId(id),
+            transport,
+            initiator: client.parse().unwrap(),
+            responder: server.parse().unwrap(),
+            first_frame: FrameNo(id + 1),
+            frames: 1,
+            first: Timestamp(0),
+            last: Timestamp(0),
+            syn_seen: false,
+            handshake: false,
+            reset: false,
+            ends: [End::default(); 2],
+            flipped: false,
+            opens_quic,
+        }
+    }
+
+    #[test]
+    fn flows_of_one_end_of_quic_stand_together_and_no_others() {
+        let (tcp, udp) = (Transport::Tcp, Transport::Udp);
+        let flows = [
+            flow(0, udp, "10.0.0.1:50000", "192.0.2.1:443", false),
+            flow(1, udp, "10.0.0.1:5353", "192.0.2.9:53", false),
+            flow(2, tcp, "10.0.0.1:50001", "192.0.2.1:443", false),
+            flow(3, udp, "10.0.0.1:50002", "192.0.2.1:443", true),
+            flow(4, udp, "10.0.0.1:50002", "192.0.2.2:443", false),
+            flow(5, udp, "10.0.0.1:50003", "192.0.2.3:443", true),
+            flow(6, udp, "10.0.0.7:50003", "192.0.2.1:443", false),
+        ];
+        let groups: Vec<Vec<u32>> =
+            group(&flows).into_iter().map(|group| group.into_iter().map(|id| id.0).collect()).collect();
+        assert_eq!(groups, [vec![0, 3, 4, 6], vec![1], vec![2], vec![5]]);
+    }
+
+    #[test]
+    fn a_first_datagram_is_long_and_has_ids() {
+        let mut data = vec![0; 1_200];
+        data[..6].copy_from_slice(&[0xc3, 0, 0, 0, 1, 8]);
+        assert!(may_open_quic(&data, 1_200));
+        assert!(!may_open_quic(&data, 1_199), "too short on the wire");
+        data[5] = 21;
+        assert!(!may_open_quic(&data, 1_200), "an id of 21 bytes");
+        data[..6].copy_from_slice(&[0xc3, 0, 0, 0, 0, 8]);
+        assert!(!may_open_quic(&data, 1_200), "version negotiation opens nothing");
+        data[..6].copy_from_slice(&[0x43, 0, 0, 0, 1, 8]);
+        assert!(!may_open_quic(&data, 1_200), "a short header");
+        assert!(!may_open_quic(&[0xc3, 0, 0, 0, 1], 1_200));
+    }
+}
