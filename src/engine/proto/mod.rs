@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod dns;
 pub mod hpack;
 pub mod http1;
+pub mod http2;
 pub mod huffman;
 pub mod keylog;
 pub mod quic;
