@@ -351,6 +351,7 @@ fn find_plan(phone: Phone) -> Plan {
         actions: Vec::new(),
         claims: Vec::new(),
         windows_needed: 59,
+        decoys: None,
         not_acted_on: Vec::new(),
     }
 }

@@ -20,6 +20,7 @@ use super::{
     assemble,
     correlate::{self, Catalog, Collector, FlowRef, Harvest, Spool},
     decode::{self, Context, Conversation, Shared},
+    decoys,
     endpoints::{HostTerms, NameBook},
     keys::keys,
     located,
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     case::Case,
     evidence::{Anomaly, AnomalyKind, Digest, Direction, Limits, ReadError, Scratch},
-    findings::{Analysis, InputDigest},
+    findings::{Analysis, Control, InputDigest},
 };
 
 /// Why there are no findings.
@@ -69,6 +70,7 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
         context: Context::new(limits, &keys, scratch),
     };
     let (observations, harvests) = converse(&indexes, &groups(&indexes), &means)?;
+    let controls = decoys_of(case, &indexes, &means)?;
     let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
     let road = Road {
         case,
@@ -83,7 +85,20 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
     };
     let located = located::locate(&road, &outcome)?;
     let inputs = digests(case, &road)?;
-    Ok(assemble::assemble(&road, &outcome, located, inputs))
+    Ok(assemble::assemble(&road, &outcome, located, controls, inputs))
+}
+
+/// Walks everything once more for what was never on the phone, where the plan asks for it.
+fn decoys_of(case: &Case, indexes: &[Index], means: &Means<'_>) -> Result<Vec<Control>, ReadError> {
+    let Some(needles) = case.plan.decoys else { return Ok(Vec::new()) };
+    let limits = means.context.limits;
+    let seed = decoys::seed(&case.plan.id, &case.plan.phone.identifiers);
+    let catalog = decoys::catalog(means.catalog, &seed, needles, limits)?;
+    let spool = Spool::new(means.context.scratch.clone());
+    let means = Means { catalog: &catalog, spool: &spool, ..*means };
+    let (_, harvests) = converse(indexes, &groups(indexes), &means)?;
+    let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
+    Ok(vec![decoys::control(&catalog, &outcome)])
 }
 
 /// What the later stages of the road share.
@@ -121,6 +136,7 @@ fn groups(indexes: &[Index]) -> Vec<(u32, Vec<FlowId>)> {
 type Conversed = (BTreeMap<FlowRef, Observation>, Vec<Harvest>);
 
 /// What every conversation is walked with.
+#[derive(Clone, Copy)]
 struct Means<'m> {
     subject: &'m Subject,
     catalog: &'m Catalog,

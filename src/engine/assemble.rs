@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     analyze::{self, Road},
     correlate::{self, Artifact, Caveat, Group, Hit, Outcome},
+    decoys,
     downlink::{Downlink, Own},
     located::{Carriage, HitKey, Located},
     net::{FlowId, Index},
@@ -50,6 +51,7 @@ pub(super) fn assemble(
     road: &Road<'_>,
     outcome: &Outcome,
     located: Located,
+    controls: Vec<Control>,
     inputs: BTreeMap<String, InputDigest>,
 ) -> Analysis {
     let case = road.case;
@@ -80,6 +82,7 @@ pub(super) fn assemble(
         ledger: &ledger,
         chain_broken_at: case.chain_broken_at,
         limits_reached,
+        decoys: controls.iter().find(|control| control.id == decoys::CONTROL),
         binding: &road.subject.binding,
     });
     let claims = verdict::judge(&Observed {
@@ -111,7 +114,7 @@ pub(super) fn assemble(
         findings: found,
         claims,
         gates,
-        controls: Vec::<Control>::new(),
+        controls,
         custody: Custody { events: case.custody.0, head: case.custody.1 },
         anomalies,
         anomaly_count,

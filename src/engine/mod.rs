@@ -8,6 +8,7 @@ mod assemble;
 pub mod codec;
 pub mod correlate;
 pub mod decode;
+mod decoys;
 mod downlink;
 mod endpoints;
 mod inspect;

@@ -31,6 +31,8 @@ pub struct Plan {
     pub claims: Vec<Claim>,
     /// Windows a phase that absence needs (59 unless the plan says more; never less).
     pub windows_needed: u32,
+    /// Needles that were never planted, to be looked for as a control; none unless the plan asks for them.
+    pub decoys: Option<u64>,
     /// Parts of the grammar that were read and that this version does not act on, by key, sorted.
     pub not_acted_on: Vec<String>,
 }

@@ -178,6 +178,11 @@ impl Resolver<'_> {
             actions,
             claims,
             windows_needed: self.windows(),
+            decoys: scenario
+                .controls
+                .as_ref()
+                .and_then(|controls| controls.decoys.as_ref())
+                .map(|decoys| decoys.value),
             not_acted_on: not_acted_on(scenario),
         };
         self.check_paths();
@@ -591,7 +596,6 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
         ("actions.sham", actions().any(|action| action.sham.is_some())),
         ("actions.evidence", actions().any(|action| action.evidence.is_some())),
         ("controls.spikes", controls.is_some_and(|controls| controls.spikes.is_some())),
-        ("controls.decoys", controls.is_some_and(|controls| controls.decoys.is_some())),
         ("controls.twin", controls.is_some_and(|controls| controls.twin.is_some())),
         ("gates.spike_recall", gates.is_some_and(|gates| gates.spike_recall.is_some())),
         ("gates.budget", gates.is_some_and(|gates| gates.budget.is_some())),

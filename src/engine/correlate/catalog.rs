@@ -146,13 +146,29 @@ impl Catalog {
     }
 
     /// Every content with its id.
-    pub fn iter(&self) -> impl Iterator<Item = (ContentId, &Content)> {
+    pub fn iter(&self) -> impl Iterator<Item = (ContentId, &Content)> + Clone {
         (0..).map(ContentId).zip(&self.contents)
     }
 
     /// The values that are looked for, and those too short to be.
     pub fn values(&self) -> &[super::Value] {
         self.needles.values()
+    }
+
+    /// The values that are looked for, with their text as it was declared.
+    pub fn texts(&self) -> impl Iterator<Item = (&super::Value, &str)> + Clone {
+        self.needles.texts()
+    }
+
+    /// Forms of all spellings of all values.
+    pub fn needles(&self) -> u64 {
+        self.needles.count()
+    }
+
+    /// How many matches of any needle luck would give in so many bytes, as an upper bound: as if every byte were one
+    /// that needles are made of.
+    pub fn expected_by_luck(&self, searched: u64) -> f64 {
+        self.needles.expected_by_luck(searched)
     }
 
     /// A value by an id that this catalogue gave.

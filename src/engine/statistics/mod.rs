@@ -8,6 +8,7 @@
 //! - [`binomial`]: Clopper-Pearson bounds, the rate that is still possible where nothing was found.
 //! - [`design`]: action windows against sham windows by re-randomizing the recorded design.
 //! - [`holm`]: many tests at once.
+//! - [`poisson`]: how many rare things luck gives.
 //! - [`power`]: how many windows a test takes.
 //! - [`size_codes`]: sizes of uploads against the sizes that were planted, ranked among decoy codes.
 //! - [`cover`]: flows whose rate hides volume.
@@ -16,6 +17,7 @@ pub mod binomial;
 pub mod cover;
 pub mod design;
 pub mod holm;
+pub mod poisson;
 pub mod power;
 pub mod size_codes;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     case::scenario::plan::{Plan, Role},
-    findings::{CaptureSummary, Gate, GateState, Ledger, Places, RunSummary, codes::Code},
+    findings::{CaptureSummary, Control, Gate, GateState, Ledger, Places, RunSummary, codes::Code},
 };
 
 /// The smallest carrier of a photo that absence must rule out, in bytes; smaller thumbnails are left
@@ -59,6 +59,8 @@ pub struct Evidence<'a> {
     pub chain_broken_at: Option<u64>,
     /// Limits that were reached.
     pub limits_reached: u64,
+    /// How the search for decoys ended, where the plan asks for it.
+    pub decoys: Option<&'a Control>,
     /// How the phone is bound to its address.
     pub binding: &'a Binding,
 }
@@ -81,7 +83,10 @@ fn of_phase(evidence: &Evidence<'_>, phase: &str) -> Vec<Gate> {
         (Code::Attribution, attribution(evidence.binding)),
         (Code::Budget, budget(evidence.limits_reached)),
         (Code::Clock, undeclared()),
-        (Code::Decoys, undeclared()),
+        (
+            Code::Decoys,
+            evidence.decoys.map_or_else(undeclared, |control| (control.state, control.figure.clone())),
+        ),
         (Code::Epoch, undeclared()),
         (Code::Integrity, integrity(evidence.chain_broken_at)),
         (Code::Loss, loss(evidence.ledger, phase, &captures)),
@@ -255,6 +260,7 @@ mod tests {
             actions: vec![shoot],
             claims: Vec::new(),
             windows_needed: 59,
+            decoys: None,
             not_acted_on: Vec::new(),
         }
     }

@@ -144,6 +144,7 @@ fn plan() -> Plan {
         actions: vec![action("consent", "consent-cloud", &["cloud-on"]), action("shoot", "take-photo", &[])],
         claims: Vec::new(),
         windows_needed: 59,
+        decoys: None,
         not_acted_on: Vec::new(),
     }
 }

@@ -40,6 +40,8 @@ struct Needle {
 /// What is looked for, and the automaton that finds it.
 pub(super) struct Needles {
     values: Vec<Value>,
+    /// What was declared, by value.
+    texts: Vec<String>,
     needles: Vec<Needle>,
     /// Needles by anchor, in the automaton's order.
     by_anchor: Vec<Vec<usize>>,
@@ -54,6 +56,7 @@ impl Needles {
     pub(super) fn new(declared: &BTreeMap<String, String>, records: &[Record], salts: &[String]) -> Self {
         let mut all = Self {
             values: Vec::new(),
+            texts: Vec::new(),
             needles: Vec::new(),
             by_anchor: Vec::new(),
             automaton: None,
@@ -77,6 +80,7 @@ impl Needles {
         let spellings = spell(kind, value);
         let id = ValueId(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
         let (placeholder, searched) = (is_placeholder(value), !spellings.is_empty());
+        self.texts.push(value.to_owned());
         self.values.push(Value { name, kind: kind.to_owned(), grade, placeholder, searched });
         let mut forms: Vec<form::Coded> = spellings.iter().flat_map(form::coded).collect();
         if let Some(salts) = salts {
@@ -114,6 +118,20 @@ impl Needles {
 
     pub(super) fn values(&self) -> &[Value] {
         &self.values
+    }
+
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&Value, &str)> + Clone {
+        self.values.iter().zip(self.texts.iter().map(String::as_str))
+    }
+
+    pub(super) fn expected_by_luck(&self, searched: u64) -> f64 {
+        // Sorted, so that the sum is the same in every order of needles.
+        let mut decades: Vec<u64> =
+            self.needles.iter().map(|needle| needle.weight_of_least() / 1_000).collect();
+        decades.sort_unstable();
+        let tries = f64::from(u32::try_from(searched >> 10).unwrap_or(u32::MAX)) * 1_024.0 + 1_024.0;
+        let rate = |decades: u64| (0..decades.min(300)).fold(1.0, |rate, _| rate / 10.0);
+        decades.into_iter().rev().map(|decades| rate(decades) * tries).sum()
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -257,6 +275,11 @@ impl Scanner {
 }
 
 impl Needle {
+    /// Thousandths of a decade that the shortest match weighs.
+    fn weight_of_least(&self) -> u64 {
+        self.weight * self.least as u64 / (self.text.len() as u64).max(1)
+    }
+
     /// How much of a match counts: of a hash in text whole bytes, since the next digit may agree by luck.
     fn cut(&self, len: usize) -> usize {
         let whole = len == self.text.len();
