@@ -632,6 +632,8 @@ anomaly_kinds! {
     CodingMismatch = "coding_mismatch",
     /// A multipart body that breaks its grammar (RFC 2046 section 5.1).
     MultipartMalformed = "multipart_malformed",
+    /// A mail, or the session that carries it (SMTP, IMAP, POP3), that breaks its grammar or its own lengths.
+    MailMalformed = "mail_malformed",
     /// A DNS message that breaks its grammar.
     DnsMalformed = "dns_malformed",
     /// A TLS record or hello that breaks its grammar.

@@ -1,4 +1,4 @@
-//! Single codings as bounded streams (gzip, zlib, deflate, Brotli, zstd, chunked, base64, hexadecimal,
+//! Single codings as bounded streams (gzip, zlib, deflate, Brotli, zstd, chunked, dot-stuffing, base64, hexadecimal,
 //! quoted-printable, percent, UTF-16, data URLs), and containers taken apart into their values (JSON, XML, Protocol
 //! Buffers, MessagePack, CBOR, zip, tar).
 //!
@@ -14,6 +14,7 @@ mod brotli;
 mod cbor;
 mod chunked;
 mod data_url;
+mod dots;
 mod hex;
 mod inflate;
 mod json;
@@ -32,6 +33,7 @@ pub use brotli::Brotli;
 pub use cbor::Cbor;
 pub use chunked::{Chunked, Part};
 pub use data_url::{DataUrl, SCHEME as DATA_URL};
+pub use dots::Dots;
 pub use hex::Hex;
 pub use inflate::{Inflate, Wrapper};
 pub use json::Json;

@@ -10,6 +10,7 @@ use crate::{
 use super::{
     form::Form,
     layers::{Bytes, Held, Out, Stage},
+    mime::Message,
     multipart::Multipart,
     sink::{Keep, Place},
 };
@@ -32,6 +33,8 @@ pub(super) struct Declared {
     pub(super) again: bool,
     /// Whether base64 that nobody declared is not to be looked for.
     pub(super) settled: bool,
+    /// Whether it stands in a mail.
+    pub(super) mail: bool,
 }
 
 /// How content ended.
@@ -61,6 +64,7 @@ enum Inner {
     Unread,
     Coded(Box<Coded>),
     Multipart(Box<Multipart>),
+    Message(Box<Message>),
     Form(Box<Form>),
 }
 
@@ -92,6 +96,11 @@ impl Content {
         self.feed(out, rest);
     }
 
+    /// Says that the next bytes stand in the layer before from `input` on, byte for byte.
+    pub(super) fn runs(&mut self, input: u64) {
+        self.stage.runs(self.stage.output() + self.held.data.len() as u64, input);
+    }
+
     /// Bytes are missing.
     pub(super) fn gap(&mut self, out: &mut Out<'_>, missing: u64, input_end: u64) {
         if self.inner.is_none() {
@@ -103,6 +112,10 @@ impl Content {
             Some(Inner::Coded(coded)) => self.stage.within(out, |out| coded.gap(out)),
             Some(Inner::Multipart(multipart)) => {
                 self.stage.within(out, |out| multipart.gap(out, output, missing));
+                false
+            }
+            Some(Inner::Message(message)) => {
+                self.stage.within(out, |out| message.gap(out, output, missing));
                 false
             }
             Some(Inner::Form(form)) => {
@@ -125,6 +138,10 @@ impl Content {
             Some(Inner::Coded(coded)) => self.stage.within(out, |out| coded.finish(out)),
             Some(Inner::Multipart(multipart)) => {
                 self.stage.within(out, |out| multipart.finish(out));
+                false
+            }
+            Some(Inner::Message(message)) => {
+                self.stage.within(out, |out| message.finish(out));
                 false
             }
             Some(Inner::Form(form)) => {
@@ -156,6 +173,10 @@ impl Content {
                 self.stage.within(out, |out| multipart.push(out, bytes, at));
                 false
             }
+            Some(Inner::Message(message)) => {
+                self.stage.within(out, |out| message.push(out, bytes, at));
+                false
+            }
             Some(Inner::Form(form)) => {
                 self.stage.within(out, |out| form.push(out, bytes, at));
                 false
@@ -177,9 +198,9 @@ impl Content {
                 inner = self.choose(out, &held);
             }
         }
-        let multipart = matches!(inner, Inner::Multipart(_));
+        let split = matches!(inner, Inner::Multipart(_) | Inner::Message(_));
         let whole = matches!(&inner, Inner::Coded(coded) if coded.gives_all());
-        if multipart || (whole && self.declared.again) {
+        if split || (whole && self.declared.again) {
             self.stage.keep(Keep::Digest);
         }
         self.inner = Some(inner);
@@ -211,11 +232,11 @@ impl Content {
                 _ => return Inner::Unread,
             }
         }
+        let Declared { media, mail, .. } = &self.declared;
+        let inner = Declared { media: media.clone(), mail: *mail, ..Declared::default() };
         if let Some((op, coding)) = by_magic(first) {
-            let inner = Declared { media: self.declared.media.clone(), ..Declared::default() };
             return Inner::Coded(Box::new(Coded { guessed: true, ..Coded::new(op, coding, inner) }));
         }
-        let inner = Declared { media: self.declared.media.clone(), ..Declared::default() };
         match self.declared.transfer.take().as_deref() {
             Some("base64") => return coded("base64", Box::new(Base64::new()), inner),
             Some("quoted-printable") => {
@@ -224,8 +245,11 @@ impl Content {
             _ => {}
         }
         let media = self.declared.media.clone().unwrap_or_default();
-        if let Some(multipart) = Multipart::of(&media) {
+        if let Some(multipart) = Multipart::of(&media, self.declared.mail) {
             return Inner::Multipart(Box::new(multipart));
+        }
+        if matches!(media_type(&media).as_str(), "message/rfc822" | "message/global") {
+            return Inner::Message(Box::new(Message::new()));
         }
         if is_base64(first) && !self.declared.settled {
             return Inner::Coded(Box::new(Coded::guessed()));

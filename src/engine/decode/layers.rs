@@ -40,13 +40,41 @@ struct Layer {
     param: Option<Rc<str>>,
     input: ByteRange,
     output: u64,
+    /// Where bytes of the output stand in the input, for a layer that leaves some out: the latest runs of as many bytes.
+    runs: Rc<Vec<Run>>,
 }
 
+/// From here on output and input go side by side, up to the next run.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    output: u64,
+    input: u64,
+}
+
+/// Runs of one layer that are kept. A leaf ends at most a delimiter's length before the last byte that was seen: the
+/// boundary of a multipart with its padding has 140.
+const MAX_RUNS: usize = 256;
+
 impl Layer {
+    /// Where output up to `needed` ends in the input, if that is known.
+    fn mapped(&self, needed: u64) -> Option<u64> {
+        let next = self.runs.partition_point(|run| run.output < needed);
+        let run = self.runs.get(next.checked_sub(1)?)?;
+        Some(run.input + (needed - run.output))
+    }
+
     /// Whether it only cuts bytes out, so that positions in it follow from those in the layer before.
     fn is_a_cut(&self) -> bool {
-        let cuts =
-            ["http1.body", "multipart.part", "form.value", "query.value", "http1.target", "http1.field"];
+        let cuts = [
+            "http1.body",
+            "multipart.part",
+            "form.value",
+            "query.value",
+            "http1.target",
+            "http1.field",
+            "mime.body",
+            "mime.part",
+        ];
         cuts.contains(&self.op)
     }
 }
@@ -207,7 +235,7 @@ impl Stage {
     /// A layer whose input starts at `at` in the layer before.
     pub(super) fn new(op: &'static str, param: Option<&[u8]>, at: u64, keep: Keep) -> Self {
         let param = param.map(|param| Rc::from(printable(param, MAX_PARAM)));
-        let layer = Layer { op, param, input: ByteRange::new(at, at), output: 0 };
+        let layer = Layer { op, param, input: ByteRange::new(at, at), output: 0, runs: Rc::default() };
         Self { layer, keep, leaf: None, resumed: None }
     }
 
@@ -231,6 +259,19 @@ impl Stage {
     /// Says that the layer before was consumed up to `end`.
     pub(super) fn consumed(&mut self, end: u64) {
         self.layer.input.end = self.layer.input.end.max(end);
+    }
+
+    /// Says that the output from `output` on stands in the input from `input` on, byte for byte.
+    pub(super) fn runs(&mut self, output: u64, input: u64) {
+        let goes_on = |run: &Run| input.checked_sub(run.input) == output.checked_sub(run.output);
+        if self.layer.runs.last().is_some_and(goes_on) {
+            return;
+        }
+        let runs = Rc::make_mut(&mut self.layer.runs);
+        if runs.len() >= 2 * MAX_RUNS {
+            runs.drain(..MAX_RUNS);
+        }
+        runs.push(Run { output, input });
     }
 
     /// Writes output to the leaf, which opens with its first byte.
@@ -296,6 +337,9 @@ impl Stage {
             if layer.is_a_cut() {
                 step.output = needed;
                 step.input.end = layer.input.start + needed;
+            } else if let Some(end) = layer.mapped(needed) {
+                step.output = needed;
+                step.input.end = end;
             }
             needed = step.input.end;
             steps.push(step);

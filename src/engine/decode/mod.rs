@@ -10,14 +10,21 @@ pub mod sink;
 
 mod body;
 mod content;
+mod fields;
 mod form;
 mod heads;
 mod http;
 mod layers;
+mod letter;
+mod mime;
 mod multipart;
 mod names;
+mod opening;
 mod quic;
 mod raw;
+mod rest;
+mod session;
+mod smtp;
 pub mod within;
 
 #[cfg(test)]
@@ -36,9 +43,11 @@ use crate::{
     evidence::{Direction, Limits, ReadError, Scratch, Transport},
 };
 
+use opening::Openings;
 use sink::{Sink, TransactionId};
 
 /// Both directions of one flow.
+#[derive(Clone, Copy)]
 pub struct Conversation<'a> {
     /// TCP or UDP.
     pub transport: Transport,
@@ -170,6 +179,10 @@ pub fn application(
     }
     if names::is_tls(conversation)? {
         return names::tls(conversation, limits, sink);
+    }
+    let openings = Openings::of(conversation)?;
+    if let Some(client) = smtp::client(conversation, &openings) {
+        return smtp::walk(conversation, client, context, shared, sink);
     }
     match requests(conversation)? {
         Some(direction) => http::walk(conversation, direction, limits, shared, sink),

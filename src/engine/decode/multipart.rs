@@ -6,7 +6,9 @@ use crate::evidence::AnomalyKind;
 
 use super::{
     content::{Content, Declared, media_type},
+    fields::parameter,
     layers::{Bytes, Held, Out, Stage},
+    mime::{self, Head},
     sink::{Keep, Place},
 };
 
@@ -39,6 +41,9 @@ pub(super) struct Multipart {
     gapped: bool,
     /// The offset in the body of the next byte to give on.
     at: u64,
+    /// Whether it stands in a mail; then parts of a digest are messages (RFC 2046 section 5.1.5).
+    mail: bool,
+    digest: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +66,7 @@ enum Line {
 
 impl Multipart {
     /// The splitter for a Content-Type, if that is multipart with a boundary.
-    pub(super) fn of(media: &str) -> Option<Self> {
+    pub(super) fn of(media: &str, mail: bool) -> Option<Self> {
         if !media_type(media).starts_with("multipart/") {
             return None;
         }
@@ -83,6 +88,8 @@ impl Multipart {
             framing: Stage::new("multipart.framing", None, 0, Keep::Search),
             gapped: false,
             at: 0,
+            mail,
+            digest: media_type(media) == "multipart/digest",
         })
     }
 
@@ -116,8 +123,8 @@ impl Multipart {
         self.at = at + missing;
         if matches!(self.state, State::Head | State::Data) {
             self.state = State::Data;
-            let stage = Stage::after_gap("multipart.part", self.at);
-            self.part = Some(Content::new(stage, Declared::default()));
+            let stage = Stage::after_gap(self.op(), self.at);
+            self.part = Some(Content::new(stage, Declared { mail: self.mail, ..Declared::default() }));
         }
     }
 
@@ -279,122 +286,17 @@ impl Multipart {
             }
             return;
         }
-        let fields = PartFields::parse(out, head);
-        let stage = Stage::new("multipart.part", fields.name.as_deref(), self.at, Keep::Search);
-        self.part = Some(Content::new(stage, fields.declared).expect());
-    }
-}
-
-/// What the head of a part says.
-struct PartFields {
-    name: Option<Vec<u8>>,
-    declared: Declared,
-}
-
-impl PartFields {
-    /// Reads the fields, and says of their names that they are understood.
-    fn parse(out: &mut Out<'_>, head: Bytes<'_>) -> Self {
-        let mut fields = Self { name: None, declared: Declared::default() };
-        let mut start = 0;
-        for line in head.data.split_inclusive(|&byte| byte == b'\n') {
-            let position = start;
-            start += line.len();
-            let text = line.trim_ascii_end();
-            let colon = memchr::memchr(b':', text).unwrap_or(text.len());
-            let (name, value) = text.split_at(colon);
-            let value = value.get(1..).unwrap_or_default();
-            let space = value.iter().take_while(|byte| **byte == b' ').count().min(1);
-            if head.copied && is_field_name(name) {
-                let mut place = |range: std::ops::Range<usize>| {
-                    let from = head.origin(&(position + range.start..position + range.end));
-                    out.place(from, Place::Understood);
-                };
-                place(0..colon + 1 + space);
-                place(text.len()..line.len());
-            } else if head.copied && text.is_empty() {
-                out.place(head.origin(&(position..start)), Place::Understood);
-            }
-            fields.field(name, value.trim_ascii());
+        mime::words(out, &self.framing, head, self.framing.output() - head.len());
+        let Head { name, mut declared } = Head::parse(out, head);
+        declared.mail = self.mail;
+        if self.digest && declared.media.is_none() {
+            declared.media = Some("message/rfc822".to_owned());
         }
-        fields
+        let stage = Stage::new(self.op(), name.as_deref(), self.at, Keep::Search);
+        self.part = Some(Content::new(stage, declared).expect());
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) {
-        let text = || String::from_utf8_lossy(value).into_owned();
-        match name.to_ascii_lowercase().as_slice() {
-            b"content-disposition" => {
-                self.name = parameter(value, "name").or_else(|| parameter(value, "filename"));
-            }
-            b"content-type" => {
-                if self.name.is_none() {
-                    self.name = parameter(value, "name");
-                }
-                self.declared.media = Some(text());
-            }
-            b"content-transfer-encoding" => self.declared.transfer = Some(text().to_ascii_lowercase()),
-            _ => {}
-        }
-    }
-}
-
-/// Field names that parts have (RFC 7578 section 4.8, RFC 2045): others could spell anything.
-fn is_field_name(name: &[u8]) -> bool {
-    ["content-disposition", "content-type", "content-transfer-encoding", "content-length", "content-id"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-}
-
-/// The value of `; name=value` or `; name="value"` (RFC 9110 section 5.6.6).
-pub(super) fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
-    let mut rest = value;
-    while let Some(semicolon) = memchr::memchr(b';', rest) {
-        rest = rest.get(semicolon + 1..).unwrap_or_default().trim_ascii_start();
-        let end = rest.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(rest.len());
-        let (key, after) = rest.split_at(end);
-        let Some(after) = after.strip_prefix(b"=") else {
-            rest = after;
-            continue;
-        };
-        let (text, after) = quoted_or_token(after.trim_ascii_start());
-        if key.trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
-            return Some(text);
-        }
-        rest = after;
-    }
-    None
-}
-
-fn quoted_or_token(text: &[u8]) -> (Vec<u8>, &[u8]) {
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text.iter().position(|byte| *byte == b';').unwrap_or(text.len());
-        let (token, rest) = text.split_at(end);
-        return (token.trim_ascii_end().to_vec(), rest);
-    };
-    let mut value = Vec::new();
-    let mut bytes = quoted.iter().enumerate();
-    while let Some((index, &byte)) = bytes.next() {
-        match byte {
-            b'"' => return (value, quoted.get(index + 1..).unwrap_or_default()),
-            // Browsers write `\` in Windows paths without escaping it.
-            b'\\' if matches!(quoted.get(index + 1), Some(b'"' | b'\\')) => {
-                value.extend(bytes.next().map(|(_, byte)| *byte));
-            }
-            _ => value.push(byte),
-        }
-    }
-    (value, b"")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_read_quoted_or_not() {
-        let value = br#"form-data; name="a\"b"; filename=C:\x.jpg ; x"#;
-        assert_eq!(parameter(value, "name").unwrap(), b"a\"b");
-        assert_eq!(parameter(value, "filename").unwrap(), b"C:\\x.jpg");
-        assert_eq!(parameter(value, "x"), None);
-        assert_eq!(parameter(b"a; name=\"b; filename=c\"", "filename"), None);
+    fn op(&self) -> &'static str {
+        if self.mail { "mime.part" } else { "multipart.part" }
     }
 }

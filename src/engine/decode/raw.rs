@@ -12,12 +12,24 @@ use super::{
 };
 
 /// Writes bytes as leaves, one for each run without gap.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Raw {
+    op: &'static str,
     run: Option<(Stage, u64)>,
 }
 
+impl Default for Raw {
+    fn default() -> Self {
+        Self::new("stream")
+    }
+}
+
 impl Raw {
+    /// Leaves of this operation.
+    pub(super) fn new(op: &'static str) -> Self {
+        Self { op, run: None }
+    }
+
     /// Adds bytes; those that do not follow the last ones start a new leaf.
     pub(super) fn write(&mut self, out: &mut Out<'_>, data: &[u8], range: ByteRange) {
         if self.run.as_ref().is_some_and(|(_, end)| *end != range.start) {
@@ -25,7 +37,7 @@ impl Raw {
         }
         let (stage, end) = self
             .run
-            .get_or_insert_with(|| (Stage::new("stream", None, range.start, Keep::Search), range.start));
+            .get_or_insert_with(|| (Stage::new(self.op, None, range.start, Keep::Search), range.start));
         *end = range.end;
         stage.consumed(range.end);
         stage.write(out, Bytes::wire(data, range));

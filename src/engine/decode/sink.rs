@@ -67,13 +67,17 @@ pub enum Place {
 }
 
 /// What the first step of a message's content is called, behind the steps of the streams around it.
-pub const CONTENT_OPS: [&str; 8] = [
+pub const CONTENT_OPS: [&str; 12] = [
     "http1.body",
     "http2.body",
     "http3.body",
     "websocket.message",
     "mqtt.payload",
-    "mail.message",
+    "mail.sent",
+    "smtp.data",
+    "smtp.bdat",
+    "imap.literal",
+    "pop3.message",
     "ftp.data",
     "tftp.data",
 ];

@@ -1,6 +1,7 @@
 //! Conversations in memory against the leaves they give.
 
 mod http;
+mod mail;
 mod names;
 mod properties;
 
@@ -58,6 +59,7 @@ pub(super) struct Collected {
     pub(super) dns: Vec<DnsMessage>,
     pub(super) hellos: Vec<TlsHello>,
     pub(super) protocols: Vec<&'static str>,
+    pub(super) messages: Vec<Message>,
 }
 
 impl Sink for Collected {
@@ -106,6 +108,10 @@ impl Sink for Collected {
 
     fn dns(&mut self, message: &DnsMessage) {
         self.dns.push(message.clone());
+    }
+
+    fn message(&mut self, message: &Message) {
+        self.messages.push(message.clone());
     }
 
     fn tls_hello(&mut self, hello: &TlsHello) {
@@ -178,6 +184,12 @@ pub(super) fn stream(parts: &[Result<&[u8], u64>]) -> Stream {
     }
     stream.blob = Arc::new(bytes);
     stream
+}
+
+/// The bytes of a range.
+pub(super) fn part(bytes: &[u8], range: ByteRange) -> &[u8] {
+    let at = |position| usize::try_from(position).unwrap();
+    &bytes[at(range.start)..at(range.end)]
 }
 
 /// Compares all but where in the stream decoded bytes come from, which follows the chunks.

@@ -11,5 +11,8 @@ pub mod http1;
 pub mod http2;
 pub mod huffman;
 pub mod keylog;
+pub mod lines;
 pub mod quic;
+pub mod replies;
+pub mod smtp;
 pub mod tls;

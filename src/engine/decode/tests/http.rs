@@ -296,7 +296,7 @@ fn after_connect_and_upgrade_both_directions_are_raw() {
 
 #[test]
 fn what_is_no_http_is_never_forced() {
-    let got = tcp(b"EHLO example.org\r\nGET / HTTP/1.1\r\n\r\n", b"220 hello\r\n");
+    let got = tcp(b"HELLO example.org\r\nGET / HTTP/1.1\r\n\r\n", b"220 hello\r\n");
     assert_eq!(got.paths(), ["stream", "stream"]);
     assert_eq!(got.protocols, [""; 0]);
     assert!(got.places.iter().all(|(_, _, place)| *place == Place::Opaque));
