@@ -24,7 +24,7 @@
 //! | `case::folder` | inputs by logical path, on a disk or in a bundle | evidence |
 //! | `case::scenario` | the plan and the record: YAML to phases, actions, claims; errors with line, column and help | evidence |
 //! | `case::device` | what was on the phone: files with their kind | evidence case::folder |
-//! | `case::capture` | pcap, pcapng, gz; link types, interface statistics, key logs; frames by reference | evidence |
+//! | `case::capture` | pcap, pcapng, gz, zst; link types, interface statistics, key logs; frames by reference | evidence |
 //! | `case::geoip` | offline address tables: the country an address is registered to | evidence |
 //! | `case` | plan + record + inputs by logical path | evidence self |
 //! | `findings` | what came out: plain data, canonical JSON, the codes and their meaning | evidence case::scenario |

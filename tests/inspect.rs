@@ -66,3 +66,48 @@ fn lines_and_document_say_the_same_by_first_frame() {
     }
     assert_eq!(seen, (document.flows, document.transactions, document.dns));
 }
+
+/// PCAPdroid's trailer: its magic number, user number, app name, and the frame check sequence.
+fn trailer(frame: &[u8], uid: i32, app: &str) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame.resize(frame.len().next_multiple_of(4), 0);
+    frame.extend([1, 7, 0x20, 0x21]);
+    frame.extend(uid.to_be_bytes());
+    let mut name = app.as_bytes().to_vec();
+    name.resize(20, 0);
+    frame.extend(name);
+    frame.extend(crc32fast::hash(&frame).to_le_bytes());
+    frame
+}
+
+#[test]
+fn a_flow_belongs_to_the_app_that_pcapdroid_names() {
+    let home = Home::new();
+    let server = ([203, 0, 113, 9], 80);
+    let request = b"POST / HTTP/1.1\r\nHost: h.example\r\nContent-Length: 1400\r\n\r\n";
+    let body = [b'x'; 1_400];
+    let first = packets::connection((PHONE, 40_000), server, &[&request[..], &body].concat(), b"");
+    let second = packets::connection((PHONE, 40_001), server, b"x", b"");
+    // Bytes like a trailer that someone sends, at the end of a packet.
+    let forged = trailer(b"", 10_666, "Forged");
+    let third = packets::connection((PHONE, 40_002), server, &forged, b"");
+    let with = |frames: &[Vec<u8>], uids: &[i32]| -> Vec<Vec<u8>> {
+        let uids = uids.iter().chain(uids.last()).cycle();
+        frames.iter().zip(uids).map(|(frame, &uid)| trailer(frame, uid, "Gallery")).collect()
+    };
+    let frames = [with(&first, &[-1, 10_123]), with(&second, &[1_000]), third].concat();
+    write(&home.path("c.pcap"), packets::pcap(&frames));
+    let document = ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--format", "json"])).out;
+    let document: Inspection = serde_json::from_str(&document).unwrap();
+    assert_eq!(document.container.vantage.as_deref(), Some("vpn_app"));
+    let apps: Vec<Option<i32>> =
+        document.flows.iter().map(|flow| flow.app.as_ref().map(|app| app.uid)).collect();
+    assert_eq!(apps, [Some(10_123), Some(1_000), None]);
+    assert_eq!(document.flows[0].app.as_ref().unwrap().name, "Gallery");
+    // The trailer is none of the stream's bytes.
+    let body = document.transactions[0].body.as_ref().unwrap();
+    assert_eq!((body.len, document.flows[1].directions[0].bytes_present), (1_400, 1));
+    assert_eq!(document.anomalies, []);
+    let text = ends(0, &mut home.exhibit(&["inspect", "c.pcap"])).out;
+    assert!(text.contains("captured at vpn_app") && text.contains("app Gallery (uid 10123)"), "{text}");
+}

@@ -17,7 +17,7 @@ use super::{DONE, Failure, Terminal, environment, run::failed};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The capture: pcap, pcapng, either in gzip.
+    /// The capture: pcap or pcapng, perhaps in gzip or zstd.
     capture: PathBuf,
     /// Files and folders that were on the phone.
     #[arg(required = true, value_name = "FILES")]

@@ -22,7 +22,7 @@ use super::{
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The capture: pcap, pcapng, either in gzip.
+    /// The capture: pcap or pcapng, perhaps in gzip or zstd.
     capture: PathBuf,
     /// An NSS key log (SSLKEYLOGFILE).
     #[arg(long, value_name = "FILE")]

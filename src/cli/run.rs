@@ -258,7 +258,7 @@ fn capture_hint(error: &CaseError) -> Option<String> {
     let hint = match error {
         CaptureError::LfsPointer { .. } => "`git lfs pull` fetches it",
         CaptureError::Empty { .. } | CaptureError::NotACapture { .. } => {
-            "a capture is pcap or pcapng, in gzip or not: what tcpdump -w, dumpcap and Wireshark write"
+            "a capture is pcap or pcapng, perhaps in gzip or zstd: what tcpdump -w, dumpcap and Wireshark write"
         }
         CaptureError::Scratch { .. } => environment::ROOM,
         _ => return None,

@@ -132,6 +132,8 @@ document! {
         tls_hellos: Hello = "tls_hello",
         /// QUIC connections by flow; one that moves stands in each of its flows.
         quic_connections: QuicConnection = "quic_connection",
+        /// Comments in the capture, in order.
+        comments: Comment = "comment",
         /// Odd traffic: of the capture, then by flow.
         anomalies: Anomaly = "anomaly",
     }
@@ -167,8 +169,10 @@ record! {
     pub struct Container {
         /// `usLE`, `usBE`, `nsLE`, `nsBE`, `pcapng`.
         pub format: String,
-        /// Whether it is compressed.
+        /// Whether it is compressed with gzip.
         pub gzip: bool,
+        /// Whether it is compressed with zstd.
+        pub zstd: bool,
         /// Link types in order of interface (`LINKTYPE_` numbers).
         pub link_types: Vec<u32>,
         /// Secrets blocks (key logs) inside the file.
@@ -176,6 +180,10 @@ record! {
         /// Packets dropped, where the file says.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub dropped: Option<u64>,
+        /// Where it was taken, where the file shows it: `vpn_app` (packets were made anew, so their times and sizes say
+        /// nothing of the wire), `phone`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub vantage: Option<String>,
     }
 
     /// Whose traffic counts as uplink.
@@ -211,6 +219,9 @@ record! {
         pub inner_protocols: Vec<String>,
         /// Names seen for the remote end.
         pub names: Vec<String>,
+        /// The phone's app that it belongs to, where the capture says.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub app: Option<App>,
         /// The remote end's registered country.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub registered_country: Option<String>,
@@ -221,6 +232,28 @@ record! {
         /// What decryption or a framing gave.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         pub inner: Vec<Inner>,
+    }
+
+    /// An app of the phone.
+    pub struct App {
+        /// Android's number for its user; several apps of one maker may share it.
+        pub uid: i32,
+        /// The name that people see, printable.
+        pub name: String,
+        /// The package, printable.
+        #[serde(skip_serializing_if = "String::is_empty", default)]
+        pub package: String,
+    }
+
+    /// A comment in the capture.
+    pub struct Comment {
+        /// The frame that it is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub frame: Option<FrameNo>,
+        /// The block it stands in: `section`, `interface`, `packet`, `names`, `statistics`, `secrets`.
+        pub about: String,
+        /// What it says, printable.
+        pub text: String,
     }
 
     /// A pair of streams inside a flow.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io};
 
 use crate::{
     evidence::{Anomaly, printable},
-    findings::inspection::{Body, End, Flow, Head, Hello, Part, Transaction, View},
+    findings::inspection::{Body, Comment, End, Flow, Head, Hello, Part, Transaction, View},
     report::quantity::{counted, grouped},
 };
 
@@ -23,6 +23,7 @@ pub struct Sheet {
     transactions: Section,
     answers: Section,
     hellos: Section,
+    comments: Section,
     anomalies: Section,
 }
 
@@ -35,6 +36,7 @@ impl Sheet {
             ("HTTP transactions", &self.transactions),
             ("DNS answers", &self.answers),
             ("TLS hellos", &self.hellos),
+            ("Comments", &self.comments),
             ("Odd traffic", &self.anomalies),
         ] {
             section.write(title, &mut text);
@@ -59,6 +61,7 @@ impl View for Sheet {
             });
         }
         self.hellos.take(&part.tls_hellos, hello);
+        self.comments.take(&part.comments, comment);
         self.anomalies.take(&part.anomalies, anomaly);
         Ok(())
     }
@@ -112,6 +115,12 @@ fn hello(text: &mut String, hello: &Hello) {
     );
 }
 
+fn comment(text: &mut String, comment: &Comment) {
+    let frame = comment.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
+    let _ =
+        writeln!(text, "{frame:>6}  {}  {}", comment.about, printable(comment.text.as_bytes(), MAX_URI * 2));
+}
+
 fn anomaly(text: &mut String, anomaly: &Anomaly) {
     let frame = anomaly.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
     let detail = printable(anomaly.detail.as_bytes(), MAX_URI * 2);
@@ -125,11 +134,18 @@ fn head(text: &mut String, inspection: &Head) {
         "{}  {}{}  {}  {}",
         printable(inspection.capture.as_bytes(), MAX_NAME),
         container.format,
-        if container.gzip { " in gzip" } else { "" },
+        match (container.gzip, container.zstd) {
+            (true, _) => " in gzip",
+            (_, true) => " in zstd",
+            _ => "",
+        },
         counted(inspection.packets, "packet"),
         counted(inspection.size, "byte"),
     );
     let _ = writeln!(text, "sha256 {}", inspection.sha256);
+    if let Some(vantage) = &container.vantage {
+        let _ = writeln!(text, "captured at {vantage}");
+    }
     let phone = &inspection.phone;
     let whose = if phone.addresses.is_empty() {
         "each flow's initiator".to_owned()
@@ -158,6 +174,10 @@ fn flow(text: &mut String, flow: &Flow) {
         .registered_country
         .as_deref()
         .map_or_else(String::new, |country| format!("  registered to {country}"));
+    let app = flow.app.as_ref().map_or_else(String::new, |app| {
+        let name = if app.name.is_empty() { &app.package } else { &app.name };
+        format!("  app {} (uid {})", printable(name.as_bytes(), MAX_NAME), app.uid)
+    });
     let names = if flow.names.is_empty() {
         String::new()
     } else {
@@ -165,7 +185,7 @@ fn flow(text: &mut String, flow: &Flow) {
     };
     let _ = writeln!(
         text,
-        "{:>6}  {} {} > {}  {}  {} bytes{names}{place}",
+        "{:>6}  {} {} > {}  {}  {} bytes{app}{names}{place}",
         flow.first_frame,
         flow.transport,
         flow.initiator,

@@ -1,9 +1,14 @@
 //! The walk over a capture's frames, and what is known of the container at its end.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use sha2::{Digest as _, Sha256};
 
-use super::{Capture, Family, Format, LinkType, pcap::Pcap, pcapng::PcapNg, window::Window};
-use crate::evidence::{Anomaly, AnomalyKind, Digest, FrameNo, ReadError, Timestamp};
+use super::{App, Capture, Family, Format, LinkType, pcap::Pcap, pcapng::PcapNg, window::Window};
+use crate::evidence::{Anomaly, AnomalyKind, Digest, FrameNo, ReadError, Timestamp, printable};
 
 /// Wireshark's and libpcap's bound on one frame (WTAP_MAX_PACKET_SIZE_STANDARD, MAXIMUM_SNAPLEN). A record that
 /// says more is damage: real links end at 64 KiB, offloaded frames included.
@@ -12,6 +17,12 @@ pub(super) const MAX_FRAME: u32 = 262_144;
 const MAX_ANOMALIES: usize = 1_000;
 /// Key logs kept from one capture, in bytes: a line for each of a million sessions.
 const MAX_SECRETS: usize = 256 << 20;
+/// Comments kept of one capture; people write some dozens.
+const MAX_COMMENTS: usize = 1_000;
+/// Characters kept of a comment.
+const MAX_COMMENT: usize = 4_096;
+/// Names and apps kept of one capture.
+const MAX_NAMES: usize = 65_536;
 
 /// One frame; its bytes stay in the walk's buffer until the next is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +41,8 @@ pub struct Frame<'f> {
     pub at: u64,
     /// Its bytes, as many as were stored.
     pub data: &'f [u8],
+    /// The user number of the app it belongs to, where the container says.
+    pub uid: Option<i32>,
 }
 
 /// Session keys found inside a capture.
@@ -39,6 +52,36 @@ pub struct Secrets {
     pub at: u64,
     /// The text of an NSS key log.
     pub text: Vec<u8>,
+}
+
+/// A comment that somebody wrote into a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// The frame that it is about.
+    pub frame: Option<FrameNo>,
+    /// The kind of block it stands in: `section`, `interface`, `packet`, `names`, `statistics`, `secrets`.
+    pub about: &'static str,
+    /// What it says, printable.
+    pub text: String,
+}
+
+/// Where a capture was taken, as far as the file itself shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vantage {
+    /// In an app on the phone that is its VPN and makes packets anew: their times and sizes say nothing of the wire.
+    VpnApp,
+    /// On the phone, below its apps.
+    Phone,
+}
+
+impl Vantage {
+    /// The scenario's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VpnApp => "vpn_app",
+            Self::Phone => "phone",
+        }
+    }
 }
 
 /// What a capture file is, told at the end of the walk.
@@ -64,6 +107,14 @@ pub struct Container {
     pub last: Option<Timestamp>,
     /// Key logs inside the file, in order.
     pub secrets: Vec<Secrets>,
+    /// Comments, in order.
+    pub comments: Vec<Comment>,
+    /// Names that the file itself gives addresses, sorted.
+    pub names: BTreeSet<(IpAddr, String)>,
+    /// The phone's apps, by user number.
+    pub apps: BTreeMap<i32, App>,
+    /// Where it was taken, where the file shows it.
+    pub vantage: Option<Vantage>,
     /// What is odd about the container, in order.
     pub anomalies: Vec<Anomaly>,
 }
@@ -79,6 +130,8 @@ pub(super) struct Record {
     /// Position and length in the window's buffer.
     pub(super) position: usize,
     pub(super) len: usize,
+    /// The user number of an app.
+    pub(super) uid: Option<i32>,
 }
 
 /// What a walker finds next.
@@ -95,8 +148,17 @@ pub(super) struct Facts {
     pub(super) interfaces: u32,
     pub(super) secrets: Vec<Secrets>,
     secret_bytes: usize,
+    comments: Vec<Comment>,
+    names: BTreeSet<(IpAddr, String)>,
+    pub(super) apps: BTreeMap<i32, App>,
+    /// Whether packets say which way they went.
+    pub(super) directed: bool,
+    /// Whether PCAPdroid says that it wrote the file.
+    pub(super) by_pcapdroid: bool,
     anomalies: Vec<Anomaly>,
     left_out: u64,
+    /// Comments, names and apps beyond what is kept.
+    notes_left_out: u64,
 }
 
 impl Facts {
@@ -116,6 +178,41 @@ impl Facts {
         }
         self.interfaces += 1;
         self.interfaces - 1
+    }
+
+    /// Keeps a comment; one about a packet is told its number when that is known.
+    pub(super) fn comment(&mut self, about: &'static str, text: &[u8]) {
+        if self.comments.len() >= MAX_COMMENTS {
+            self.notes_left_out += 1;
+            return;
+        }
+        self.comments.push(Comment { frame: None, about, text: printable(text, MAX_COMMENT) });
+    }
+
+    /// Keeps a name.
+    pub(super) fn named(&mut self, address: IpAddr, name: &[u8]) {
+        if self.names.len() >= MAX_NAMES {
+            self.notes_left_out += 1;
+            return;
+        }
+        self.names.insert((address, printable(name, MAX_COMMENT)));
+    }
+
+    /// Keeps an app; the first that a number is given to counts.
+    pub(super) fn app(&mut self, app: App) {
+        if self.apps.len() >= MAX_NAMES {
+            self.notes_left_out += 1;
+            return;
+        }
+        self.apps.entry(app.uid).or_insert(app);
+    }
+
+    /// The comments of the last packet are about this frame.
+    fn number(&mut self, frame: FrameNo) {
+        let about_packet = |comment: &&mut Comment| comment.about == "packet" && comment.frame.is_none();
+        for comment in self.comments.iter_mut().rev().take_while(about_packet) {
+            comment.frame = Some(frame);
+        }
     }
 
     /// Keeps the text of a key log.
@@ -165,8 +262,14 @@ impl<'c> Frames<'c> {
                 interfaces: 0,
                 secrets: Vec::new(),
                 secret_bytes: 0,
+                comments: Vec::new(),
+                names: BTreeSet::new(),
+                apps: BTreeMap::new(),
+                directed: false,
+                by_pcapdroid: false,
                 anomalies: capture.unpacked.as_ref().map_or_else(Vec::new, |facts| facts.anomalies.clone()),
                 left_out: 0,
+                notes_left_out: 0,
             },
             packets: 0,
             first: None,
@@ -194,6 +297,7 @@ impl<'c> Frames<'c> {
             wire_len: record.wire_len,
             at: record.at,
             data: self.window.slice(record.position, record.len),
+            uid: record.uid,
         }))
     }
 
@@ -206,6 +310,7 @@ impl<'c> Frames<'c> {
             let (Some(step), Some(number)) = (step, self.packets.checked_add(1)) else { break };
             self.packets = number;
             if let Step::Frame(record) = step {
+                self.facts.number(FrameNo(number));
                 return Ok(Some((record, FrameNo(number))));
             }
         }
@@ -238,6 +343,10 @@ impl<'c> Frames<'c> {
             Walker::PcapNg(pcapng) => pcapng.dropped(),
         };
         self.sum_up(dropped);
+        // Only its VPN leaves out which way a packet went.
+        let vantage = if self.facts.directed { Vantage::Phone } else { Vantage::VpnApp };
+        let by_pcapdroid = self.facts.by_pcapdroid || !self.facts.apps.is_empty();
+        let vantage = by_pcapdroid.then_some(vantage);
         let digest = match (self.window.finish()?, &self.capture.unpacked) {
             (_, Some(unpacked)) => unpacked.digest,
             (Some(digest), None) => digest,
@@ -254,6 +363,10 @@ impl<'c> Frames<'c> {
             first: self.first,
             last: self.last,
             secrets: self.facts.secrets,
+            comments: self.facts.comments,
+            names: self.facts.names,
+            apps: self.facts.apps,
+            vantage,
             anomalies: self.facts.anomalies,
         })
     }
@@ -273,6 +386,10 @@ impl<'c> Frames<'c> {
         if self.backwards > 1 {
             let detail = format!("{} frames stand before the frame that precedes them", self.backwards);
             facts.odd(AnomalyKind::ClockBackwards, None, detail);
+        }
+        if facts.notes_left_out > 0 {
+            let detail = format!("{} more comments, names and apps of the container", facts.notes_left_out);
+            facts.odd(AnomalyKind::LimitReached, None, detail);
         }
         if facts.left_out > 0 {
             let detail = format!("{} more anomalies of the container", facts.left_out);

@@ -1,8 +1,8 @@
-//! Captured traffic: pcap and pcapng, plain or gzipped; frames by reference.
+//! Captured traffic: pcap and pcapng, plain or compressed; frames by reference.
 //!
 //! [`Capture::open`] recognises a file and unpacks it once where it is compressed; [`Capture::frames`]
 //! walks its records in one pass and ends in a [`Container`] that says what the file was: its digest,
-//! format, link types, drop counters, key logs and everything odd about it. Nothing here looks into a
+//! format, link types, drop counters, key logs, comments, names, apps and everything odd about it. Nothing here looks into a
 //! frame; that is the work of the traffic engine.
 
 use std::{fmt, sync::Arc};
@@ -10,14 +10,18 @@ use std::{fmt, sync::Arc};
 use crate::evidence::{Anomaly, Blob, Digest, ReadError, Scratch, printable, read_exact_at};
 
 mod frames;
-mod gzip;
 mod link;
+mod packed;
 mod pcap;
+mod pcapdroid;
 mod pcapng;
 mod window;
+mod zstd;
 
-pub use frames::{Container, Frame, Frames, Secrets};
+pub use frames::{Comment, Container, Frame, Frames, Secrets, Vantage};
 pub use link::LinkType;
+pub use packed::Packing;
+pub use pcapdroid::{App, Trailer};
 
 /// One capture.
 pub struct Capture {
@@ -48,8 +52,8 @@ pub struct Format {
     pub family: Family,
     /// Byte order of its headers (of the first section for pcapng).
     pub order: ByteOrder,
-    /// Whether it was gzipped.
-    pub gzip: bool,
+    /// What it is compressed with, if it is.
+    pub packing: Option<Packing>,
 }
 
 /// The family of a container.
@@ -106,7 +110,8 @@ impl fmt::Display for Format {
             ByteOrder::Big => "big-endian",
             ByteOrder::Little => "little-endian",
         };
-        write!(f, "{family}, {order}{}", if self.gzip { ", gzip" } else { "" })
+        write!(f, "{family}, {order}")?;
+        self.packing.map_or(Ok(()), |packing| write!(f, ", {packing}"))
     }
 }
 
@@ -165,13 +170,14 @@ impl Capture {
     pub fn open(name: &str, file: Arc<dyn Blob>, scratch: &Scratch) -> Result<Self, CaptureError> {
         let mut head = head(name, &*file)?;
         let (mut bytes, mut unpacked) = (Arc::clone(&file), None);
-        if head.starts_with(&gzip::MAGIC) {
-            let (blob, facts) = gzip::unpack(name, &file, scratch)?;
+        let packing = Packing::of(&head);
+        if let Some(packing) = packing {
+            let (blob, facts) = packed::unpack(packing, name, &file, scratch)?;
             (bytes, unpacked) = (blob, Some(facts));
             head = self::head(name, &*bytes)?;
         }
         let Some((family, order)) = recognise(&head) else { return Err(refuse(name, &head)) };
-        let format = Format { family, order, gzip: unpacked.is_some() };
+        let format = Format { family, order, packing };
         Ok(Self { name: name.to_owned(), file, bytes, format, unpacked, scratch: scratch.clone() })
     }
 
@@ -228,11 +234,11 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"\xa1\xb2\xcd\x34", "a modified pcap (Alexey Kuznetzov's); convert it with editcap -F pcap"),
     (b"\x34\xcd\xb2\xa1", "a modified pcap (Alexey Kuznetzov's); convert it with editcap -F pcap"),
     (b"snoop\0\0\0", "a snoop capture; convert it with editcap -F pcap"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
     (b"\xfd7zXZ\0", "an xz file; unpack it first"),
     (b"BZh", "a bzip2 file; unpack it first"),
     (b"PK\x03\x04", "a zip archive; unpack it first"),
-    (b"\x1f\x8b", "a gzip file inside a gzip file"),
+    (b"\x1f\x8b", "a gzip file inside a compressed file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file inside a compressed file"),
     (b"\x7fELF", "a program"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG", "a PNG image"),

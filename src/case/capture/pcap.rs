@@ -59,6 +59,7 @@ impl Pcap {
             at: at + RECORD_HEADER as u64,
             position: position + RECORD_HEADER,
             len,
+            uid: None,
         };
         window.advance(RECORD_HEADER + len);
         Ok(Some(Step::Frame(record)))

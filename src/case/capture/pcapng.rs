@@ -1,15 +1,17 @@
-//! pcapng (draft-ietf-opsawg-pcapng): sections, interfaces, packets of three kinds, statistics, secrets.
+//! pcapng (draft-ietf-opsawg-pcapng): sections, interfaces, packets of three kinds, names, statistics, secrets,
+//! comments, and the custom blocks of PCAPdroid.
 //!
 //! The blocks are walked here, not by `pcap-file`: its reader decodes every interface block strictly (a
 //! reserved field that is not zero or a name that is not UTF-8 ends the file), refuses packets whose
 //! original length is below their captured one, gives no file offsets, and holds no block larger than its
 //! buffer. tshark reads all of these, and a phone's capture must not be lost to a decoration.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     ByteOrder, LinkType,
     frames::{Facts, MAX_FRAME, Record, Step},
+    pcapdroid,
     window::Window,
 };
 use crate::evidence::{AnomalyKind, ReadError, Timestamp};
@@ -18,6 +20,7 @@ const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const NAMES: u32 = 4;
 const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const JOURNAL: u32 = 9;
@@ -33,6 +36,8 @@ const MAX_BLOCK: u32 = 16 << 20;
 const MAX_INTERFACES: usize = 65_536;
 /// Options read of one block; a hostile block of 16 MiB could hold four million.
 const MAX_OPTIONS: usize = 1_024;
+/// The option of a comment, in every block.
+const COMMENT: u16 = 1;
 /// Secrets type of an NSS key log ("TLSK").
 const TLS_KEY_LOG: u32 = 0x544c_534b;
 
@@ -195,12 +200,25 @@ impl PcapNg {
     fn take(&mut self, block: &Block, body: Body<'_>, facts: &mut Facts) -> Option<Step> {
         let taken = match block.kind {
             INTERFACE => self.interface(&body, facts).map(|()| None),
-            PACKET => self.packet(&body).map(|record| Some(Step::Frame(record))),
+            PACKET => self.packet(&body, facts).map(|record| Some(Step::Frame(record))),
             SIMPLE_PACKET => self.simple_packet(&body).map(|record| Some(Step::Frame(record))),
-            ENHANCED_PACKET => self.enhanced_packet(&body).map(|record| Some(Step::Frame(record))),
-            JOURNAL | CUSTOM | CUSTOM_LOCAL => Some(Some(Step::Number)),
+            ENHANCED_PACKET => self.enhanced_packet(&body, facts).map(|record| Some(Step::Frame(record))),
+            JOURNAL | CUSTOM | CUSTOM_LOCAL => {
+                custom(&body, facts);
+                Some(Some(Step::Number))
+            }
+            SECTION => {
+                body.comments(16, "section", facts);
+                facts.by_pcapdroid |= body.options(16).any(pcapdroid::is_author);
+                Some(None)
+            }
+            NAMES => {
+                names(&body, facts);
+                Some(None)
+            }
             STATISTICS => {
                 self.statistics(&body);
+                body.comments(12, "statistics", facts);
                 Some(None)
             }
             SECRETS => {
@@ -244,20 +262,29 @@ impl PcapNg {
                 _ => {}
             }
         }
+        body.comments(8, "interface", facts);
         self.interfaces.push(interface);
         Some(())
     }
 
-    fn enhanced_packet(&mut self, body: &Body<'_>) -> Option<Record> {
+    fn enhanced_packet(&mut self, body: &Body<'_>, facts: &mut Facts) -> Option<Record> {
         let interface = self.at(body.u32(0)?)?;
         let ticks = u64::from(body.u32(4)?) << 32 | u64::from(body.u32(8)?);
         let (len, wire_len) = (body.u32(12)?, body.u32(16)?);
-        let record = body.record(&interface, Some(interface.time(ticks)), 20, len, wire_len)?;
+        let mut record = body.record(&interface, Some(interface.time(ticks)), 20, len, wire_len)?;
         let options = usize::try_from(len).ok()?.checked_next_multiple_of(4)?.checked_add(20)?;
         for (code, value) in body.options(options) {
-            if let (4, Some(&count)) = (code, value.first_chunk()) {
-                let counted = self.counted.get_or_insert(0);
-                *counted = counted.saturating_add(body.order.u64(count));
+            match (code, value.first_chunk()) {
+                (COMMENT, _) => packet_comment(value, &mut record, facts),
+                // epb_flags: the lowest two bits say which way the packet went.
+                (2, _) if value.first_chunk().is_some_and(|&flags| body.order.u32(flags) & 3 != 0) => {
+                    facts.directed = true;
+                }
+                (4, Some(&count)) => {
+                    let counted = self.counted.get_or_insert(0);
+                    *counted = counted.saturating_add(body.order.u64(count));
+                }
+                _ => {}
             }
         }
         Some(record)
@@ -273,7 +300,7 @@ impl PcapNg {
     }
 
     /// The obsolete packet block (draft-ietf-opsawg-pcapng appendix A).
-    fn packet(&mut self, body: &Body<'_>) -> Option<Record> {
+    fn packet(&mut self, body: &Body<'_>, facts: &mut Facts) -> Option<Record> {
         let interface = self.at(u32::from(body.u16(0)?))?;
         let drops = body.u16(2)?;
         if drops != u16::MAX {
@@ -281,7 +308,13 @@ impl PcapNg {
             *counted = counted.saturating_add(u64::from(drops));
         }
         let ticks = u64::from(body.u32(4)?) << 32 | u64::from(body.u32(8)?);
-        body.record(&interface, Some(interface.time(ticks)), 20, body.u32(12)?, body.u32(16)?)
+        let len = body.u32(12)?;
+        let mut record = body.record(&interface, Some(interface.time(ticks)), 20, len, body.u32(16)?)?;
+        let options = usize::try_from(len).ok()?.checked_next_multiple_of(4)?.checked_add(20)?;
+        for (_, comment) in body.options(options).filter(|(code, _)| *code == COMMENT) {
+            packet_comment(comment, &mut record, facts);
+        }
+        Some(record)
     }
 
     fn statistics(&mut self, body: &Body<'_>) {
@@ -315,9 +348,62 @@ impl Interface {
     }
 }
 
+/// A packet's comment: somebody's, or PCAPdroid's user number where such a number was mapped before.
+fn packet_comment(comment: &[u8], record: &mut Record, facts: &mut Facts) {
+    match pcapdroid::uid_comment(comment).filter(|uid| facts.apps.contains_key(uid)) {
+        Some(uid) => record.uid = Some(uid),
+        None => facts.comment("packet", comment),
+    }
+}
+
+/// A custom block begins with its enterprise number; whose it is not known is only counted.
+fn custom(body: &Body<'_>, facts: &mut Facts) {
+    if body.u32(0) == Some(pcapdroid::ENTERPRISE)
+        && let Some(app) = pcapdroid::uid_map(body.bytes.get(4..).unwrap_or_default(), body.order)
+    {
+        facts.app(app);
+    }
+}
+
+/// Name resolution: records of an address and the names it has, each ended by a zero.
+fn names(body: &Body<'_>, facts: &mut Facts) {
+    /// Records of one block.
+    const MAX_RECORDS: usize = 65_536;
+    let mut at = 0_usize;
+    for _ in 0..MAX_RECORDS {
+        let (Some(kind), Some(len)) = (body.u16(at), body.u16(at.saturating_add(2))) else { return };
+        at += 4;
+        if kind == 0 {
+            return body.comments(at, "names", facts);
+        }
+        let Some(value) = body.bytes.get(at..at + usize::from(len)) else { return };
+        let (address, names): (IpAddr, &[u8]) = match kind {
+            1 => match value.split_first_chunk::<4>() {
+                Some((address, names)) => ((*address).into(), names),
+                None => return,
+            },
+            2 => match value.split_first_chunk::<16>() {
+                Some((address, names)) => ((*address).into(), names),
+                None => return,
+            },
+            _ => (IpAddr::from([0; 4]), &[]),
+        };
+        for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+            facts.named(address, name);
+        }
+        at += usize::from(len).next_multiple_of(4);
+    }
+}
+
 fn secrets(body: &Body<'_>, facts: &mut Facts) {
-    let (Some(TLS_KEY_LOG), Some(len)) = (body.u32(0), body.u32(4)) else { return };
+    let (Some(kind), Some(len)) = (body.u32(0), body.u32(4)) else { return };
     let len = usize::try_from(len).unwrap_or(usize::MAX);
+    if let Some(options) = len.checked_next_multiple_of(4).and_then(|len| len.checked_add(8)) {
+        body.comments(options, "secrets", facts);
+    }
+    if kind != TLS_KEY_LOG {
+        return;
+    }
     let text = body.bytes.get(8..).unwrap_or_default();
     facts.secret(body.at + 8, text.get(..len).unwrap_or(text));
 }
@@ -358,7 +444,15 @@ impl<'b> Body<'b> {
             at: self.at + start as u64,
             position: start,
             len: size,
+            uid: None,
         })
+    }
+
+    /// Keeps the comments among the options that begin at `start`.
+    fn comments(&self, start: usize, about: &'static str, facts: &mut Facts) {
+        for (_, comment) in self.options(start).filter(|(code, _)| *code == COMMENT) {
+            facts.comment(about, comment);
+        }
     }
 
     /// Option codes and values from `start`, up to the end mark or the first that does not fit.

@@ -65,7 +65,7 @@ fn both_byte_orders_and_resolutions_say_the_same() {
             (2, 10_500_000_000, 9, 61, b"xyz".to_vec()),
         ];
         assert_eq!(frames, expected);
-        assert_eq!(container.format, Format { family: Family::PcapMicro, order, gzip: false });
+        assert_eq!(container.format, Format { family: Family::PcapMicro, order, packing: None });
         assert_eq!(container.digest, Digest::of(&micro));
         assert_eq!(
             (container.first, container.last),
@@ -169,7 +169,7 @@ fn gzip_of_several_members_is_one_capture_with_the_digest_of_the_file() {
     assert_eq!(frames, walk(&file).0);
     assert_eq!(container.digest, Digest::of(&packed));
     assert_eq!(container.bytes, packed.len() as u64);
-    assert!(container.format.gzip && container.anomalies.is_empty());
+    assert!(container.format.packing == Some(Packing::Gzip) && container.anomalies.is_empty());
 }
 
 #[test]
@@ -189,13 +189,67 @@ fn damaged_gzip_gives_what_could_be_unpacked() {
     assert_eq!(container.digest, Digest::of(cut));
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+#[test]
+fn zstd_of_several_frames_is_one_capture_with_the_digest_of_the_file() {
+    let file = pcap(ByteOrder::Little, MICRO, 65_535, 1, &[(0, 0, 3, b"abc"), (1, 0, 4, b"defg")]);
+    // A frame to be skipped (RFC 8878 section 3.1.2) stands where it likes.
+    let skipped: &[u8] = b"\x51\x2a\x4d\x18\x05\0\0\0hello";
+    let packed = [skipped, &zstd(&file[..30]), skipped, &zstd(&file[30..]), skipped].concat();
+    let (frames, container) = walk(&packed);
+    assert_eq!(frames, walk(&file).0);
+    assert_eq!((container.digest, container.bytes), (Digest::of(&packed), packed.len() as u64));
+    assert_eq!((container.format.packing, kinds(&container)), (Some(Packing::Zstd), vec![]));
+}
+
+#[test]
+fn zstd_of_the_reference_program_is_read_and_its_checksum_heeded() {
+    // printf '\xd4\xc3\xb2\xa1\2\0\4\0\0\0\0\0\0\0\0\0\xff\xff\0\0\1\0\0\0' | zstd --check (1.5.4)
+    let packed: &[u8] = b"\x28\xb5\x2f\xfd\x04\x58\xc1\x00\x00\xd4\xc3\xb2\xa1\x02\x00\x04\x00\x00\
+        \x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\x00\x01\x00\x00\x00\xa1\xab\x27\x42";
+    let (frames, container) = walk(packed);
+    assert_eq!((frames, kinds(&container)), (vec![], vec![AnomalyKind::NoPackets]));
+    assert_eq!(container.link_types, [LinkType::ETHERNET]);
+    let mut wrong = packed.to_vec();
+    *wrong.last_mut().unwrap() ^= 1;
+    let (_, container) = walk(&wrong);
+    assert_eq!(kinds(&container), [AnomalyKind::CompressionDamaged, AnomalyKind::NoPackets]);
+    assert!(container.anomalies[0].detail.contains("checksum"), "{:?}", container.anomalies);
+}
+
+#[test]
+fn damaged_zstd_gives_what_could_be_unpacked() {
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let data: Vec<u8> = (0..200_000).map(|_| noise()).collect();
+    let file = pcap(ByteOrder::Little, MICRO, 65_535, 1, &[(0, 0, 3, b"abc"), (1, 0, 200_000, &data)]);
+    let packed = zstd(&file);
+    // All of the first block of 128 KiB is still in the decoder's window when the second one ends too early.
+    let cut = &packed[..packed.len() - 20_000];
+    let (frames, container) = walk(cut);
+    assert_eq!(frames.len(), 1);
+    assert_eq!(kinds(&container), [AnomalyKind::CompressionDamaged, AnomalyKind::CaptureCutOff]);
+    assert!(container.anomalies[1].detail.starts_with("cut off at byte 131072"), "{container:?}");
+    assert_eq!(container.digest, Digest::of(cut));
+    // What follows the last frame is no capture's.
+    let (frames, container) = walk(&[&packed[..], b"junk"].concat());
+    assert_eq!((frames.len(), kinds(&container)), (2, vec![AnomalyKind::CompressionDamaged]));
+}
+
 #[test]
 fn unpacking_stops_at_its_limit() {
     let file: Arc<dyn Blob> = Arc::new(gzip(&vec![0; 3 << 20]));
-    let (blob, unpacked) = gzip::unpack_at_most(1 << 20, "c", &file, &scratch()).unwrap();
+    let unpack = |max| packed::unpack_at_most(max, Packing::Gzip, "c", &file, &scratch()).unwrap();
+    let (blob, unpacked) = unpack(1 << 20);
     assert_eq!(blob.len(), 1 << 20);
     assert_eq!(unpacked.anomalies[0].kind, AnomalyKind::LimitReached);
-    let (blob, unpacked) = gzip::unpack_at_most(3 << 20, "c", &file, &scratch()).unwrap();
+    let (blob, unpacked) = unpack(3 << 20);
     assert_eq!((blob.len(), unpacked.anomalies.len()), (3 << 20, 0));
 }
 
@@ -288,6 +342,129 @@ fn pcapng_drops_and_key_logs_are_kept() {
     let quiet = [start, enhanced(0, 1, 1, b"a", &[]), statistics(0, 0)].concat();
     let (_, container) = walk(&quiet);
     assert_eq!((container.dropped, kinds(&container)), (Some(0), vec![]));
+}
+
+#[test]
+fn comments_are_kept_with_their_frames_and_without_control_characters() {
+    let comment = |text: &[u8]| option(1, text);
+    let shb =
+        block(0x0a0d_0d0a, &[words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]), comment(b"of all")].concat());
+    let idb = block(1, &[words(&[1, 0]), comment(b"of the interface")].concat());
+    let two = [comment(b"one"), comment(b"two\x1b[31m\xff")].concat();
+    let obsolete =
+        block(2, &[words(&[0xffff_0000, 0, 9, 1, 1]), b"z\0\0\0".to_vec(), comment(b"old")].concat());
+    let secrets = block(10, &[words(&[7, 2]), b"ab\0\0".to_vec(), comment(b"of secrets")].concat());
+    let isb = block(5, &[words(&[0, 0, 0]), comment(b"of statistics")].concat());
+    let file =
+        [shb, idb, enhanced(0, 1, 1, b"a", &[]), enhanced(0, 2, 1, b"b", &two), obsolete, secrets, isb];
+    let (_, container) = walk(&file.concat());
+    let seen: Vec<_> =
+        container.comments.iter().map(|c| (c.frame.map(|no| no.0), c.about, c.text.as_str())).collect();
+    let expected = [
+        (None, "section", "of all"),
+        (None, "interface", "of the interface"),
+        (Some(2), "packet", "one"),
+        (Some(2), "packet", "two\\u{1b}[31m\\xff"),
+        (Some(3), "packet", "old"),
+        (None, "secrets", "of secrets"),
+        (None, "statistics", "of statistics"),
+    ];
+    assert_eq!(seen, expected);
+    // A hostile file can't fill memory with them.
+    let many = (0..1_500).flat_map(|_| enhanced(0, 1, 1, b"a", &comment(b"x")));
+    let file = [section(), block(1, &words(&[1, 0]))].concat().into_iter().chain(many);
+    let (_, container) = walk(&file.collect::<Vec<u8>>());
+    assert_eq!((container.comments.len(), kinds(&container)), (1_000, vec![AnomalyKind::LimitReached]));
+}
+
+#[test]
+fn a_name_resolution_block_gives_addresses_their_names() {
+    let record = |kind: u16, value: &[u8]| option(kind, value);
+    let v6 = [&[0x20, 1, 0x0d, 0xb8][..], &[0; 11], &[1], b"six.example\0"].concat();
+    let records = [
+        record(1, b"\xcb\0\x71\x09one.example\0other.example\0"),
+        record(9, b"of a kind to come"),
+        record(2, &v6),
+        record(1, b"short"),
+        record(0, b""),
+        option(1, b"a comment"),
+    ];
+    let (_, container) = walk(&[section(), block(4, &records.concat())].concat());
+    let names: Vec<String> = container.names.iter().map(|(ip, name)| format!("{ip} {name}")).collect();
+    let expected = ["115.104.111.114 t", "203.0.113.9 one.example", "203.0.113.9 other.example"];
+    assert_eq!(names[..3], expected);
+    assert_eq!(names[3], "2001:db8::1 six.example");
+    assert_eq!(container.comments[0].text, "a comment");
+    // Cut off, or with a length that leads out of its block.
+    for broken in [&records[0][..7], &[1, 0, 0xff, 0xff, 1]] {
+        let (_, container) = walk(&[section(), block(4, broken)].concat());
+        assert_eq!((container.names.len(), kinds(&container)), (0, vec![AnomalyKind::NoPackets]));
+    }
+}
+
+/// A block of PCAPdroid that maps a user number to an app.
+fn uid_map(uid: u32, package: &[u8], name: &[u8]) -> Vec<u8> {
+    let head = [&words(&[62_652])[..], &[1, 0, 1, 0], &words(&[uid])].concat();
+    block(0xbad, &[&head[..], &[package.len() as u8, name.len() as u8], package, name].concat())
+}
+
+#[test]
+fn pcapdroid_says_whose_app_a_packet_is() {
+    let uid = |text: &[u8]| option(1, text);
+    let file = |flags: &[u8]| {
+        [
+            section(),
+            block(1, &words(&[101, 0])),
+            uid_map(10_123, b"com.miui.gallery", b"Gallery"),
+            enhanced(0, 1, 1, b"a", &[uid(b"u-10123"), flags.to_vec()].concat()),
+            // No app was mapped to this number: somebody's words.
+            enhanced(0, 2, 1, b"b", &uid(b"u-10124")),
+            enhanced(0, 3, 1, b"c", &[]),
+            uid_map(10_124, b"p", b"late"),
+        ]
+        .concat()
+    };
+    let bytes = file(&[]);
+    let capture = open(&bytes).unwrap();
+    let mut frames = capture.frames();
+    let mut seen = Vec::new();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        seen.push((frame.no.0, frame.uid));
+    }
+    assert_eq!(seen, [(2, Some(10_123)), (3, None), (4, None)]);
+    let container = frames.finish().unwrap();
+    let comments: Vec<&str> = container.comments.iter().map(|comment| comment.text.as_str()).collect();
+    assert_eq!((comments, container.vantage), (vec!["u-10124"], Some(Vantage::VpnApp)));
+    let app = &container.apps[&10_123];
+    assert_eq!((app.name.as_str(), app.package.as_str()), ("Gallery", "com.miui.gallery"));
+    // With root it sits below the apps, and says which way a packet went.
+    let (_, container) = walk(&file(&option(2, &[2, 0, 0, 0])));
+    assert_eq!(container.vantage, Some(Vantage::Phone));
+    // Cut short, or of another version or kind.
+    for broken in [&[1, 0, 1, 0, 9, 0, 0, 0, 200, 1, b'a'][..], &[2, 0, 1, 0], &[1, 0, 9, 0], &[1]] {
+        let custom = block(0xbad, &[&words(&[62_652]), broken].concat());
+        let (_, container) = walk(&[section(), custom].concat());
+        assert_eq!((container.apps.len(), container.vantage), (0, None));
+    }
+    let author = option(4, b"PCAPdroid v1.8.0");
+    let shb = block(0x0a0d_0d0a, &[words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]), author].concat());
+    assert_eq!(walk(&shb).1.vantage, Some(Vantage::VpnApp));
+}
+
+#[test]
+fn a_trailer_stands_behind_its_packet() {
+    let mut frame = vec![7; 60];
+    frame.extend([0x01, 0x07, 0x20, 0x21, 0, 0, 0x27, 0x8b]);
+    frame.extend(b"Gallery\0xxxxxxxxxxxx");
+    let sum = crc32fast::hash(&frame).to_le_bytes();
+    frame.extend(sum);
+    let app = App { uid: 10_123, name: "Gallery".to_owned(), package: String::new() };
+    assert_eq!(Trailer::read(&frame, 60), Some(Trailer { app: app.clone(), intact: true }));
+    assert_eq!(Trailer::read(&frame, 61), None, "it would lie in the packet, where anyone may write it");
+    frame[0] = 8;
+    assert_eq!(Trailer::read(&frame, 60), Some(Trailer { app, intact: false }));
+    assert_eq!(Trailer::read(&frame[..91], 0), None);
+    assert_eq!(Trailer::read(&frame[70..], 0), None);
 }
 
 #[test]

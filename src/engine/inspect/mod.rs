@@ -25,11 +25,11 @@ use super::{
 use crate::{
     case::{
         Case,
-        capture::{ByteOrder, Family},
+        capture::{self, ByteOrder, Family, Packing},
         geoip::Table,
     },
     evidence::{ByteRange, Digest, Limits, ReadError, Step, Timestamp, Transport, printable},
-    findings::inspection::{self, Container, End, Head, Island, Part, Phone, View},
+    findings::inspection::{self, App, Comment, Container, End, Head, Island, Part, Phone, View},
 };
 use walk::{MAX_TEXT, Walk};
 
@@ -56,7 +56,8 @@ pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), 
     let mut tally = Tally::default();
     inspector.resolve(&mut tally)?;
     let odd = index.container.anomalies.iter().chain(&index.anomalies).cloned().collect();
-    tally.hand(view, Part { anomalies: odd, ..Part::default() })?;
+    let comments = comments(&index);
+    tally.hand(view, Part { anomalies: odd, comments, ..Part::default() })?;
     // Flows that need each other are walked together, and wait for those before them.
     let (mut waiting, mut next) = (BTreeMap::new(), 0);
     for group in index.groups() {
@@ -75,6 +76,15 @@ pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), 
         tally.hand(view, part)?;
     }
     view.end(&End { anomaly_count: tally.anomalies }).map_err(AnalysisError::View)
+}
+
+fn comments(index: &Index) -> Vec<Comment> {
+    let comment = |comment: &capture::Comment| Comment {
+        frame: comment.frame,
+        about: comment.about.to_owned(),
+        text: comment.text.clone(),
+    };
+    index.container.comments.iter().map(comment).collect()
 }
 
 /// What is added up over flows.
@@ -172,6 +182,20 @@ impl Inspector<'_> {
         Ok(())
     }
 
+    /// Adds the names that the capture file itself gives an address.
+    fn named(&self, mut names: Vec<String>, address: IpAddr) -> Vec<String> {
+        let given = self.index.container.names.range((address, String::new())..);
+        let given = given.take_while(|(named, _)| *named == address);
+        names.extend(given.map(|(_, name)| format!("{name} (capture file)")));
+        names
+    }
+
+    fn app(&self, uid: i32) -> App {
+        let app = self.index.container.apps.get(&uid);
+        let (name, package) = app.map(|app| (app.name.clone(), app.package.clone())).unwrap_or_default();
+        App { uid, name, package }
+    }
+
     fn streams(&self, flow: &Flow) -> Result<Streams, ReadError> {
         let uplink = self.subject.uplink_side(flow).unwrap_or(Side::Initiator);
         let up = self.index.stream(flow.id, uplink)?;
@@ -192,6 +216,7 @@ impl Inspector<'_> {
             directions.push(direction(self.index, flow, side, stream)?);
             walk.anomalies.extend(stream.anomalies(&name));
         }
+        let remote = flow.address(streams.uplink.other()).ip();
         let view = inspection::Flow {
             transport: match flow.transport {
                 Transport::Tcp => "tcp",
@@ -206,8 +231,9 @@ impl Inspector<'_> {
             frames: u64::from(flow.frames),
             protocol: walk.protocols.first().copied().unwrap_or("unknown").to_owned(),
             inner_protocols: walk.protocols.iter().skip(1).map(|&name| name.to_owned()).collect(),
-            names: walk.names(),
-            registered_country: self.table.lookup(flow.address(streams.uplink.other()).ip()).country,
+            names: self.named(walk.names(), remote),
+            app: flow.uid.map(|uid| self.app(uid)),
+            registered_country: self.table.lookup(remote).country,
             uplink_from: if streams.uplink == Side::Initiator { "initiator" } else { "responder" }.to_owned(),
             directions,
             inner: walk.inner,
@@ -226,6 +252,7 @@ impl Inspector<'_> {
             tls_hellos: hellos,
             quic_connections,
             anomalies,
+            ..Part::default()
         };
         Ok((part, resolved))
     }
@@ -263,10 +290,12 @@ fn container(index: &Index) -> Container {
             Family::PcapNano => format!("ns{order}"),
             Family::PcapNg => "pcapng".to_owned(),
         },
-        gzip: container.format.gzip,
+        gzip: container.format.packing == Some(Packing::Gzip),
+        zstd: container.format.packing == Some(Packing::Zstd),
         link_types: container.link_types.iter().map(|link| link.0).collect(),
         secrets: container.secrets.len() as u64,
         dropped: container.dropped,
+        vantage: container.vantage.map(|vantage| vantage.name().to_owned()),
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Flow {
     pub handshake: bool,
     /// Whether either end sent a RST.
     pub reset: bool,
+    /// The user number of the phone's app that it belongs to, where the capture says.
+    pub uid: Option<i32>,
     /// The ends in the order in which they first sent.
     pub(super) ends: [End; 2],
     /// Whether the initiator is the second of `ends`.

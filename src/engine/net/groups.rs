@@ -89,6 +89,7 @@ mod tests {
             syn_seen: false,
             handshake: false,
             reset: false,
+            uid: None,
             ends: [End::default(); 2],
             flipped: false,
             opens_quic,

@@ -29,6 +29,11 @@ impl<'p> View<'p> {
         Self { data, at: 0, wire, depth }
     }
 
+    /// One past its last captured byte in the frame.
+    pub(super) fn end(&self) -> usize {
+        self.at.saturating_add(self.data.len())
+    }
+
     /// What a tunnel carries.
     pub(super) fn inside(self) -> Result<Self, Unread<'p>> {
         let depth = self.depth.checked_sub(1).ok_or(Unread::Malformed("tunnels nested too deeply"))?;

@@ -17,12 +17,14 @@ use super::{
     segments::{Collector, EndKey, Segment},
 };
 use crate::{
-    case::capture::{Capture, Container, Frame, LinkType},
+    case::capture::{App, Capture, Container, Frame, LinkType, Trailer, Vantage},
     evidence::{Anomaly, AnomalyKind, ByteRange, FrameNo, ReadError, Transport},
 };
 
 /// Hardware addresses remembered: a hot spot has dozens, an attacker invents one a frame.
 const MAX_BINDINGS: usize = 65_536;
+/// Apps remembered: Android gives out 10,000 user numbers for apps.
+const MAX_APPS: usize = 65_536;
 /// DHCP leases remembered.
 const MAX_LEASES: usize = 4_096;
 
@@ -62,6 +64,8 @@ pub(super) struct Pass {
     truncated: Option<(FrameNo, u64, u64)>,
     bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
     leases: Vec<Lease>,
+    /// Apps that frames name, by user number.
+    apps: BTreeMap<i32, App>,
 }
 
 impl Pass {
@@ -79,6 +83,7 @@ impl Pass {
             truncated: None,
             bindings: BTreeMap::new(),
             leases: Vec::new(),
+            apps: BTreeMap::new(),
         }
     }
 
@@ -91,6 +96,7 @@ impl Pass {
             *bytes += u64::from(missing);
         }
         let sliced = packet::slice(frame.link, frame.data, frame.wire_len, self.depth);
+        let frame = &Frame { uid: frame.uid.or_else(|| self.trailer(frame, &sliced.packet)), ..*frame };
         match sliced.packet {
             Ok(packet) => {
                 let (at, len) = (frame.at + packet.payload.at as u64, packet.payload.data.len() as u64);
@@ -104,6 +110,25 @@ impl Pass {
                 Ok(())
             }
         }
+    }
+
+    /// The user number of the app that PCAPdroid's trailer names.
+    fn trailer(&mut self, frame: &Frame<'_>, packet: &packet::Read<'_>) -> Option<i32> {
+        let end = match packet {
+            Ok(packet) => packet.payload.end(),
+            Err(Unread::Fragment(fragment)) => fragment.part.end(),
+            Err(_) => return None,
+        };
+        let Trailer { app, intact } = Trailer::read(frame.data, end)?;
+        if !intact {
+            let words = "PCAPdroid's trailer with another frame check sequence than the frame's".to_owned();
+            self.oddities.add(AnomalyKind::HeaderMalformed, frame.no, words);
+        }
+        let uid = app.uid;
+        if self.apps.len() < MAX_APPS {
+            self.apps.entry(uid).or_insert(app);
+        }
+        Some(uid)
     }
 
     fn unread(&mut self, frame: &Frame<'_>, unread: &Unread<'_>) {
@@ -165,6 +190,13 @@ impl Pass {
         let Some(flow) = self.flows.get_mut(number as usize) else { return Ok(()) };
         flow.frames += 1;
         flow.last = flow.last.max(frame.time);
+        // Below zero the app was not known; a connection can be found to be an app's while it runs.
+        if let Some(uid) = frame.uid.filter(|&uid| uid >= 0)
+            && *flow.uid.get_or_insert(uid) != uid
+        {
+            let words = "a packet of another app than the flow's first".to_owned();
+            self.oddities.add(AnomalyKind::HeaderMalformed, frame.no, words);
+        }
         let from_second = packet.source != flow.initiator;
         let [first, second] = &mut flow.ends;
         let (end, other) = if from_second { (second, first) } else { (first, second) };
@@ -257,6 +289,7 @@ impl Pass {
             syn_seen: false,
             handshake: false,
             reset: false,
+            uid: None,
             ends: [End::default(); 2],
             flipped: false,
             opens_quic: false,
@@ -266,7 +299,14 @@ impl Pass {
     }
 
     /// Sums up.
-    pub(super) fn finish(mut self, capture: &Capture, container: Container) -> Result<Index, ReadError> {
+    pub(super) fn finish(mut self, capture: &Capture, mut container: Container) -> Result<Index, ReadError> {
+        // A trailer says nothing of the way a packet went, which PCAPdroid's VPN leaves out.
+        if !self.apps.is_empty() {
+            container.vantage.get_or_insert(Vantage::VpnApp);
+        }
+        for (uid, app) in std::mem::take(&mut self.apps) {
+            container.apps.entry(uid).or_insert(app);
+        }
         for flow in &mut self.flows {
             settle(flow);
         }

@@ -1,50 +1,89 @@
-//! Gzipped captures (RFC 1952), unpacked once.
+//! Compressed captures, unpacked once: gzip (RFC 1952) of any number of members, zstd (RFC 8878) of any number of
+//! frames.
 
 use std::{
-    io::{self, Read, Seek, Write},
+    fmt,
+    io::{self, BufReader, Read, Seek, Write},
     sync::Arc,
 };
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::{CaptureError, Unpacked};
+use super::{CaptureError, Unpacked, zstd::Zstd};
 use crate::evidence::{
     Anomaly, AnomalyKind, Blob, BlobReader, Digest, FileBlob, ReadError, Scratch, printable,
 };
 
-/// How a gzip member starts.
-pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// What a capture is compressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
 
-/// Deflate shrinks at most 1,032 times, so a 100 MB file could fill a disk. No phone's capture of weeks is
-/// larger than this, and temporary folders seldom hold more.
+impl Packing {
+    /// Tells a compressed file by its start.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        if head.starts_with(&[0x1f, 0x8b]) {
+            Some(Self::Gzip)
+        } else {
+            super::zstd::begins(head).then_some(Self::Zstd)
+        }
+    }
+
+    /// `gzip`, `zstd`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Deflate shrinks at most 1,032 times and zstd without bound, so a small file could fill a disk. No phone's capture
+/// of weeks is larger than this, and temporary folders seldom hold more.
 const MAX_UNPACKED: u64 = 64 << 30;
 const CHUNK: usize = 256 << 10;
 
-/// Unpacks all members into a scratch file, digesting what is read.
+/// Unpacks the whole file into a scratch file, digesting what is read.
 pub(super) fn unpack(
+    packing: Packing,
     name: &str,
     file: &Arc<dyn Blob>,
     scratch: &Scratch,
 ) -> Result<(Arc<dyn Blob>, Unpacked), CaptureError> {
-    unpack_at_most(MAX_UNPACKED, name, file, scratch)
+    unpack_at_most(MAX_UNPACKED, packing, name, file, scratch)
 }
 
 pub(super) fn unpack_at_most(
     max: u64,
+    packing: Packing,
     name: &str,
     file: &Arc<dyn Blob>,
     scratch: &Scratch,
 ) -> Result<(Arc<dyn Blob>, Unpacked), CaptureError> {
     let no_room = |source| CaptureError::Scratch { name: name.to_owned(), source };
     let mut out = scratch.file().map_err(no_room)?;
-    let packed = Packed {
+    let mut packed = Packed {
         reader: BlobReader::new(Arc::clone(file)),
         left: file.len(),
         hasher: Sha256::new(),
         failed: None,
     };
-    let mut decoder = MultiGzDecoder::new(packed);
+    let source = BufReader::with_capacity(CHUNK, &mut packed);
+    let mut decoder: Box<dyn Read> = match packing {
+        Packing::Gzip => Box::new(MultiGzDecoder::new(source)),
+        Packing::Zstd => Box::new(Zstd::new(source)),
+    };
     let mut buffer = vec![0; CHUNK];
     let (mut written, mut damage) = (0_u64, None);
     while damage.is_none() {
@@ -62,12 +101,13 @@ pub(super) fn unpack_at_most(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 let why = printable(error.to_string().as_bytes(), 80);
-                let detail = format!("gzip damaged after {written} unpacked bytes: {why}");
+                let detail = format!("{packing} damaged after {written} unpacked bytes: {why}");
                 damage = Some((AnomalyKind::CompressionDamaged, detail));
             }
         }
     }
-    let digest = decoder.into_inner().finish(name, file.len())?;
+    drop(decoder);
+    let digest = packed.finish(name, file.len())?;
     out.rewind().map_err(no_room)?;
     let blob = FileBlob::new(out).map_err(no_room)?;
     let anomalies = damage
