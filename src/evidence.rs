@@ -638,6 +638,10 @@ anomaly_kinds! {
     DnsMalformed = "dns_malformed",
     /// A TLS record or hello that breaks its grammar.
     TlsMalformed = "tls_malformed",
+    /// A TLS record that does not verify under keys that open others: it was changed, or is none of the sender's.
+    TlsRecordNotDecrypted = "tls_record_not_decrypted",
+    /// A key log holds secrets of a TLS connection, and none of them opens a record.
+    TlsSecretsDoNotFit = "tls_secrets_do_not_fit",
     /// A QUIC packet or frame that breaks its grammar, or does not open under the keys of its connection.
     QuicMalformed = "quic_malformed",
     /// A stated limit was reached and something was left out.

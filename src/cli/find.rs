@@ -56,10 +56,10 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     };
     let scratch = environment::scratch();
     let case = Case::from_parts(&Disk::new("."), parts, &scratch).map_err(|error| failed(&error))?;
-    super::run::note_keys(&case, terminal);
     let limits = environment::limits(arguments.min_run, arguments.threads);
     let analysis =
         engine::analyze(&case, &scratch, &limits).map_err(|error| super::run::not_analyzed(&error))?;
+    super::run::note_keys(&case, &analysis, terminal);
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", terminal::found(&analysis.findings))?,
         Format::Json => {

@@ -102,12 +102,12 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     } else {
         Some(signing_key(arguments, terminal)?)
     };
-    note_keys(&case, terminal);
     let limits = environment::limits(arguments.min_run, arguments.threads);
     if Terminal::is_watched() {
         terminal.note(format_args!("analyzing {}", case.plan.id));
     }
     let analysis = engine::analyze(&case, &scratch, &limits).map_err(|error| not_analyzed(&error))?;
+    note_keys(&case, &analysis, terminal);
     // Whatever becomes of what is printed, the bundle is sealed.
     let printed = print(arguments.format, &analysis.findings, terminal);
     if !arguments.no_bundle {
@@ -130,10 +130,12 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     Ok(if met { DOES_NOT_HOLD } else { DONE })
 }
 
-/// Key logs are kept with the case, and nothing is decrypted with them yet.
-pub(crate) fn note_keys(case: &Case, terminal: &mut Terminal) {
-    if case.inputs.values().any(|input| input.role == InputRole::Keys) {
-        terminal.note("key logs are not used by this version: what is encrypted stays opaque");
+/// A key log that opens nothing is most likely of another run, and that is better known at once.
+pub(crate) fn note_keys(case: &Case, analysis: &Analysis, terminal: &mut Terminal) {
+    let given = case.inputs.values().any(|input| input.role == InputRole::Keys);
+    if given && analysis.opened_connections == 0 {
+        terminal
+            .note("the key logs open nothing: they hold no secret that fits a connection of the captures");
     }
 }
 

@@ -119,7 +119,8 @@ pub(super) fn assemble(
         anomalies,
         anomaly_count,
     };
-    Analysis { findings, flows, inputs, address_rows }
+    let opened_connections = road.observations.values().map(|seen| seen.opened_connections).sum();
+    Analysis { findings, flows, inputs, address_rows, opened_connections }
 }
 
 fn subject(road: &Road<'_>) -> Subject {

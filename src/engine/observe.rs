@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, net::IpAddr};
 use crate::{
     engine::{
         correlate::Collector,
-        decode::sink::{DnsMessage, LeafId, Origin, Place, RequestHead, Sink, Source, TlsHello},
+        decode::sink::{
+            DnsMessage, LeafId, Origin, Place, QuicConnection, RequestHead, Sink, Source, TlsConnection,
+            TlsHello,
+        },
         ledger::PlaceMap,
     },
     evidence::{Anomaly, AnomalyKind, ByteRange, Direction, FrameNo, Step, printable},
@@ -39,6 +42,8 @@ pub(super) struct Observation {
     pub(super) more_anomalies: u64,
     /// Limits that were reached, listed or not.
     pub(super) limits_reached: u64,
+    /// Encrypted connections that a secret of a key log opened.
+    pub(super) opened_connections: u64,
 }
 
 impl Observation {
@@ -105,6 +110,14 @@ impl Sink for Observer<'_, '_> {
         if let Some(name) = hello.sni.as_ref().filter(|_| self.seen.sni.len() < MAX_HOSTS) {
             self.seen.sni.insert(printable(name.as_bytes(), MAX_NAME).to_ascii_lowercase());
         }
+    }
+
+    fn quic_connection(&mut self, connection: &QuicConnection) {
+        self.seen.opened_connections += u64::from(connection.decrypted);
+    }
+
+    fn tls(&mut self, connection: &TlsConnection) {
+        self.seen.opened_connections += u64::from(connection.opened);
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {

@@ -130,6 +130,8 @@ document! {
         dns: Dns = "dns",
         /// TLS hellos by flow and frame, those of QUIC among them.
         tls_hellos: Hello = "tls_hello",
+        /// TLS connections by flow and first frame.
+        tls: Tls = "tls",
         /// QUIC connections by flow; one that moves stands in each of its flows.
         quic_connections: QuicConnection = "quic_connection",
         /// Comments in the capture, in order.
@@ -434,6 +436,48 @@ record! {
         pub qtype: Vec<String>,
         /// Answers: `NAME TYPE VALUE`, printable.
         pub answers: Vec<String>,
+    }
+
+    /// One TLS connection.
+    pub struct Tls {
+        /// The flow's name.
+        pub flow: String,
+        /// Its first frame.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub frame: Option<FrameNo>,
+        /// Who sent the client's hello: `initiator` or `responder`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub client: Option<String>,
+        /// The version agreed on: `TLS 1.3`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub version: Option<String>,
+        /// The cipher suite agreed on, by its IANA name (or number).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub cipher_suite: Option<String>,
+        /// The server name asked for, printable.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub sni: Option<String>,
+        /// The application protocol agreed on, printable; in TLS 1.3 only where it could be decrypted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub alpn: Option<String>,
+        /// The client's random in hexadecimal: what a key log names the connection by.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub client_random: Option<String>,
+        /// Whether an earlier session or a pre-shared key was taken up.
+        pub resumed: bool,
+        /// From the flow's initiator, then from its responder.
+        pub directions: Vec<TlsSide>,
+    }
+
+    /// One direction of a TLS connection.
+    pub struct TlsSide {
+        /// The sender.
+        pub from: String,
+        /// Bytes of application data that were decrypted; they stand in the flow's `inner` with their digests.
+        pub decrypted: u64,
+        /// Why what was sent stayed closed, where it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub not_decrypted: Option<String>,
     }
 
     /// One TLS hello.

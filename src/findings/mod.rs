@@ -589,6 +589,8 @@ pub struct Analysis {
     pub inputs: BTreeMap<String, InputDigest>,
     /// Rows of the address table that were used: address to (country, special range).
     pub address_rows: BTreeMap<String, AddressRow>,
+    /// Encrypted connections that a secret of a key log opened.
+    pub opened_connections: u64,
 }
 
 /// What an input was when it was read.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io};
 
 use crate::{
     evidence::{Anomaly, printable},
-    findings::inspection::{Body, Comment, End, Flow, Head, Hello, Part, Transaction, View},
+    findings::inspection::{Body, Comment, End, Flow, Head, Hello, Part, Tls, Transaction, View},
     report::quantity::{counted, grouped},
 };
 
@@ -24,6 +24,7 @@ pub struct Sheet {
     answers: Section,
     hellos: Section,
     comments: Section,
+    connections: Section,
     anomalies: Section,
 }
 
@@ -37,6 +38,7 @@ impl Sheet {
             ("DNS answers", &self.answers),
             ("TLS hellos", &self.hellos),
             ("Comments", &self.comments),
+            ("TLS connections", &self.connections),
             ("Odd traffic", &self.anomalies),
         ] {
             section.write(title, &mut text);
@@ -62,6 +64,7 @@ impl View for Sheet {
         }
         self.hellos.take(&part.tls_hellos, hello);
         self.comments.take(&part.comments, comment);
+        self.connections.take(&part.tls, connection);
         self.anomalies.take(&part.anomalies, anomaly);
         Ok(())
     }
@@ -119,6 +122,29 @@ fn comment(text: &mut String, comment: &Comment) {
     let frame = comment.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
     let _ =
         writeln!(text, "{frame:>6}  {}  {}", comment.about, printable(comment.text.as_bytes(), MAX_URI * 2));
+}
+
+fn connection(text: &mut String, connection: &Tls) {
+    let word =
+        |word: &Option<String>, none: &str| printable(word.as_deref().unwrap_or(none).as_bytes(), MAX_NAME);
+    let frame = connection.frame.map_or_else(|| "-".to_owned(), |frame| frame.to_string());
+    let _ = writeln!(
+        text,
+        "{frame:>6}  {}  {}  {}  {}{}",
+        word(&connection.version, "no version agreed on"),
+        word(&connection.cipher_suite, "no suite"),
+        word(&connection.sni, "no server name"),
+        word(&connection.alpn, "no ALPN"),
+        if connection.resumed { "  resumed" } else { "" },
+    );
+    for side in &connection.directions {
+        let _ = match &side.not_decrypted {
+            Some(why) => writeln!(text, "        from {}  not decrypted: {why}", side.from),
+            None => {
+                writeln!(text, "        from {}  {} decrypted", side.from, counted(side.decrypted, "byte"))
+            }
+        };
+    }
 }
 
 fn anomaly(text: &mut String, anomaly: &Anomaly) {

@@ -79,6 +79,7 @@ pub(crate) fn analysis() -> Analysis {
         ]
         .into(),
         address_rows: BTreeMap::new(),
+        opened_connections: 0,
     }
 }
 

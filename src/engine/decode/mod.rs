@@ -25,6 +25,7 @@ mod raw;
 mod rest;
 mod session;
 mod smtp;
+mod tls;
 pub mod within;
 
 #[cfg(test)]
@@ -177,8 +178,8 @@ pub fn application(
     if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
         return Ok(());
     }
-    if names::is_tls(conversation)? {
-        return names::tls(conversation, limits, sink);
+    if let Some(client) = tls::client(conversation)? {
+        return tls::walk(conversation, client, context, shared, sink);
     }
     let openings = Openings::of(conversation)?;
     if let Some(client) = smtp::client(conversation, &openings) {

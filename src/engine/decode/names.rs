@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{
-        net::stream::{Chunk, Stream},
+        net::stream::Chunk,
         proto::{dns, tls},
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, ReadError, Transport},
@@ -20,9 +20,6 @@ pub(super) const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 
 /// Messages that are looked at to tell whether a flow is DNS.
 const PROBED: u32 = 8;
-
-/// The smallest chunk that tells a hello.
-const HELLO_START: usize = 6;
 
 /// Walks a conversation on a port of DNS; false, and nothing done, if no message of it parses.
 pub(super) fn dns(
@@ -147,72 +144,10 @@ fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
     });
 }
 
-/// Whether either direction starts with a TLS hello.
-pub(super) fn is_tls(conversation: &Conversation<'_>) -> Result<bool, ReadError> {
-    Ok(starts_with_hello(conversation.up)? || starts_with_hello(conversation.down)?)
-}
-
-fn starts_with_hello(stream: &Stream) -> Result<bool, ReadError> {
-    let mut reader = stream.reader();
-    let mut held = Vec::new();
-    while held.len() < HELLO_START
-        && let Some(Chunk::Bytes { data, .. }) = reader.next_chunk()?
-    {
-        held.extend_from_slice(data);
-    }
-    Ok(tls::starts_with_hello(&held))
-}
-
-/// Walks a conversation of TLS.
-pub(super) fn tls(
-    conversation: &Conversation<'_>,
-    limits: &Limits,
-    sink: &mut dyn Sink,
-) -> Result<(), ReadError> {
-    sink.protocol("tls");
-    for direction in [Direction::Up, Direction::Down] {
-        let stream = conversation.stream(direction);
-        let mut out = Out::new(sink, stream, direction, limits);
-        let mut raw = Raw::default();
-        let mut parser = tls::Parser::new();
-        let mut reader = stream.reader();
-        while let Some(chunk) = reader.next_chunk()? {
-            match &chunk {
-                Chunk::Bytes { range, data } => raw.write(&mut out, data, *range),
-                Chunk::Gap(_) => raw.close(&mut out),
-            }
-            parser.push(&chunk, &mut Hellos(&mut out));
-        }
-        raw.close(&mut out);
-    }
-    Ok(())
-}
-
-/// Tells the sink of hellos and of what is understood.
-struct Hellos<'o, 's>(&'o mut Out<'s>);
-
-impl tls::Handler for Hellos<'_, '_> {
-    fn hello(&mut self, at: u64, hello: tls::Hello) {
-        tell(self.0, at, hello);
-    }
-
-    fn record_header(&mut self, range: ByteRange) {
-        self.0.place(range, Place::Understood);
-    }
-
-    fn opaque(&mut self, range: ByteRange) {
-        self.0.place(range, Place::Opaque);
-    }
-
-    fn malformed(&mut self, at: u64, why: &'static str) {
-        self.0.anomaly(AnomalyKind::TlsMalformed, Some(at), format!("TLS: {why}"));
-    }
-}
-
 /// Tells the sink of hellos, in bytes that are opaque in any case.
 pub(super) struct TunnelledHellos<'o, 's>(pub(super) &'o mut Out<'s>);
 
-impl tls::Handler for TunnelledHellos<'_, '_> {
+impl tls::ClearHandler for TunnelledHellos<'_, '_> {
     fn hello(&mut self, at: u64, hello: tls::Hello) {
         tell(self.0, at, hello);
     }
@@ -225,7 +160,6 @@ impl tls::Handler for TunnelledHellos<'_, '_> {
 }
 
 fn tell(out: &mut Out<'_>, at: u64, hello: tls::Hello) {
-    let tls::Hello { client, sni, versions, alpn, ciphers } = hello;
     let frame = out.frame(at).unwrap_or(FrameNo(0));
-    out.sink.tls_hello(&TlsHello { frame, client, sni, versions, alpn, ciphers });
+    out.sink.tls_hello(&TlsHello::of(hello, frame));
 }

@@ -16,6 +16,7 @@ use super::{
 pub(super) struct Raw {
     op: &'static str,
     run: Option<(Stage, u64)>,
+    keep: Keep,
 }
 
 impl Default for Raw {
@@ -27,7 +28,12 @@ impl Default for Raw {
 impl Raw {
     /// Leaves of this operation.
     pub(super) fn new(op: &'static str) -> Self {
-        Self { op, run: None }
+        Self { op, run: None, keep: Keep::Search }
+    }
+
+    /// For bytes whose content comes again in other leaves.
+    pub(super) fn digested() -> Self {
+        Self { keep: Keep::Digest, ..Self::default() }
     }
 
     /// Adds bytes; those that do not follow the last ones start a new leaf.
@@ -35,9 +41,8 @@ impl Raw {
         if self.run.as_ref().is_some_and(|(_, end)| *end != range.start) {
             self.close(out);
         }
-        let (stage, end) = self
-            .run
-            .get_or_insert_with(|| (Stage::new(self.op, None, range.start, Keep::Search), range.start));
+        let (stage, end) =
+            self.run.get_or_insert_with(|| (Stage::new(self.op, None, range.start, self.keep), range.start));
         *end = range.end;
         stage.consumed(range.end);
         stage.write(out, Bytes::wire(data, range));

@@ -1,7 +1,7 @@
 //! What comes out of a conversation: transactions, names, places of bytes, and leaves.
 
 use crate::{
-    engine::net::stream::Stream,
+    engine::{net::stream::Stream, proto::tls},
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step, Timestamp},
 };
 
@@ -205,6 +205,43 @@ pub struct TlsHello {
     pub alpn: Vec<String>,
     /// Cipher suites offered, or the one chosen.
     pub ciphers: Vec<u16>,
+    /// Whether records of its sender could be decrypted.
+    pub decrypted: bool,
+}
+
+impl TlsHello {
+    /// What a hello says, of the frame that carries its first byte.
+    pub fn of(hello: tls::Hello, frame: FrameNo) -> Self {
+        let tls::Hello { client, sni, versions, alpn, ciphers, .. } = hello;
+        Self { frame, client, sni, versions, alpn, ciphers, decrypted: false }
+    }
+}
+
+/// What is known of a TLS connection at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConnection {
+    /// The frame that carries its first byte.
+    pub frame: Option<FrameNo>,
+    /// Which way the client's records went; `None` where only a server was seen.
+    pub client: Option<Direction>,
+    /// The version agreed on, as it stands on the wire.
+    pub version: Option<u16>,
+    /// The cipher suite agreed on.
+    pub cipher: Option<u16>,
+    /// The server name asked for.
+    pub sni: Option<String>,
+    /// The application protocol agreed on; in TLS 1.3 it is encrypted.
+    pub alpn: Option<String>,
+    /// The client's random: what a key log names the connection by.
+    pub client_random: Option<Vec<u8>>,
+    /// Whether an earlier session or a pre-shared key was taken up.
+    pub resumed: bool,
+    /// Whether a secret of a key log opened records of either direction.
+    pub opened: bool,
+    /// Bytes of application data that were decrypted, sent and received by the phone.
+    pub decrypted: [u64; 2],
+    /// Why what was sent and received stayed closed, where it did.
+    pub unread: [Option<tls::Unread>; 2],
 }
 
 /// A QUIC connection, as far as it goes in one flow.
@@ -303,6 +340,11 @@ pub trait Sink {
 
     /// A QUIC connection.
     fn quic_connection(&mut self, connection: &QuicConnection) {
+        let _ = connection;
+    }
+
+    /// A TLS connection, after its hellos and before what is inside.
+    fn tls(&mut self, connection: &TlsConnection) {
         let _ = connection;
     }
 

@@ -5,7 +5,7 @@ use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Ste
 
 use super::sink::{
     BodyEnd, DnsMessage, Inner, LeafId, Message, Origin, Place, QuicConnection, RequestHead, ResponseHead,
-    Sink, Source, TlsHello, TransactionId,
+    Sink, Source, TlsConnection, TlsHello, TransactionId,
 };
 
 /// As many bytes of an inner stream as of the stream around it.
@@ -188,6 +188,10 @@ impl Sink for Within<'_> {
 
     fn quic_connection(&mut self, connection: &QuicConnection) {
         self.sink.quic_connection(connection);
+    }
+
+    fn tls(&mut self, connection: &TlsConnection) {
+        self.sink.tls(connection);
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {

@@ -240,16 +240,26 @@ impl Inspector<'_> {
             name: name.clone(),
         };
         let Walk {
-            transactions, messages, mut dns, mut hellos, quic_connections, anomalies, resolved, ..
+            transactions,
+            messages,
+            mut dns,
+            mut hellos,
+            mut tls,
+            quic_connections,
+            anomalies,
+            resolved,
+            ..
         } = walk;
         dns.sort_by_key(|message| message.frame);
         hellos.sort_by_key(|hello| hello.frame);
+        tls.sort_by_key(|connection| connection.frame);
         let part = Part {
             flows: vec![view],
             transactions: transactions.into_values().collect(),
             messages: messages.into_values().collect(),
             dns,
             tls_hellos: hellos,
+            tls,
             quic_connections,
             anomalies,
             ..Part::default()

@@ -9,12 +9,17 @@ use crate::{
     engine::{
         decode::sink::{
             self, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, QuicConnection, RequestHead,
-            ResponseHead, Sink, Source, TlsHello, TransactionId,
+            ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
         },
         net::{Flow, Side, stream::Stream},
+        proto::tls::{Suite, Version},
     },
-    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, ReadError, Step, printable},
-    findings::inspection::{self, Body, BodyPart, Dns, Hello, Inner, Message, Response, Transaction},
+    evidence::{
+        Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, ReadError, Step, hex, printable,
+    },
+    findings::inspection::{
+        self, Body, BodyPart, Dns, Hello, Inner, Message, Response, Tls, TlsSide, Transaction,
+    },
 };
 
 /// Characters kept of a request target or a field.
@@ -89,6 +94,7 @@ pub(super) struct Walk<'w> {
     pub(super) dns: Vec<Dns>,
     pub(super) hellos: Vec<Hello>,
     pub(super) quic_connections: Vec<inspection::QuicConnection>,
+    pub(super) tls: Vec<Tls>,
     pub(super) resolved: Vec<(std::net::IpAddr, String)>,
     pub(super) anomalies: Vec<Anomaly>,
 }
@@ -112,6 +118,7 @@ impl<'w> Walk<'w> {
             dns: Vec::new(),
             hellos: Vec::new(),
             quic_connections: Vec::new(),
+            tls: Vec::new(),
             resolved: Vec::new(),
             anomalies: Vec::new(),
         }
@@ -411,7 +418,40 @@ impl Sink for Walk<'_> {
             versions: hello.versions.iter().map(code).collect(),
             alpn: hello.alpn.iter().map(|name| printable(name.as_bytes(), MAX_TEXT)).collect(),
             ciphers: hello.ciphers.iter().map(code).collect(),
-            decrypted: false,
+            decrypted: hello.decrypted,
+        });
+    }
+
+    fn tls(&mut self, connection: &TlsConnection) {
+        let text = |text: &String| printable(text.as_bytes(), MAX_TEXT);
+        let name =
+            |cipher| Suite::of(cipher).map_or(format!("0x{cipher:04x}"), |suite| suite.name.to_owned());
+        let [up, down] = [0, 1].map(|at| {
+            let unread = connection.unread.get(at).copied().flatten();
+            (
+                connection.decrypted.get(at).copied().unwrap_or_default(),
+                unread.map(|unread| unread.to_string()),
+            )
+        });
+        let side = |side: Side| {
+            let (decrypted, not_decrypted) = if side == self.uplink { up.clone() } else { down.clone() };
+            TlsSide { from: self.flow.address(side).to_string(), decrypted, not_decrypted }
+        };
+        let client = connection.client.map(|direction| {
+            let initiator = (direction == Direction::Up) == (self.uplink == Side::Initiator);
+            if initiator { "initiator" } else { "responder" }.to_owned()
+        });
+        self.tls.push(Tls {
+            flow: self.name.to_owned(),
+            frame: connection.frame,
+            client,
+            version: connection.version.map(|version| Version(version).to_string()),
+            cipher_suite: connection.cipher.map(name),
+            sni: connection.sni.as_ref().map(text),
+            alpn: connection.alpn.as_ref().map(text),
+            client_random: connection.client_random.as_deref().map(hex),
+            resumed: connection.resumed,
+            directions: vec![side(Side::Initiator), side(Side::Responder)],
         });
     }
 

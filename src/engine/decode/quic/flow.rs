@@ -18,7 +18,6 @@ use crate::{
                 retry_is_genuine,
                 stream::Segment,
             },
-            tls,
         },
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, printable, read_exact_at},
@@ -759,8 +758,7 @@ impl Flow<'_> {
                 return self.anomaly(AnomalyKind::TlsMalformed, Some(frame), detail);
             }
         };
-        let tls::Hello { client, sni, versions, alpn, ciphers } = hello;
-        self.sink.tls_hello(&TlsHello { frame, client, sni, versions, alpn, ciphers });
+        self.sink.tls_hello(&TlsHello::of(hello, frame));
     }
 }
 

@@ -120,10 +120,10 @@ pub(super) fn hello(kind: u8, body: &[u8], version: Version) -> Option<Hello> {
     match kind {
         CLIENT_HELLO => {
             let random = body.get(2..).and_then(|rest| rest.first_chunk::<32>());
-            let hello = tls::client_hello(body).zip(random);
+            let hello = tls::Hello::of_client(body).zip(random);
             Some(hello.map_or(Hello::Malformed, |(hello, random)| Hello::Client(hello, *random)))
         }
-        SERVER_HELLO => Some(tls::server_hello(body).map_or(Hello::Malformed, Hello::Server)),
+        SERVER_HELLO => Some(tls::Hello::of_server(body).map_or(Hello::Malformed, Hello::Server)),
         ENCRYPTED_EXTENSIONS => Some(encrypted(body, version).unwrap_or(Hello::Malformed)),
         _ => None,
     }

@@ -1,38 +1,14 @@
-//! TLS records and hellos (RFC 8446, RFC 5246, RFC 6066, RFC 7301), without decryption.
+//! Hellos and headers of records in one direction, without decryption.
 
-use tls_parser::{
-    TlsExtension, parse_tls_client_hello_extensions, parse_tls_handshake_client_hello,
-    parse_tls_handshake_server_hello, parse_tls_server_hello_extensions,
+use super::{
+    Hello, Peer,
+    handshake::{CLIENT_HELLO, SERVER_HELLO},
+    records::{APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, MAX_RECORD},
 };
-
 use crate::{engine::net::stream::Chunk, evidence::ByteRange};
 
-/// A record's payload: 2^14 and what old ciphers add (RFC 5246 section 6.2.3).
-const MAX_RECORD: usize = (1 << 14) + 2048;
-
 /// A hello. Those with post-quantum key shares have 2 KiB; 64 KiB is what their extensions can have.
-const MAX_HELLO: usize = 128 << 10;
-
-const CHANGE_CIPHER_SPEC: u8 = 20;
-const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
-const CLIENT_HELLO: u8 = 1;
-const SERVER_HELLO: u8 = 2;
-
-/// What a hello says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hello {
-    /// Whether it is a client's.
-    pub client: bool,
-    /// The server name, of a client's hello.
-    pub sni: Option<String>,
-    /// Versions offered, or the one chosen: of `supported_versions`, or else of the hello itself.
-    pub versions: Vec<u16>,
-    /// ALPN names.
-    pub alpn: Vec<String>,
-    /// Cipher suites offered, or the one chosen.
-    pub ciphers: Vec<u16>,
-}
+pub(super) const MAX_HELLO: usize = 128 << 10;
 
 /// Takes what a [`Parser`] finds.
 pub trait Handler {
@@ -49,22 +25,24 @@ pub trait Handler {
     fn malformed(&mut self, at: u64, why: &'static str);
 }
 
-/// Whether a stream starts with a hello; needs at least six bytes to say so.
-pub fn starts_with_hello(bytes: &[u8]) -> bool {
+/// Whose hello a stream starts with; needs at least six bytes to say so.
+pub fn opening(bytes: &[u8]) -> Option<Peer> {
     match bytes {
-        [HANDSHAKE, 3, minor, length @ ..] => match length {
-            [high, low, kind, ..] => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                *minor <= 4 && (1..=MAX_RECORD).contains(&length) && matches!(kind, 1 | 2)
-            }
-            _ => false,
-        },
-        _ => sslv2_length(bytes).is_some(),
+        &[HANDSHAKE, 3, minor, high, low, kind, ..] => {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            let peer = match kind {
+                CLIENT_HELLO => Peer::Client,
+                SERVER_HELLO => Peer::Server,
+                _ => return None,
+            };
+            (minor <= 4 && (1..=MAX_RECORD).contains(&length)).then_some(peer)
+        }
+        _ => sslv2_length(bytes).map(|_| Peer::Client),
     }
 }
 
 /// The length of the message of an SSLv2-style ClientHello (RFC 5246 appendix E.2).
-fn sslv2_length(bytes: &[u8]) -> Option<usize> {
+pub(super) fn sslv2_length(bytes: &[u8]) -> Option<usize> {
     let &[high, low, CLIENT_HELLO, major, minor, ..] = bytes else { return None };
     let length = usize::from(u16::from_be_bytes([high & 0x7f, low]));
     let version = (major == 3 && minor <= 4) || (major == 0 && minor == 2);
@@ -166,7 +144,7 @@ impl Parser {
             return taken;
         }
         if wanted > 5 {
-            if let Some(hello) = sslv2_hello(&self.held) {
+            if let Some(hello) = Hello::of_sslv2(&self.held) {
                 handler.hello(self.held_at, hello);
             }
             self.held.clear();
@@ -303,7 +281,7 @@ impl Handshake {
                 let taken = (*wanted - body.len()).min(data.len());
                 body.extend_from_slice(data.get(..taken).unwrap_or_default());
                 if body.len() == *wanted {
-                    match if *client { client_hello(body) } else { server_hello(body) } {
+                    match if *client { Hello::of_client(body) } else { Hello::of_server(body) } {
                         Some(hello) => handler.hello(*at, hello),
                         None => handler.malformed(*at, "a hello that breaks its grammar"),
                     }
@@ -322,61 +300,6 @@ impl Handshake {
             Self::Lost => data.len(),
         }
     }
-}
-
-/// Parses a ClientHello without its message header.
-pub fn client_hello(body: &[u8]) -> Option<Hello> {
-    let (_, hello) = parse_tls_handshake_client_hello(body).ok()?;
-    let mut result = Hello {
-        client: true,
-        versions: vec![hello.version.0],
-        ciphers: hello.ciphers.iter().map(|cipher| cipher.0).collect(),
-        ..Hello::default()
-    };
-    if let Some((_, extensions)) = hello.ext.and_then(|ext| parse_tls_client_hello_extensions(ext).ok()) {
-        result.extensions(&extensions);
-    }
-    Some(result)
-}
-
-/// Parses a ServerHello without its message header.
-pub fn server_hello(body: &[u8]) -> Option<Hello> {
-    let (_, hello) = parse_tls_handshake_server_hello(body).ok()?;
-    let mut result =
-        Hello { versions: vec![hello.version.0], ciphers: vec![hello.cipher.0], ..Hello::default() };
-    if let Some((_, extensions)) = hello.ext.and_then(|ext| parse_tls_server_hello_extensions(ext).ok()) {
-        result.extensions(&extensions);
-    }
-    Some(result)
-}
-
-impl Hello {
-    fn extensions(&mut self, extensions: &[TlsExtension<'_>]) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        for extension in extensions {
-            match extension {
-                TlsExtension::SNI(names) if self.client => {
-                    let host = names.iter().find(|(kind, _)| kind.0 == 0);
-                    self.sni = host.map(|(_, name)| text(name).to_ascii_lowercase());
-                }
-                TlsExtension::ALPN(names) => self.alpn = names.iter().map(|name| text(name)).collect(),
-                TlsExtension::SupportedVersions(versions) if !versions.is_empty() => {
-                    self.versions = versions.iter().map(|version| version.0).collect();
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-fn sslv2_hello(bytes: &[u8]) -> Option<Hello> {
-    let version = u16::from_be_bytes(*bytes.get(3..)?.first_chunk::<2>()?);
-    let length = usize::from(u16::from_be_bytes(*bytes.get(5..)?.first_chunk::<2>()?));
-    let (specs, _) = bytes.get(11..)?.get(..length)?.as_chunks::<3>();
-    // Only specifications that start with zero are those of SSLv3 and TLS.
-    let ciphers = specs.iter().filter(|spec| spec.first() == Some(&0));
-    let ciphers = ciphers.map(|&[_, high, low]| u16::from_be_bytes([high, low])).collect();
-    Some(Hello { client: true, versions: vec![version], ciphers, ..Hello::default() })
 }
 
 #[cfg(test)]
@@ -449,7 +372,7 @@ mod tests {
             let (left, right) = bytes.split_at(at);
             assert_eq!(found(&[left, right]), whole, "cut at {at}");
         }
-        assert!(starts_with_hello(&bytes));
+        assert_eq!(opening(&bytes), Some(Peer::Client));
     }
 
     #[test]
@@ -482,7 +405,7 @@ mod tests {
         bytes.extend([0, 0, 0x2f, 1, 0, 0x80]);
         bytes.extend([9; 31]);
         bytes.extend([21, 3, 1, 0, 2, 1, 0]);
-        assert!(starts_with_hello(&bytes));
+        assert_eq!(opening(&bytes), Some(Peer::Client));
         let found = found(&[&bytes]);
         assert_eq!(found.hellos[0].1.ciphers, [0x2f]);
         assert_eq!((found.headers.len(), found.malformed.len()), (1, 0));
@@ -495,7 +418,7 @@ mod tests {
         let found = found(&[&bytes]);
         assert_eq!(found.malformed, [201]);
         assert_eq!(found.opaque, [ByteRange::new(201, 213)]);
-        assert!(!starts_with_hello(b"GET / HTTP/1.1"));
+        assert_eq!(opening(b"GET / HTTP/1.1"), None);
     }
 
     /// Pushes `bytes` with the range `gap` of them missing.
