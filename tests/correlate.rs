@@ -280,17 +280,22 @@ fn every_copied_run_of_128_bytes_is_found_wherever_it_stands() {
     }
 }
 
+/// Leaves and contents are read in pieces of 128 KiB (of contents, whole strides of the grid).
 #[test]
-fn a_run_across_the_pieces_in_which_leaves_are_read_is_found() {
-    let file = noise(80, 500);
-    let bench = Bench::new(&[("phone/a", &file)], &[]);
-    let leaves: Vec<Vec<u8>> = (32_768 - 200..32_768 + 100)
-        .map(|at| [&noise(81, at)[..], &file[30..158], &noise(82, 300)].concat())
-        .collect();
-    let leaves: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
-    let hits = bench.run(&leaves, 1_460).hits;
-    assert_eq!(hits.len(), leaves.len());
-    assert!(hits.iter().all(|hit| hit.leaf_range.len() >= 128));
+fn a_run_across_the_pieces_in_which_bytes_are_read_is_found() {
+    let film = noise(80, 140_000);
+    let bench = Bench::new(&[("phone/a", &film)], &[]);
+    let many = noise(83, 1 << 20);
+    for edge in (131_072 - 200..131_072 + 100).step_by(23) {
+        let of_leaf = [&noise(81, edge)[..], &film[30..158], &noise(82, 300)].concat();
+        let of_content = &film[edge..edge + 128];
+        // Many leaves make it a search with windows, few one with a plain grid.
+        for more in [&[], &many[..]] {
+            let hits = bench.run(&[&of_leaf, of_content, more], 1 << 20).hits;
+            assert_eq!(hits.len(), 2, "edge {edge}");
+            assert!(hits.iter().all(|hit| hit.leaf_range.len() >= 128), "edge {edge}");
+        }
+    }
 }
 
 #[test]

@@ -10,9 +10,8 @@ use super::{
     chance::Chance,
     collector::{Harvest, Provenance},
     hit::{Artifact, Caveat, FlowRef, Found, Hit, Leaf},
-    index::MAX_BLOCKS,
     needles::Form,
-    partial::{self, Effort, FEW, Run, Runs},
+    partial::{self, Effort, Run, Runs},
     spool::{SCRATCH, Spool, Store},
     weight::Weight,
 };
@@ -45,8 +44,8 @@ pub fn conclude(
     limits: &Limits,
 ) -> Result<Outcome, ReadError> {
     let store = spool.close()?;
-    let (min_run, threads) = (limits.min_run, limits.threads);
-    let effort = Effort { min_run, threads, max_blocks: MAX_BLOCKS, few: FEW };
+    let leaves = store.leaves.iter().map(|leaf| leaf.len).sum();
+    let effort = Effort::new(limits.min_run, limits.threads, leaves);
     let runs = partial::search(catalog, &store, effort)?;
     let totals = Totals {
         searched: harvests.iter().map(|harvest| harvest.searched).sum(),
@@ -80,12 +79,8 @@ fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs) -> Vec<S
     if omitted > 0 {
         reached.push(format!("{omitted} more places of identifiers already found are not listed"));
     }
-    if runs.repeated > 0 {
-        reached.push(format!(
-            "{} blocks of device files that equal many others were not looked up; a copied run that \
-             holds no other block may be missed",
-            runs.repeated
-        ));
+    if runs.beyond > 0 {
+        reached.push(format!("{} bytes of device files were not looked for in part", runs.beyond));
     }
     if !runs.curtailed.is_empty() {
         reached.push(format!(

@@ -8,16 +8,20 @@
 //! This room doesn't know phases, endpoints or verdicts. It says how likely a hit is by chance and which of
 //! its bytes carry weight; what follows from that is decided above.
 
+mod anchor;
 mod catalog;
 mod chance;
 mod collector;
 mod conclude;
+mod filter;
 mod group;
 mod hit;
-mod index;
+mod known;
+mod meet;
 mod needles;
 mod origin;
 mod partial;
+mod shuffle;
 mod spool;
 mod weight;
 

@@ -1,44 +1,45 @@
 //! Copied runs between leaves that are no whole file and the device's contents.
 //!
-//! Batch by batch the device's blocks are put into an [`Index`]; each leaf is read through it once a batch,
-//! hashed at every byte. What the index holds is compared on the bytes and extended to both sides as far as
-//! leaf and content agree. Results don't depend on the order of leaves, on threads or (where no limit was
-//! reached) on the size of batches: a run is extended beyond its batch, and equal runs are one.
+//! 1. The anchors of all windows of the leaves are sorted into parts by their hashes, and put into a filter.
+//! 2. The anchors of the device's grid that the filter lets pass are sorted into the same parts.
+//! 3. Part by part, equal hashes meet ([`super::meet`]): where the bytes agree, they are followed to both sides as
+//!    far as leaf and content agree.
+//!
+//! Each step reads its input once, so time grows with leaves and device together, not with their product. Results
+//! don't depend on threads or (where no limit was reached) on the number of parts and the width of windows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
 use super::{
-    catalog::{Catalog, Content, ContentId},
-    index::{self, BLOCK, Filter, Index},
+    anchor::{Anchor, Windows},
+    catalog::{Catalog, ContentId},
+    filter::Filter,
+    known::Known,
+    meet::Meeting,
+    shuffle::{Shuffle, Shuffled, Writer},
     spool::{SCRATCH, Store},
 };
 use crate::evidence::{Blob, ByteRange, ReadError, read_exact_at};
 
-/// Bytes of a leaf looked at in one go: its hashes stay in the cache.
-const WINDOW: usize = 32 << 10;
-/// Comparisons allowed for one leaf and batch: this many, and one for each [`BYTES_PER_CHECK`] bytes. Copied
-/// content needs one for each run; only content made to collide needs more.
-const CHECKS: u64 = 4_096;
-const BYTES_PER_CHECK: u64 = 16;
-/// Bytes that may be compared for each byte of a leaf in one batch: content that stands in more places of
-/// the device than that is common.
-const COMPARED_PER_BYTE: u64 = 64;
-/// As much may always be compared, so that short leaves have their chance.
-const COMPARED: u64 = 4 << 20;
-/// Leaves of this many bytes together are few: their hashes are put into a filter first, and then hardly any
-/// of the device's blocks need a place in memory, which costs more than reading and hashing them.
-pub(super) const FEW: u64 = 4 << 20;
+/// Bytes read at a time: what is made of them stays in the cache.
+const PIECE: usize = 128 << 10;
+/// Anchors of leaves that one part should hold, so that it stays in the cache.
+const PART: u64 = 32 << 10;
+/// The most parts, in bits: each needs a buffer.
+const MAX_PART_BITS: u32 = 8;
+/// Bits of a word that hold a place, counted through all leaves or all contents: a tebibyte.
+pub(super) const PLACE_BITS: u32 = 40;
+/// Leaves of this many bytes together are few: every block of them is an anchor, so that the device's grid is as
+/// wide as it can be. What stands between whole uploads are short texts.
+const FEW: u64 = 1 << 20;
+/// Blocks in a window where leaves are not few.
+const WIDTH: usize = 56;
 /// Runs kept of one leaf, longest first; a leaf in more pieces was not copied but mixed.
 const MAX_RUNS: usize = 4_096;
-/// Runs that end behind the current byte and spare comparing it again.
-const MAX_ACTIVE: usize = 64;
-/// Bytes compared at first and at most in one read while a run is extended.
-const COMPARE: (usize, usize) = (1 << 10, 64 << 10);
 
 /// A run of bytes that leaf and content share, as long as it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,14 +64,22 @@ impl Run {
     }
 }
 
-/// What the search may take, and how it is cut; sizes never show in results.
+/// What is looked for, with how many threads, and how the work is cut; the cut never shows in results.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) min_run: u32,
     pub(super) threads: usize,
-    pub(super) max_blocks: u64,
-    /// Bytes of all leaves together up to which their hashes are put into a filter first.
-    pub(super) few: u64,
+    /// Blocks in a window.
+    width: usize,
+    /// Anchors of leaves that one part should hold.
+    part: u64,
+}
+
+impl Effort {
+    /// The effort for leaves of so many bytes.
+    pub(super) fn new(min_run: u32, threads: usize, leaves: u64) -> Self {
+        Self { min_run, threads, width: if leaves <= FEW { 1 } else { WIDTH }, part: PART }
+    }
 }
 
 /// What the search gave.
@@ -79,312 +88,321 @@ pub(super) struct Runs {
     /// By leaf, content, place in the leaf. Of runs with one content in one leaf none lies inside another:
     /// a byte that was sent once is not counted for two places of a file.
     pub(super) runs: Vec<Run>,
-    /// Blocks of the device left out as copies of others.
-    pub(super) repeated: u64,
-    /// Leaves whose comparisons were not carried to the end.
+    /// Leaves whose comparisons were not carried to the end, or with more runs than are kept.
     pub(super) curtailed: BTreeSet<usize>,
+    /// Bytes of the device beyond what can be looked through.
+    pub(super) beyond: u64,
 }
 
-/// Finds every copied run of at least `min_run` bytes, with the exceptions stated in [`super::index`].
+/// Finds every copied run of at least `min_run` bytes, with the exceptions stated in [`super::anchor`] and
+/// [`super::meet`].
 ///
 /// # Errors
 /// When a device file or the scratch file can't be read.
 pub(super) fn search(catalog: &Catalog, store: &Store, effort: Effort) -> Result<Runs, ReadError> {
-    let mut all = Runs::default();
-    if store.leaves.is_empty() {
-        return Ok(all);
+    let mut runs = Runs::default();
+    let leaves = Line::new(store.leaves.iter().map(|leaf| leaf.len));
+    let contents = Line::new(catalog.contents.iter().map(|content| content.len));
+    let last = 1 << PLACE_BITS;
+    runs.beyond = contents.end().saturating_sub(last);
+    runs.curtailed.extend((0..store.leaves.len()).filter(|&no| leaves.range(no).end > last));
+    if store.leaves.is_empty() || catalog.contents.is_empty() {
+        return Ok(runs);
     }
-    let stride = index::stride(effort.min_run);
-    let wanted = wanted(store, effort.few)?;
-    for batch in index::batches(catalog, stride, effort.max_blocks) {
-        let index = Index::build(catalog, batch, stride, wanted.as_ref(), effort.threads)?;
-        all.repeated += index.repeated;
-        let (runs, curtailed) = search_batch(&index, store, effort)?;
-        all.runs.extend(runs);
-        all.curtailed.extend(curtailed);
-    }
-    all.runs.sort_unstable();
-    all.runs.dedup();
-    all.runs = drop_inner(all.runs);
-    Ok(all)
+    let sorter = Sorter::new(effort, leaves.end());
+    let (filter, sent) = sorter.leaves(store, &leaves)?;
+    let held = sorter.device(catalog, &contents, &filter, store)?;
+    drop(filter);
+    let meeting = Meeting { catalog, store, leaves: &leaves, contents: &contents, min_run: sorter.min_run() };
+    let found = meet(&meeting, &sorter, &sent, &held)?;
+    runs.curtailed.extend(found.curtailed);
+    runs.runs = drop_inner(found.runs);
+    Ok(runs)
 }
 
-/// The hashes of all leaves, if they are few.
-fn wanted(store: &Store, few: u64) -> Result<Option<Filter>, ReadError> {
-    let total: u64 = store.leaves.iter().map(|leaf| leaf.len).sum();
-    if total > few {
-        return Ok(None);
+/// Things in a line: each has a range of places of its own, in order.
+pub(super) struct Line(Vec<u64>);
+
+impl Line {
+    fn new(lens: impl Iterator<Item = u64>) -> Self {
+        let mut end: u64 = 0;
+        let ends = lens.map(|len| {
+            end = end.saturating_add(len);
+            end
+        });
+        Self(std::iter::once(0).chain(ends.collect::<Vec<_>>()).collect())
     }
-    let mut filter = Filter::new(usize::try_from(total).unwrap_or(usize::MAX));
-    let mut window = Window::default();
-    for stored in &store.leaves {
-        let (leaf, mut at) = (store.leaf(stored), 0);
-        while window.read(&leaf, at)? {
-            window.hashes.iter().for_each(|&hash| filter.insert(hash));
-            at += window.hashes.len() as u64;
+
+    fn end(&self) -> u64 {
+        self.0.last().copied().unwrap_or(0)
+    }
+
+    /// The places of a thing.
+    pub(super) fn range(&self, no: usize) -> ByteRange {
+        let start = self.0.get(no).copied().unwrap_or(0);
+        ByteRange::new(start, self.0.get(no + 1).copied().unwrap_or(start))
+    }
+
+    /// The thing at a place.
+    pub(super) fn at(&self, place: u64) -> usize {
+        self.0.partition_point(|&start| start <= place).saturating_sub(1)
+    }
+}
+
+/// Sorts anchors into parts.
+struct Sorter {
+    effort: Effort,
+    windows: Windows,
+    /// Anchors of leaves that are expected.
+    expected: usize,
+    part_bits: u32,
+}
+
+impl Sorter {
+    fn new(effort: Effort, leaves: u64) -> Self {
+        let windows = Windows::new(effort.min_run, effort.width);
+        let expected = leaves / windows.bytes_per_anchor();
+        let parts = expected.div_ceil(effort.part.max(1)).max(1).next_power_of_two();
+        let part_bits = parts.trailing_zeros().min(MAX_PART_BITS);
+        Self { effort, windows, expected: usize::try_from(expected).unwrap_or(usize::MAX), part_bits }
+    }
+
+    fn parts(&self) -> usize {
+        1 << self.part_bits
+    }
+
+    fn min_run(&self) -> u64 {
+        self.windows.min_run() as u64
+    }
+
+    /// The part that a hash belongs to, and what stands in it: more of the hash, and the place.
+    fn push(&self, to: &mut Writer<'_>, hash: u64, place: u64) {
+        let part = usize::try_from(hash.unbounded_shr(u64::BITS - self.part_bits)).unwrap_or(0);
+        to.push(part, hash << self.part_bits >> PLACE_BITS << PLACE_BITS | place);
+    }
+
+    /// Sorts the anchors of all windows of all leaves.
+    fn leaves(&self, store: &Store, line: &Line) -> Result<(Filter, Shuffled), ReadError> {
+        let shuffle = Shuffle::new(store.scratch.clone());
+        let step = PIECE as u64;
+        let pieces: Vec<(usize, u64)> = (0..store.leaves.len())
+            .filter(|&no| line.range(no).end <= 1 << PLACE_BITS)
+            .flat_map(|no| (0..line.range(no).len()).step_by(PIECE).map(move |from| (no, from)))
+            .collect();
+        let start = || (shuffle.writer(self.parts()), Filter::new(self.expected), Buffers::default());
+        let done = share(&pieces, self.effort.threads, start, |(writer, filter, buffers), &(no, from)| {
+            let Some(stored) = store.leaves.get(no) else { return Ok(()) };
+            // A run that begins in this piece ends in it.
+            let to = (from + step + self.min_run() - 1).min(stored.len);
+            buffers
+                .read(&store.leaf(stored), from, to)
+                .map_err(|error| ReadError::new(SCRATCH, from, error))?;
+            buffers.anchors.clear();
+            self.windows.of_all(&buffers.bytes, &mut buffers.ranks, &mut buffers.anchors);
+            let first = line.range(no).start + from;
+            for anchor in &buffers.anchors {
+                filter.insert(anchor.hash);
+                self.push(writer, anchor.hash, first + anchor.at as u64);
+            }
+            Ok(())
+        })?;
+        let mut filters = Vec::new();
+        for (writer, filter, _) in done {
+            writer.finish()?;
+            filters.push(filter);
         }
+        let united = filters.into_iter().reduce(|mut all, filter| {
+            all.unite(&filter);
+            all
+        });
+        Ok((united.unwrap_or_else(|| Filter::new(0)), shuffle.close()?))
     }
-    Ok(Some(filter))
+
+    /// Sorts the anchors of the device's grid that a leaf may have as well.
+    fn device(
+        &self,
+        catalog: &Catalog,
+        line: &Line,
+        filter: &Filter,
+        store: &Store,
+    ) -> Result<Shuffled, ReadError> {
+        let shuffle = Shuffle::new(store.scratch.clone());
+        let pieces: Vec<(ContentId, u64)> = catalog
+            .iter()
+            .filter(|(id, _)| line.range(id.0 as usize).end <= 1 << PLACE_BITS)
+            .flat_map(|(id, content)| (0..content.len).step_by(self.step()).map(move |from| (id, from)))
+            .collect();
+        let start = || (shuffle.writer(self.parts()), Buffers::default());
+        let done = share(&pieces, self.effort.threads, start, |(writer, buffers), &(id, from)| {
+            let Some(content) = catalog.content(id) else { return Ok(()) };
+            let margin = self.windows.margin() as u64;
+            let before = from.saturating_sub(margin);
+            let to = (from + self.step() as u64 + self.windows.bytes() as u64 + margin).min(content.len);
+            buffers.read(&*content.blob, before, to).map_err(|error| content.failed(before, error))?;
+            buffers.anchors.clear();
+            let first = usize::try_from(from - before).unwrap_or(0);
+            let count = self.step() / self.windows.stride();
+            self.windows.of_grid(&buffers.bytes, first, count, &mut buffers.anchors);
+            sift(&mut buffers.anchors, filter);
+            let first = line.range(id.0 as usize).start + before;
+            for anchor in &buffers.anchors {
+                self.push(writer, anchor.hash, first + anchor.at as u64);
+            }
+            Ok(())
+        })?;
+        done.into_iter().try_for_each(|(writer, _)| writer.finish())?;
+        shuffle.close()
+    }
+
+    /// Bytes of a piece of the device: whole strides of the grid.
+    fn step(&self) -> usize {
+        let stride = self.windows.stride();
+        (PIECE / stride).max(1) * stride
+    }
 }
 
-/// Some bytes of a leaf and the hash of each block in them.
+/// Keeps the anchors that the filter lets pass. Without branches, so that the processor waits for many words of
+/// the filter at once.
+fn sift(anchors: &mut Vec<Anchor>, filter: &Filter) {
+    let mut passed = 0;
+    for no in 0..anchors.len() {
+        let Some(&anchor) = anchors.get(no) else { break };
+        if let Some(to) = anchors.get_mut(passed) {
+            *to = anchor;
+        }
+        passed += usize::from(filter.may_hold(anchor.hash));
+    }
+    anchors.truncate(passed);
+}
+
+/// What a thread works with.
 #[derive(Default)]
-struct Window {
+struct Buffers {
     bytes: Vec<u8>,
-    hashes: Vec<u64>,
+    ranks: Vec<i16>,
+    anchors: Vec<Anchor>,
 }
 
-impl Window {
-    /// Reads and hashes the bytes from `at` on; says whether there was a block left.
-    fn read(&mut self, leaf: &dyn Blob, at: u64) -> Result<bool, ReadError> {
-        self.hashes.clear();
-        let len = usize::try_from(leaf.len() - at).unwrap_or(usize::MAX).min(WINDOW + BLOCK - 1);
-        self.bytes.resize(len, 0);
-        if len < BLOCK {
-            return Ok(false);
-        }
-        read_exact_at(leaf, &mut self.bytes, at).map_err(|error| ReadError::new(SCRATCH, at, error))?;
-        let (first, news) = self.bytes.split_at(BLOCK);
-        let mut hash = index::hash(first);
-        self.hashes.push(hash);
-        self.hashes.extend(news.iter().zip(&self.bytes).map(|(&new, &old)| {
-            hash = index::roll(hash, old, new);
-            hash
-        }));
-        Ok(true)
+impl Buffers {
+    fn read(&mut self, blob: &dyn Blob, from: u64, to: u64) -> std::io::Result<()> {
+        self.bytes.resize(usize::try_from(to - from).unwrap_or(0), 0);
+        read_exact_at(blob, &mut self.bytes, from)
     }
+}
+
+/// Does pieces of work on several threads; what each thread made is given back in no order.
+fn share<T: Sync, M: Send>(
+    pieces: &[T],
+    threads: usize,
+    start: impl Fn() -> M + Sync,
+    work: impl Fn(&mut M, &T) -> Result<(), ReadError> + Sync,
+) -> Result<Vec<M>, ReadError> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut made = start();
+        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(&mut made, piece)?;
+        }
+        Ok(made)
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(pieces.len())).map(|_| scope.spawn(run)).collect();
+        let mut all = vec![run()];
+        for other in others {
+            all.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all.into_iter().collect()
+    })
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    runs: BTreeMap<usize, Vec<Run>>,
+    curtailed: BTreeSet<usize>,
+}
+
+impl Found {
+    fn add(&mut self, runs: impl IntoIterator<Item = Run>, curtailed: impl IntoIterator<Item = usize>) {
+        self.curtailed.extend(curtailed);
+        for run in runs {
+            let of_leaf = self.runs.entry(run.leaf).or_default();
+            of_leaf.push(run);
+            if of_leaf.len() > 2 * MAX_RUNS {
+                self.curtailed.extend(keep_longest(of_leaf).then_some(run.leaf));
+            }
+        }
+    }
+}
+
+/// Brings equal hashes together, part by part. Long runs show in each part, so the first part is looked through
+/// alone, and what it finds is known to all others.
+fn meet(
+    meeting: &Meeting<'_>,
+    sorter: &Sorter,
+    sent: &Shuffled,
+    held: &Shuffled,
+) -> Result<Found, ReadError> {
+    let (mut found, mut known) = (Found::default(), Known::default());
+    let nothing = Known::default();
+    let mut first = meeting.table(&nothing);
+    let words = (&mut Vec::new(), &mut Vec::new());
+    sent.read(0, words.0)?;
+    held.read(0, words.1)?;
+    first.join(words.0, words.1)?;
+    for run in &first.runs {
+        let (diagonal, range) = meeting.in_line(run);
+        known.add(diagonal, range);
+    }
+    found.add(first.runs, first.curtailed);
+    let parts: Vec<usize> = (1..sorter.parts()).collect();
+    let start = || (meeting.table(&known), Found::default(), (Vec::new(), Vec::new()));
+    let done = share(&parts, sorter.effort.threads, start, |(table, found, words), &part| {
+        sent.read(part, &mut words.0)?;
+        held.read(part, &mut words.1)?;
+        table.join(&words.0, &words.1)?;
+        found.add(table.runs.drain(..), std::mem::take(&mut table.curtailed));
+        Ok(())
+    })?;
+    for (_, of_thread, _) in done {
+        found.add(of_thread.runs.into_values().flatten(), of_thread.curtailed);
+    }
+    for (leaf, runs) in &mut found.runs {
+        found.curtailed.extend(keep_longest(runs).then_some(*leaf));
+    }
+    Ok(found)
+}
+
+/// Sorts the runs of a leaf, each once, and keeps the longest; says whether there were more.
+fn keep_longest(runs: &mut Vec<Run>) -> bool {
+    runs.sort_unstable_by_key(|run| (std::cmp::Reverse(run.len), *run));
+    runs.dedup();
+    let more = runs.len() > MAX_RUNS;
+    runs.truncate(MAX_RUNS);
+    more
 }
 
 /// Drops runs that lie, in the leaf, inside another run with the same content; of equal ones the first in
-/// the content stays. Then keeps the longest of each leaf.
-fn drop_inner(runs: Vec<Run>) -> Vec<Run> {
-    let mut groups: BTreeMap<(usize, ContentId), Vec<Run>> = BTreeMap::new();
-    for run in runs {
-        groups.entry((run.leaf, run.content)).or_default().push(run);
-    }
-    let mut kept: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
-    for ((leaf, _), mut runs) in groups {
-        runs.sort_unstable_by_key(|run| (run.at, std::cmp::Reverse(run.len), run.from));
-        let mut reached = 0;
-        runs.retain(|run| {
-            let beyond = run.at + run.len > reached;
-            reached = reached.max(run.at + run.len);
-            beyond
-        });
-        kept.entry(leaf).or_default().extend(runs);
-    }
-    for runs in kept.values_mut() {
-        keep_longest(runs);
-        runs.sort_unstable();
-    }
-    kept.into_values().flatten().collect()
-}
-
-fn keep_longest(runs: &mut Vec<Run>) {
-    runs.sort_unstable_by_key(|run| (std::cmp::Reverse(run.len), *run));
-    runs.truncate(MAX_RUNS);
-}
-
-type Part = (Vec<Run>, BTreeSet<usize>);
-
-fn search_batch(index: &Index<'_>, store: &Store, effort: Effort) -> Result<Part, ReadError> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut runs, mut curtailed) = (Vec::new(), BTreeSet::new());
-        let mut search = Search::new(index, u64::from(effort.min_run.max(index::MIN_RUN)));
-        loop {
-            let no = next.fetch_add(1, Ordering::Relaxed);
-            let Some(leaf) = store.leaves.get(no) else { return Ok((runs, curtailed)) };
-            if search.leaf(no, &store.leaf(leaf))? {
-                curtailed.insert(no);
-            }
-            runs.append(&mut search.runs);
+/// the content stays.
+fn drop_inner(runs: BTreeMap<usize, Vec<Run>>) -> Vec<Run> {
+    let mut kept = Vec::new();
+    for (_, runs) in runs {
+        let mut by_content: BTreeMap<ContentId, Vec<Run>> = BTreeMap::new();
+        for run in runs {
+            by_content.entry(run.content).or_default().push(run);
         }
-    };
-    let parts: Vec<Result<Part, ReadError>> = thread::scope(|scope| {
-        let others: Vec<_> = (1..effort.threads.min(store.leaves.len())).map(|_| scope.spawn(work)).collect();
-        let mut parts = vec![work()];
-        for other in others {
-            parts.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        parts
-    });
-    let mut all = (Vec::new(), BTreeSet::new());
-    for part in parts {
-        let (runs, curtailed) = part?;
-        all.0.extend(runs);
-        all.1.extend(curtailed);
-    }
-    Ok(all)
-}
-
-/// A run that goes on behind the current byte.
-#[derive(Clone, Copy)]
-struct Active {
-    content: ContentId,
-    /// Place in the content minus place in the leaf.
-    diagonal: i128,
-    end: u64,
-}
-
-/// Reads leaves through one index.
-struct Search<'i, 'c> {
-    index: &'i Index<'c>,
-    min_run: u64,
-    window: Window,
-    /// Places whose hash the index may hold.
-    passed: Vec<usize>,
-    active: Vec<Active>,
-    runs: Vec<Run>,
-    checks: u64,
-    compared: u64,
-}
-
-impl<'i, 'c> Search<'i, 'c> {
-    fn new(index: &'i Index<'c>, min_run: u64) -> Self {
-        Self {
-            index,
-            min_run,
-            window: Window::default(),
-            passed: vec![0; WINDOW],
-            active: Vec::new(),
-            runs: Vec::new(),
-            checks: 0,
-            compared: 0,
+        for (_, mut runs) in by_content {
+            runs.sort_unstable_by_key(|run| (run.at, std::cmp::Reverse(run.len), run.from));
+            let mut reached = 0;
+            runs.retain(|run| {
+                let beyond = run.at + run.len > reached;
+                reached = reached.max(run.at + run.len);
+                beyond
+            });
+            kept.extend(runs);
         }
     }
-
-    /// Searches one leaf; says whether a limit ended it early.
-    fn leaf(&mut self, no: usize, leaf: &dyn Blob) -> Result<bool, ReadError> {
-        self.active.clear();
-        self.checks = CHECKS + leaf.len() / BYTES_PER_CHECK;
-        self.compared = COMPARED.saturating_add(leaf.len().saturating_mul(COMPARED_PER_BYTE));
-        let mut at = 0;
-        while self.window.read(leaf, at)? {
-            for no_passed in 0..self.sift() {
-                let Some(&offset) = self.passed.get(no_passed) else { break };
-                if self.checks == 0 || self.compared == 0 {
-                    return Ok(true);
-                }
-                self.look_up(no, leaf, at, offset)?;
-            }
-            at += self.window.hashes.len() as u64;
-        }
-        Ok(false)
-    }
-
-    /// Notes the places of the window whose hash the index may hold; says how many. Without branches, so that
-    /// the processor waits for many words of the filter at once.
-    fn sift(&mut self) -> usize {
-        let mut passed = 0;
-        for (place, &hash) in self.window.hashes.iter().enumerate() {
-            if let Some(next) = self.passed.get_mut(passed) {
-                *next = place;
-            }
-            passed += usize::from(self.index.may_hold(hash));
-        }
-        passed
-    }
-
-    fn look_up(&mut self, no: usize, leaf: &dyn Blob, base: u64, offset: usize) -> Result<(), ReadError> {
-        let hash = self.window.hashes.get(offset).copied().unwrap_or(0);
-        let at = base + offset as u64;
-        let index = self.index;
-        for (id, grid) in index.candidates(hash) {
-            if self.covers(id, at, grid) || self.checks == 0 {
-                continue;
-            }
-            let Some(content) = index.content(id) else { continue };
-            self.checks -= 1;
-            let window = self.window.bytes.get(offset..offset + BLOCK).unwrap_or_default();
-            let places = index.places(content, grid, window).map_err(|error| content.failed(grid, error))?;
-            for from in places {
-                if !self.covers(id, at, from) {
-                    self.extend(no, leaf, (id, content), at, from)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn covers(&self, content: ContentId, at: u64, from: u64) -> bool {
-        let diagonal = i128::from(from) - i128::from(at);
-        let same = |run: &&Active| run.content == content && run.diagonal == diagonal;
-        self.active.iter().find(same).is_some_and(|run| at < run.end)
-    }
-
-    /// Follows a block that agrees to both sides and notes the run.
-    fn extend(
-        &mut self,
-        no: usize,
-        leaf: &dyn Blob,
-        (id, content): (ContentId, &Content),
-        at: u64,
-        from: u64,
-    ) -> Result<(), ReadError> {
-        let failed = |error| content.failed(from, error);
-        let block = BLOCK as u64;
-        let ahead = common_after(leaf, at + block, &*content.blob, from + block).map_err(failed)?;
-        let behind = common_before(leaf, at, &*content.blob, from).map_err(failed)?;
-        let len = behind + block + ahead;
-        self.compared = self.compared.saturating_sub(len);
-        if len >= self.min_run {
-            self.runs.push(Run { leaf: no, content: id, at: at - behind, from: from - behind, len });
-        }
-        let end = at + block + ahead;
-        let diagonal = i128::from(from) - i128::from(at);
-        self.active.retain(|run| run.end > at && !(run.content == id && run.diagonal == diagonal));
-        if self.active.len() >= MAX_ACTIVE
-            && let Some(soonest) =
-                (0..self.active.len()).min_by_key(|&no| self.active.get(no).map(|run| run.end))
-        {
-            self.active.swap_remove(soonest);
-        }
-        self.active.push(Active { content: id, diagonal, end });
-        Ok(())
-    }
-}
-
-/// How many bytes agree from `at` in one and `from` in the other.
-fn common_after(one: &dyn Blob, at: u64, other: &dyn Blob, from: u64) -> io::Result<u64> {
-    let most = one.len().saturating_sub(at).min(other.len().saturating_sub(from));
-    let (mut common, mut step) = (0, COMPARE.0);
-    let mut buffers = (Vec::new(), Vec::new());
-    while common < most {
-        let len = usize::try_from(most - common).unwrap_or(usize::MAX).min(step);
-        buffers.0.resize(len, 0);
-        buffers.1.resize(len, 0);
-        read_exact_at(one, &mut buffers.0, at + common)?;
-        read_exact_at(other, &mut buffers.1, from + common)?;
-        if buffers.0 != buffers.1 {
-            let pairs = buffers.0.iter().zip(&buffers.1);
-            return Ok(common + pairs.take_while(|(one, other)| one == other).count() as u64);
-        }
-        common += len as u64;
-        step = (step * 4).min(COMPARE.1);
-    }
-    Ok(common)
-}
-
-/// How many bytes agree before `at` in one and `from` in the other.
-fn common_before(one: &dyn Blob, at: u64, other: &dyn Blob, from: u64) -> io::Result<u64> {
-    let most = at.min(from);
-    let (mut common, mut step) = (0, COMPARE.0 / 8);
-    let mut buffers = (Vec::new(), Vec::new());
-    while common < most {
-        let len = usize::try_from(most - common).unwrap_or(usize::MAX).min(step);
-        buffers.0.resize(len, 0);
-        buffers.1.resize(len, 0);
-        read_exact_at(one, &mut buffers.0, at - common - len as u64)?;
-        read_exact_at(other, &mut buffers.1, from - common - len as u64)?;
-        if buffers.0 != buffers.1 {
-            let pairs = buffers.0.iter().rev().zip(buffers.1.iter().rev());
-            return Ok(common + pairs.take_while(|(one, other)| one == other).count() as u64);
-        }
-        common += len as u64;
-        step = (step * 4).min(COMPARE.1);
-    }
-    Ok(common)
+    kept
 }
 
 #[cfg(test)]
@@ -394,12 +412,12 @@ mod tests {
     use super::*;
     use crate::{
         case::device::{Device, DeviceFile},
-        engine::correlate::{FlowRef, Spool, spool::Stored},
+        engine::correlate::{FlowRef, Spool, anchor, spool::Stored},
         evidence::{Limits, Scratch},
     };
 
     fn noise(seed: usize, len: usize) -> Vec<u8> {
-        let mut hash = index::hash(&seed.to_le_bytes()) | 1;
+        let mut hash = anchor::hash(&seed.to_le_bytes()) | 1;
         let mut next = || {
             hash ^= hash << 13;
             hash ^= hash >> 7;
@@ -435,24 +453,24 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_the_same_for_any_threads_and_any_batches() {
+    fn runs_are_the_same_for_any_threads_windows_and_parts() {
         let files: Vec<Vec<u8>> = (0..30).map(|no| noise(no, 3_000 + 2_111 * no)).collect();
         let leaves: Vec<Vec<u8>> = (0..29)
             .map(|no| [&noise(no + 900, 50 * no), &files[no][no * 31..], &files[no + 1][..900]].concat())
             .chain([files[29].repeat(3), noise(77, 100_000)])
             .collect();
         let (catalog, (store, _folder)) = (catalog(&files), store(&leaves));
-        let run = |threads, max_blocks, few| {
-            search(&catalog, &store, Effort { min_run: 128, threads, max_blocks, few }).unwrap()
+        let run = |threads, width, part| {
+            search(&catalog, &store, Effort { min_run: 128, threads, width, part }).unwrap()
         };
-        let expected = run(1, index::MAX_BLOCKS, FEW);
-        assert!(store.leaves.iter().map(|leaf| leaf.len).sum::<u64>() < FEW);
+        let expected = run(1, WIDTH, PART);
         assert_eq!(expected.runs.len(), 29 * 2 + 3, "{expected:?}");
-        assert!(expected.repeated == 0 && expected.curtailed.is_empty());
-        for (threads, max_blocks) in [(2, index::MAX_BLOCKS), (1, 1_000), (3, 397)] {
-            for few in [0, FEW] {
-                assert_eq!(run(threads, max_blocks, few), expected, "{threads} threads, {max_blocks} blocks");
-            }
+        assert!(expected.curtailed.is_empty());
+        for (threads, width, part) in
+            [(2, WIDTH, PART), (1, WIDTH, 1_000), (3, WIDTH, 50), (2, 1, PART), (2, 1, 50), (1, 17, 5_000)]
+        {
+            let again = run(threads, width, part);
+            assert_eq!(again, expected, "{threads} threads, windows of {width}, parts of {part}");
         }
     }
 
@@ -466,7 +484,7 @@ mod tests {
             run(0, 550, 5_000, 200),
             run(1, 150, 3_000, 200),
         ];
-        let kept = drop_inner(runs);
+        let kept = drop_inner([(0, runs)].into());
         assert_eq!(kept, [run(0, 100, 0, 500), run(0, 550, 5_000, 200), run(1, 150, 3_000, 200)]);
     }
 }

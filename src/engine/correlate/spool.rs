@@ -83,7 +83,7 @@ impl Spool {
         state.flush().map_err(failed)?;
         state.leaves.sort_unstable_by_key(|leaf| (leaf.flow, leaf.serial));
         let file = state.file.map(FileBlob::new).transpose().map_err(failed)?;
-        Ok(Store { memory: state.memory, file, leaves: state.leaves })
+        Ok(Store { memory: state.memory, file, leaves: state.leaves, scratch: self.scratch })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -146,6 +146,8 @@ pub(super) struct Store {
     memory: Vec<u8>,
     file: Option<FileBlob>,
     pub(super) leaves: Vec<Stored>,
+    /// For what is made of the leaves.
+    pub(super) scratch: Scratch,
 }
 
 impl Store {

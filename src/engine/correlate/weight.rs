@@ -6,7 +6,7 @@
 //! a quarter of that in plain text: far less than photos hold, and about what is left of text when one
 //! grants that most of it is boilerplate. docs/decisions/004-probative-matches.md has the reasons.
 
-use super::{catalog::Content, index};
+use super::{anchor, catalog::Content};
 use crate::evidence::{ByteRange, ReadError, read_exact_at};
 
 /// Bytes that are judged together.
@@ -107,7 +107,7 @@ impl Scale {
 
     /// Remembers a cell; says whether it was not there yet.
     fn is_new(&mut self, cell: &[u8]) -> bool {
-        let hash = index::hash(cell) | 1;
+        let hash = anchor::hash(cell) | 1;
         let place = usize::try_from(hash >> (u64::BITS - REMEMBERED.trailing_zeros())).unwrap_or(0);
         let Some(last) = self.seen.get_mut(place) else { return false };
         std::mem::replace(last, hash) != hash
