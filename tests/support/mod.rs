@@ -14,6 +14,7 @@ use std::{
 };
 
 pub mod packets;
+pub mod quic;
 
 /// Whether peers must be there.
 pub fn required() -> bool {

@@ -63,7 +63,8 @@ fn tcp(from: End, to: End, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec
     ethernet(from, to, 6, &segment)
 }
 
-fn udp(from: End, to: End, payload: &[u8]) -> Vec<u8> {
+/// A UDP datagram.
+pub fn udp(from: End, to: End, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(payload.len() + 8).unwrap();
     let mut datagram = [from.1, to.1, len, 0].map(u16::to_be_bytes).concat();
     datagram.extend_from_slice(payload);

@@ -307,6 +307,7 @@ impl<'f> Flow<'f> {
             let named = self.connections.of_id(source).into_iter();
             found.extend(named.map(|(place, receiver)| (place, receiver.other())));
         }
+        found.retain(|(place, _)| self.connections.get(*place).is_some_and(|known| !known.refused));
         found
     }
 
@@ -398,11 +399,8 @@ impl<'f> Flow<'f> {
         if let Some(known) = self.connections.get_mut(place) {
             known.wait(Waiting { direction, range, number_at, sender, kind, version });
         }
-        let payload = ByteRange::new(range.start + number_at as u64, range.end);
-        self.place(direction, payload, Accounted::Opaque);
         if kind == Kind::OneRtt {
-            let first = ByteRange::new(range.start, range.start + 1);
-            self.place(direction, first, Accounted::Opaque);
+            self.place(direction, range, Accounted::Opaque);
         }
         Ok(Arrived::Waits)
     }

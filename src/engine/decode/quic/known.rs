@@ -58,6 +58,8 @@ pub(super) struct Known {
     /// Whether a Retry was followed.
     pub(super) retried: bool,
     pub(super) end: Option<End>,
+    /// What came of each stream in earlier flows.
+    pub(super) delivered: BTreeMap<(u64, Role), Vec<ByteRange>>,
 }
 
 impl Known {
@@ -72,6 +74,7 @@ impl Known {
             refused: false,
             retried: false,
             end: None,
+            delivered: BTreeMap::new(),
         }
     }
 

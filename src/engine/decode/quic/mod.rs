@@ -31,7 +31,7 @@ use super::{
 };
 use flow::{Flow, Flowing, Here};
 use known::{Connections, End, Known, Place};
-use streams::{Derived, Source};
+use streams::{Derived, Source, without};
 
 pub(super) use known::Connections as Quic;
 
@@ -183,7 +183,7 @@ impl<'w> Walk<'w> {
         Ok(())
     }
 
-    fn connection(&mut self, place: Place, here: Here) -> Result<(), ReadError> {
+    fn connection(&mut self, place: Place, mut here: Here) -> Result<(), ReadError> {
         let Some(known) = self.connections.get(place) else { return Ok(()) };
         let (name, crowded, gave_up) = (known.name(), known.crowded, known.state.gave_up());
         let protocol = known.state.protocol().map(ToOwned::to_owned);
@@ -214,46 +214,61 @@ impl<'w> Walk<'w> {
                 self.source(direction).runs(here.datagrams.get(role), "quic.datagram", name.clone());
             self.leaf(direction, &datagrams)?;
         }
-        self.streams(&here, &name, protocol.as_deref())
+        self.streams(place, &mut here, protocol.as_deref())
     }
 
     /// Walks each stream as a conversation.
-    fn streams(&mut self, here: &Here, name: &str, protocol: Option<&str>) -> Result<(), ReadError> {
+    fn streams(&mut self, place: Place, here: &mut Here, protocol: Option<&str>) -> Result<(), ReadError> {
+        let name = self.connections.get(place).map(Known::name).unwrap_or_default();
         let mut ids: Vec<u64> = here.streams.keys().map(|(id, _)| *id).collect();
         ids.dedup();
         for id in ids {
             let mut both = Both::default();
             for role in Role::BOTH {
-                let (Some(direction), Some(flowing)) = (here.direction(role), here.streams.get(&(id, role)))
+                let (Some(direction), Some(flowing)) =
+                    (here.direction(role), here.streams.remove(&(id, role)))
                 else {
                     continue;
                 };
-                let derived = self.derived(direction, flowing, name, id)?;
+                let derived = self.derived((place, role), direction, flowing, id)?;
                 match direction {
                     Direction::Up => both.up = Some(derived),
                     Direction::Down => both.down = Some(derived),
                 }
             }
-            self.stream((name, id), &both, protocol)?;
+            self.stream((&name, id), &both, protocol)?;
         }
         Ok(())
     }
 
     fn derived(
         &mut self,
+        (place, role): (Place, Role),
         direction: Direction,
-        flowing: &Flowing,
-        name: &str,
+        flowing: Flowing,
         id: u64,
     ) -> Result<Derived, ReadError> {
-        let derived = self.source(direction).stream(flowing, "quic.stream", format!("{name} {id}"))?;
+        let known = self.connections.get_mut(place);
+        let (name, delivered) = known
+            .map(|known| (known.name(), known.delivered.remove(&(id, role)).unwrap_or_default()))
+            .unwrap_or_default();
+        let name = format!("{name} {id}");
+        let (segments, again) = without(&flowing.segments, &delivered);
+        let source = self.source(direction);
+        let derived = source.stream(&Flowing { segments, ..flowing }, "quic.stream", name.clone())?;
+        let again = source.runs(&again, "quic.repeated", name);
+        self.leaf(direction, &again)?;
         self.repeated(direction, &derived)?;
-        for gap in &derived.stream.gaps {
+        let came = ByteRange::unite(delivered.into_iter().chain(derived.stream.islands()));
+        for gap in derived.stream.gaps.iter().flat_map(|gap| missing(*gap, &came)) {
             let after = ByteRange::new(gap.end, gap.end.saturating_add(1));
             let frame = derived.stream.pieces_in(after).first().map(|piece| piece.frame);
             let detail =
                 format!("{} bytes from {} of QUIC stream {id} were not captured", gap.len(), gap.start);
             self.anomaly(AnomalyKind::StreamGap, frame, detail);
+        }
+        if let Some(known) = self.connections.get_mut(place) {
+            known.delivered.insert((id, role), came);
         }
         Ok(derived)
     }
@@ -278,9 +293,14 @@ impl<'w> Walk<'w> {
         let Some(context) = self.context.inside(protocol) else {
             return super::raw::streams(&inner, self.context.limits, &mut within);
         };
-        let dns = protocol.is_some_and(|name| name.starts_with("doq"));
-        if dns && names::dns(&inner, context.limits, &mut within)? {
-            return Ok(());
+        if protocol.is_some_and(|name| name.starts_with("doq")) {
+            // RFC 9250 section 4.2 has a length before the message; the first drafts had the message alone.
+            for transport in [Transport::Tcp, Transport::Udp] {
+                let messages = Conversation { transport, ..inner };
+                if names::dns(&messages, context.limits, &mut within)? {
+                    return Ok(());
+                }
+            }
         }
         super::application(&inner, &context, self.shared, &mut within)
     }
@@ -309,6 +329,20 @@ impl<'w> Walk<'w> {
         let mut within = Within::new(self.sink, &derived.wrap, &derived.wrap);
         whole(&derived.stream, direction, self.context.limits, &mut within)
     }
+}
+
+/// What of a gap did not come at all.
+fn missing(gap: ByteRange, came: &[ByteRange]) -> Vec<ByteRange> {
+    let mut start = gap.start;
+    let mut left = Vec::new();
+    let first = came.partition_point(|range| range.end <= gap.start);
+    for both in came.iter().skip(first).map_while(|range| range.intersection(gap)) {
+        left.push(ByteRange::new(start, both.start));
+        start = both.end;
+    }
+    left.push(ByteRange::new(start, gap.end));
+    left.retain(|range| !range.is_empty());
+    left
 }
 
 /// A direction of a stream in which nothing came.

@@ -159,8 +159,48 @@ impl<'s> Source<'s> {
     }
 }
 
+/// Takes out of segments what came in earlier flows: what is new, and what came again.
+pub(super) fn without(segments: &[Segment], delivered: &[ByteRange]) -> (Vec<Segment>, Vec<Run>) {
+    let (mut new, mut again) = (Vec::new(), Vec::new());
+    for segment in segments {
+        let whole = segment.range();
+        let mut next = whole.start;
+        let piece = |start: u64, end: u64| {
+            let at = segment.at + u32::try_from(start - whole.start).ok()?;
+            Some((at, u32::try_from(end - start).ok().filter(|&len| len > 0)?))
+        };
+        let first = delivered.partition_point(|range| range.end <= whole.start);
+        let known = delivered.iter().skip(first).map_while(|range| range.intersection(whole));
+        for both in known.chain([ByteRange::new(whole.end, whole.end)]) {
+            if let Some((at, len)) = piece(next, both.start) {
+                new.push(Segment { offset: next, packet: segment.packet, at, len });
+            }
+            if let Some((at, len)) = piece(both.start, both.end) {
+                again.push(Run { packet: segment.packet, at, len });
+            }
+            next = both.end;
+        }
+    }
+    (new, again)
+}
+
 fn wrap(op: &str, name: String, places: Places, output: u64) -> Wrap {
     let input = places.hull(ByteRange::new(0, output));
     let step = Step { op: op.to_owned(), param: Some(name), input, output };
     Wrap { steps: vec![step], places }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_in_an_earlier_flow_is_no_part_of_the_stream_any_more() {
+        let segment = |offset, at, len| Segment { offset, packet: 7, at, len };
+        let delivered = [ByteRange::new(0, 10), ByteRange::new(20, 25)];
+        let (new, again) = without(&[segment(5, 100, 30), segment(0, 40, 4), segment(50, 0, 2)], &delivered);
+        assert_eq!(new, [segment(10, 105, 10), segment(25, 120, 10), segment(50, 0, 2)]);
+        let again: Vec<_> = again.iter().map(|run| (run.at, run.len)).collect();
+        assert_eq!(again, [(100, 5), (115, 5), (40, 4)]);
+    }
 }
