@@ -67,6 +67,8 @@ pub struct Flow {
     pub(super) flipped: bool,
     /// Whether a datagram looks like the first of a QUIC connection.
     pub(super) opens_quic: bool,
+    /// Whether a segment looks like the greeting of an FTP server.
+    pub(super) greets: bool,
 }
 
 /// What was seen from one end.

@@ -1,7 +1,11 @@
 //! Flows that need each other: all flows of an end that speaks QUIC, since a connection goes on where its client moves
-//! (RFC 9000 section 9).
+//! (RFC 9000 section 9); and all flows between two hosts of which one is the other's server of FTP or TFTP, since files
+//! go over flows of their own (RFC 959 section 2.3, RFC 1350 section 4).
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use super::flow::{Flow, FlowId};
 use crate::evidence::Transport;
@@ -22,8 +26,37 @@ pub(super) fn may_open_quic(data: &[u8], wire: usize) -> bool {
         && data.get(6 + usize::from(length)).is_some_and(|&length| length <= MAX_ID)
 }
 
-/// Puts flows together that have an end of QUIC in common; all others stand alone. Groups come in order of their
-/// first flows, and so do flows within a group.
+/// Control connections of FTP, in clear and in TLS (RFC 959 section 8, RFC 4217).
+const FTP_PORTS: [u16; 2] = [21, 990];
+/// RFC 1350 section 4.
+const TFTP_PORT: u16 = 69;
+/// Servers of mail greet with the same number as those of FTP.
+const MAIL_PORTS: [u16; 2] = [25, 587];
+
+/// Whether a segment may be the greeting of an FTP server (RFC 959 section 5.4). That another server's looks like it
+/// costs nothing but company.
+pub(super) fn may_greet(data: &[u8]) -> bool {
+    matches!(data, [b'2', b'2', b'0', b' ' | b'-', ..])
+}
+
+/// Whether a flow may ask for others between the same hosts.
+fn may_announce(flow: &Flow) -> bool {
+    let has =
+        |ports: &[u16]| ports.contains(&flow.initiator.port()) || ports.contains(&flow.responder.port());
+    match flow.transport {
+        Transport::Tcp => has(&FTP_PORTS) || (flow.greets && !has(&MAIL_PORTS)),
+        Transport::Udp => has(&[TFTP_PORT]),
+    }
+}
+
+/// Both hosts of a flow in a fixed order.
+fn hosts(flow: &Flow) -> (IpAddr, IpAddr, Transport) {
+    let (a, b) = (flow.initiator.ip(), flow.responder.ip());
+    (a.min(b), a.max(b), flow.transport)
+}
+
+/// Puts flows together that have an end of QUIC in common, or both hosts with a flow that announces others; all others
+/// stand alone. Groups come in order of their first flows, and so do flows within a group.
 pub(super) fn group(flows: &[Flow]) -> Vec<Vec<FlowId>> {
     let mut ends: BTreeMap<SocketAddr, usize> = BTreeMap::new();
     for (place, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.opens_quic) {
@@ -35,6 +68,19 @@ pub(super) fn group(flows: &[Flow]) -> Vec<Vec<FlowId>> {
     for (place, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.transport == Transport::Udp) {
         for end in [flow.initiator, flow.responder] {
             if let Some(&other) = ends.get(&end) {
+                join(&mut leaders, place, other);
+            }
+        }
+    }
+    let announcing: BTreeMap<_, usize> = flows
+        .iter()
+        .enumerate()
+        .filter(|(_, flow)| may_announce(flow))
+        .map(|(place, flow)| (hosts(flow), place))
+        .collect();
+    if !announcing.is_empty() {
+        for (place, flow) in flows.iter().enumerate() {
+            if let Some(&other) = announcing.get(&hosts(flow)) {
                 join(&mut leaders, place, other);
             }
         }
@@ -93,7 +139,30 @@ mod tests {
             ends: [End::default(); 2],
             flipped: false,
             opens_quic,
+            greets: false,
         }
+    }
+
+    fn grouped(flows: &[Flow]) -> Vec<Vec<u32>> {
+        group(flows).into_iter().map(|group| group.into_iter().map(|id| id.0).collect()).collect()
+    }
+
+    #[test]
+    fn flows_between_the_hosts_of_an_ftp_session_stand_together() {
+        let (tcp, udp) = (Transport::Tcp, Transport::Udp);
+        let mut flows = [
+            flow(0, tcp, "10.0.0.1:50000", "192.0.2.1:21", false),
+            flow(1, tcp, "10.0.0.1:50001", "192.0.2.9:443", false),
+            flow(2, tcp, "192.0.2.1:20", "10.0.0.1:50002", false),
+            flow(3, udp, "10.0.0.1:50003", "192.0.2.1:53", false),
+            flow(4, tcp, "10.0.0.1:50004", "192.0.2.9:2121", false),
+            flow(5, udp, "10.0.0.1:50005", "192.0.2.3:69", false),
+            flow(6, udp, "192.0.2.3:40000", "10.0.0.1:50005", false),
+        ];
+        assert_eq!(grouped(&flows), [vec![0, 2], vec![1], vec![3], vec![4], vec![5, 6]]);
+        flows[4].greets = true;
+        assert_eq!(grouped(&flows), [vec![0, 2], vec![1, 4], vec![3], vec![5, 6]]);
+        assert!(may_greet(b"220-hello") && !may_greet(b"2200") && !may_greet(b"200 ok"));
     }
 
     #[test]
@@ -108,9 +177,7 @@ mod tests {
             flow(5, udp, "10.0.0.1:50003", "192.0.2.3:443", true),
             flow(6, udp, "10.0.0.7:50003", "192.0.2.1:443", false),
         ];
-        let groups: Vec<Vec<u32>> =
-            group(&flows).into_iter().map(|group| group.into_iter().map(|id| id.0).collect()).collect();
-        assert_eq!(groups, [vec![0, 3, 4, 6], vec![1], vec![2], vec![5]]);
+        assert_eq!(grouped(&flows), [vec![0, 3, 4, 6], vec![1], vec![2], vec![5]]);
     }
 
     #[test]

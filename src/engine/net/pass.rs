@@ -207,6 +207,7 @@ impl Pass {
         end.frames += 1;
         let View { data, wire, .. } = packet.payload;
         flow.opens_quic |= packet.tcp.is_none() && groups::may_open_quic(data, wire);
+        flow.greets |= packet.tcp.is_some() && groups::may_greet(data);
         let missing = Segment::tail(wire - data.len());
         let (seq, mark) = match &packet.tcp {
             Some(tcp) => {
@@ -293,6 +294,7 @@ impl Pass {
             ends: [End::default(); 2],
             flipped: false,
             opens_quic: false,
+            greets: false,
         });
         self.latest.insert(key, number);
         Some(number)
