@@ -634,6 +634,8 @@ anomaly_kinds! {
     MultipartMalformed = "multipart_malformed",
     /// A mail, or the session that carries it (SMTP, IMAP, POP3), that breaks its grammar or its own lengths.
     MailMalformed = "mail_malformed",
+    /// MQTT that breaks its grammar; the bytes stay a raw stream.
+    MqttMalformed = "mqtt_malformed",
     /// A DNS message that breaks its grammar.
     DnsMalformed = "dns_malformed",
     /// A TLS record or hello that breaks its grammar.

@@ -27,12 +27,15 @@ use sha2::{Digest as _, Sha256};
 mod support;
 
 /// What all truth files hold; fewer compared is a failure.
-const COUNTS: [(&str, usize); 2] = [("SMTP commands", 63), ("mails", 35)];
+const COUNTS: [(&str, usize); 5] =
+    [("SMTP commands", 63), ("mails", 35), ("FTP commands", 47), ("MQTT packets", 32), ("MQTT payloads", 6)];
 
 /// Bytes by length and digest.
 type Sum = (u64, String);
 
 struct Leaf {
+    transaction: Option<TransactionId>,
+    conversation: usize,
     ops: Vec<String>,
     hasher: Sha256,
     len: u64,
@@ -49,13 +52,16 @@ impl Leaf {
 struct Seen {
     leaves: Vec<Leaf>,
     protocols: BTreeSet<&'static str>,
-    messages: Vec<Message>,
+    messages: Vec<(usize, Message)>,
+    /// Conversations that were walked so far.
+    conversations: usize,
     anomalies: Vec<(AnomalyKind, String)>,
 }
 
 impl Sink for Seen {
-    fn open(&mut self, _: Origin) -> LeafId {
-        self.leaves.push(Leaf { ops: Vec::new(), hasher: Sha256::new(), len: 0 });
+    fn open(&mut self, origin: Origin) -> LeafId {
+        let (transaction, conversation) = (origin.transaction, self.conversations);
+        self.leaves.push(Leaf { transaction, conversation, ops: Vec::new(), hasher: Sha256::new(), len: 0 });
         LeafId(u32::try_from(self.leaves.len() - 1).unwrap())
     }
 
@@ -76,7 +82,7 @@ impl Sink for Seen {
     }
 
     fn message(&mut self, message: &Message) {
-        self.messages.push(message.clone());
+        self.messages.push((self.conversations, message.clone()));
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, _: Option<FrameNo>, detail: String) {
@@ -105,6 +111,7 @@ impl Seen {
                     local: flow.initiator,
                     remote: flow.responder,
                 };
+                seen.conversations += 1;
                 walk(&conversation, &context, &mut shared, &mut seen).unwrap();
             }
         }
@@ -153,7 +160,15 @@ fn commands(
     seen: &Seen,
 ) {
     let mut ours: BTreeMap<u64, (Vec<String>, Vec<String>)> = BTreeMap::new();
-    for message in seen.messages.iter().filter(|message| message.protocol == protocol) {
+    // What a data connection carries is told as a message too.
+    let carries = |conversation: usize| {
+        let data = |leaf: &Leaf| leaf.conversation == conversation && leaf.ops == ["ftp.data"];
+        seen.leaves.iter().any(data)
+    };
+    let session = |(conversation, message): &&(usize, Message)| {
+        message.protocol == protocol && !(protocol == "ftp" && carries(*conversation))
+    };
+    for (_, message) in seen.messages.iter().filter(session) {
         let (verbs, arguments) = ours.entry(u64::from(message.frame.unwrap().0)).or_default();
         verbs.push(message.kind.clone());
         if !message.name.is_empty() {
@@ -182,7 +197,7 @@ fn commands(
 /// Mails that tshark exports, by length and digest.
 fn mails(tally: &mut Tally, name: &str, truth: &[Value], seen: &Seen) {
     let mut ours: BTreeSet<Sum> = BTreeSet::new();
-    for op in ["smtp.data", "smtp.bdat", "mime.part", "http1.body"] {
+    for op in ["smtp.data", "smtp.bdat", "imap.literal", "mime.part", "http1.body"] {
         ours.extend(seen.sums(op));
     }
     for value in truth {
@@ -192,6 +207,56 @@ fn mails(tally: &mut Tally, name: &str, truth: &[Value], seen: &Seen) {
             let item = format!("mail {}", text(&value["name"]));
             tally.differs(name, item, format!("{sum:?} is not among {ours:?}"));
         }
+    }
+}
+
+/// MQTT packets by frame and in order, with topic and the payload's length and digest.
+fn mqtt(tally: &mut Tally, name: &str, truth: &[Value], seen: &Seen) {
+    const KINDS: [&str; 15] = [
+        "",
+        "CONNECT",
+        "CONNACK",
+        "PUBLISH",
+        "PUBACK",
+        "PUBREC",
+        "PUBREL",
+        "PUBCOMP",
+        "SUBSCRIBE",
+        "SUBACK",
+        "UNSUBSCRIBE",
+        "UNSUBACK",
+        "PINGREQ",
+        "PINGRESP",
+        "DISCONNECT",
+    ];
+    type Shown = (u64, String, String, Option<Sum>);
+    let payload = |conversation: usize, message: &Message| {
+        let own =
+            |leaf: &&Leaf| leaf.conversation == conversation && leaf.transaction == Some(message.transaction);
+        seen.leaves.iter().filter(own).find(|leaf| leaf.ops == ["mqtt.payload"]).map(Leaf::sum)
+    };
+    let mut ours: Vec<Shown> = Vec::new();
+    for (conversation, message) in seen.messages.iter().filter(|(_, message)| message.protocol == "mqtt") {
+        let topic = String::from_utf8_lossy(&message.name).into_owned();
+        let frame = u64::from(message.frame.unwrap().0);
+        ours.push((frame, message.kind.clone(), topic, payload(*conversation, message)));
+    }
+    for value in truth {
+        tally.count("MQTT packets", 1);
+        let frame = value["frame"].as_u64().unwrap();
+        let kind = KINDS[text(&value["msgtype"]).parse::<usize>().unwrap()].to_owned();
+        let sum = value["msg_len"].as_u64().map(|len| (len, text(&value["msg_sha256"])));
+        tally.count("MQTT payloads", usize::from(sum.is_some()));
+        // A packet over several frames is counted by its last one there, by its first one here.
+        let (topic, before) = (text(&value["topic"]), |shown: &Shown| shown.0 <= frame);
+        let same = |shown: &Shown| before(shown) && (&shown.1, &shown.2, &shown.3) == (&kind, &topic, &sum);
+        match ours.iter().rposition(same) {
+            Some(at) => drop(ours.remove(at)),
+            None => tally.differs(name, format!("mqtt {frame} {kind}"), format!("{topic} {sum:?}: {ours:?}")),
+        }
+    }
+    for (frame, kind, topic, _) in ours {
+        tally.differs(name, format!("mqtt {frame} {kind} beside"), format!("not in the truth: {topic}"));
     }
 }
 
@@ -210,6 +275,8 @@ fn commands_and_contents_are_those_of_the_truth() {
         let truth: Value = serde_json::from_reader(std::io::BufReader::new(file)).unwrap();
         let seen = Seen::of(&folder, name);
         commands(&mut tally, name, ("SMTP commands", "smtp"), list(&truth["smtp_commands"]), &seen);
+        commands(&mut tally, name, ("FTP commands", "ftp"), list(&truth["ftp_commands"]), &seen);
+        mqtt(&mut tally, name, list(&truth["mqtt"]), &seen);
         mails(&mut tally, name, list(&truth["export_objects_imf"]), &seen);
     }
     judge(&tally);

@@ -1,5 +1,5 @@
 //! Single codings as bounded streams (gzip, zlib, deflate, Brotli, zstd, chunked, dot-stuffing, base64, hexadecimal,
-//! quoted-printable, percent, UTF-16, data URLs), and containers taken apart into their values (JSON, XML, Protocol
+//! quoted-printable, percent, line ends, UTF-16, data URLs), and containers taken apart into their values (JSON, XML, Protocol
 //! Buffers, MessagePack, CBOR, zip, tar).
 //!
 //! Encoded bytes enter in slices of any size; decoded bytes leave with the part of the input that was
@@ -18,6 +18,7 @@ mod dots;
 mod hex;
 mod inflate;
 mod json;
+mod line_ends;
 mod msgpack;
 mod percent;
 mod protobuf;
@@ -37,6 +38,7 @@ pub use dots::Dots;
 pub use hex::Hex;
 pub use inflate::{Inflate, Wrapper};
 pub use json::Json;
+pub use line_ends::LineEnds;
 pub use msgpack::MessagePack;
 pub use percent::Percent;
 pub use protobuf::Protobuf;

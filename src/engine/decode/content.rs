@@ -2,7 +2,8 @@
 
 use crate::{
     engine::codec::{
-        Base64, Brotli, Coding, Damage, Inflate, Kind, Output, QuotedPrintable, Wrapper, ZSTD_MAGIC, Zstd,
+        Base64, Brotli, Coding, Damage, Inflate, Kind, LineEnds, Output, QuotedPrintable, Wrapper,
+        ZSTD_MAGIC, Zstd,
     },
     evidence::{AnomalyKind, ByteRange, printable},
 };
@@ -24,7 +25,7 @@ pub(super) const SNIFF: usize = 64;
 pub(super) struct Declared {
     /// Content codings in the order in which they were applied.
     pub(super) codings: Vec<String>,
-    /// The Content-Transfer-Encoding of a part.
+    /// The Content-Transfer-Encoding of a part, or how FTP and TFTP spell line ends (`ftp-ascii`, `netascii`).
     pub(super) transfer: Option<String>,
     /// The Content-Type.
     pub(super) media: Option<String>,
@@ -242,6 +243,8 @@ impl Content {
             Some("quoted-printable") => {
                 return coded("quoted-printable", Box::new(QuotedPrintable::new()), inner);
             }
+            Some("ftp-ascii") => return coded("ftp.ascii", Box::new(LineEnds::ftp()), inner),
+            Some("netascii") => return coded("tftp.netascii", Box::new(LineEnds::netascii()), inner),
             _ => {}
         }
         let media = self.declared.media.clone().unwrap_or_default();

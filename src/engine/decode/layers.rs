@@ -74,6 +74,10 @@ impl Layer {
             "http1.field",
             "mime.body",
             "mime.part",
+            "mqtt.payload",
+            "mqtt.connect",
+            "imap.literal",
+            "ftp.data",
         ];
         cuts.contains(&self.op)
     }

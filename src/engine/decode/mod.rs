@@ -12,11 +12,14 @@ mod body;
 mod content;
 mod fields;
 mod form;
+mod ftp;
 mod heads;
 mod http;
+mod imap;
 mod layers;
 mod letter;
 mod mime;
+mod mqtt;
 mod multipart;
 mod names;
 mod opening;
@@ -116,6 +119,7 @@ const MAX_NESTED: u8 = 8;
 #[derive(Debug, Default)]
 pub struct Shared {
     quic: quic::Quic,
+    ftp: ftp::Transfers,
     transactions: u32,
 }
 
@@ -181,9 +185,21 @@ pub fn application(
     if let Some(client) = tls::client(conversation)? {
         return tls::walk(conversation, client, context, shared, sink);
     }
+    if ftp::data(conversation, context, shared, sink)? {
+        return Ok(());
+    }
     let openings = Openings::of(conversation)?;
     if let Some(client) = smtp::client(conversation, &openings) {
         return smtp::walk(conversation, client, context, shared, sink);
+    }
+    if let Some(client) = ftp::client(conversation, &openings) {
+        return ftp::walk(conversation, client, context, shared, sink);
+    }
+    if let Some(client) = imap::client(conversation, &openings) {
+        return imap::walk(conversation, client, context, shared, sink);
+    }
+    if let Some(client) = mqtt::client(&openings) {
+        return mqtt::walk(conversation, client, context, shared, sink);
     }
     match requests(conversation)? {
         Some(direction) => http::walk(conversation, direction, limits, shared, sink),

@@ -16,6 +16,7 @@ use crate::{
 use super::{
     Context, Conversation, heads,
     layers::{Bytes, Out},
+    opening::Opening,
     raw::Raw,
     sink::{Message, Place, Sink, TransactionId},
 };
@@ -30,13 +31,14 @@ pub(super) enum Item<'a> {
     Gap,
 }
 
-/// Gives the lines of a stream up to `until`, as long as `take` wants more.
+/// Gives the lines of a stream up to `until`, as long as `take` wants more. `at_line`: the first byte begins a line.
 pub(super) fn lines(
     stream: &Stream,
+    at_line: bool,
     until: Option<u64>,
     take: &mut dyn FnMut(Item<'_>) -> bool,
 ) -> Result<(), ReadError> {
-    let mut lines = Lines::new(stream.from_start);
+    let mut lines = Lines::new(at_line);
     let mut goes_on = true;
     let until = until.unwrap_or(u64::MAX);
     let mut reader = stream.reader();
@@ -65,6 +67,14 @@ pub(super) fn lines(
     Ok(())
 }
 
+/// Whether a stream begins with a line: its start was captured, or the first line says so.
+pub(super) fn begins_line(stream: &Stream, is_line: &dyn Fn(&[u8]) -> bool) -> Result<bool, ReadError> {
+    if stream.from_start {
+        return Ok(true);
+    }
+    Ok(Opening::of(stream)?.line().is_some_and(is_line))
+}
+
 fn item(text: Text<'_>) -> Item<'_> {
     match text {
         Text::Line(bytes, range) => Item::Line(bytes, range),
@@ -78,7 +88,7 @@ pub(super) fn replies(stream: &Stream) -> Result<Replies, ReadError> {
     if !stream.from_start {
         return Ok(replies);
     }
-    lines(stream, None, &mut |item| match item {
+    lines(stream, true, None, &mut |item| match item {
         Item::Line(line, range) => match joiner.line(line, range) {
             Some(Ok(reply)) => replies.push(reply),
             Some(Err(())) => false,
@@ -100,7 +110,8 @@ pub(super) fn answers(
     let stream = conversation.stream(server);
     let mut out = Out::new(sink, stream, server, context.limits);
     let mut raw = Raw::new("replies");
-    lines(stream, until, &mut |item| {
+    let at_line = begins_line(stream, &|line| reply_code(line).is_some())?;
+    lines(stream, at_line, until, &mut |item| {
         match item {
             Item::Line(line, range) => {
                 raw.write(&mut out, line, range);

@@ -58,9 +58,13 @@ pub(super) fn walk(
 ) -> Result<(), ReadError> {
     sink.protocol("smtp");
     let server = client.other();
-    let replies = session::replies(conversation.stream(server))?;
     let stream = conversation.stream(client);
-    let mut parser = Client::new(stream.from_start, replies);
+    let mut replies = session::replies(conversation.stream(server))?;
+    if !stream.from_start {
+        replies.forget();
+    }
+    let at_line = session::begins_line(stream, &|line| smtp::is_verb(split_word(line).0))?;
+    let mut parser = Client::new(at_line, replies);
     let mut side = Side {
         out: Out::new(sink, stream, client, context.limits),
         shared,

@@ -2,6 +2,7 @@
 
 mod http;
 mod mail;
+mod messaging;
 mod names;
 mod properties;
 

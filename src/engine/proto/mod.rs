@@ -6,13 +6,16 @@
 
 pub mod crypto;
 pub mod dns;
+pub mod ftp;
 pub mod hpack;
 pub mod http1;
 pub mod http2;
 pub mod http3;
 pub mod huffman;
+pub mod imap;
 pub mod keylog;
 pub mod lines;
+pub mod mqtt;
 pub mod qpack;
 pub mod quic;
 pub mod replies;

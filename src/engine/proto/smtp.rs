@@ -137,15 +137,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins at the client's first byte, or anywhere. `replies` are the server's.
-    pub fn new(from_start: bool, mut replies: Replies) -> Self {
-        if !from_start {
-            replies.forget();
-        }
+    /// Begins at the start of a line, or anywhere. `replies` are those that the server gives from there on.
+    pub fn new(at_line: bool, mut replies: Replies) -> Self {
         // The greeting answers nothing; after STARTTLS there is none.
         let _ = replies.take_if(|code| code == 220 || code == 554 || code == 421);
         Self {
-            lines: Lines::new(from_start),
+            lines: Lines::new(at_line),
             state: State::Command,
             replies,
             chunks: false,
