@@ -624,6 +624,12 @@ anomaly_kinds! {
     MidStreamStart = "mid_stream_start",
     /// HTTP that breaks its grammar; the bytes stay a raw stream.
     HttpMalformed = "http_malformed",
+    /// HTTP/2 that breaks its grammar (RFC 9113, RFC 7541); what can be read is read on.
+    Http2Malformed = "http2_malformed",
+    /// HTTP/2 frames are not found after a part that is missing; the bytes are searched as they stand.
+    Http2FramesLost = "http2_frames_lost",
+    /// HTTP/2 header fields that refer to a part of the connection that is missing, or are missing themselves.
+    Http2HeadersUnknown = "http2_headers_unknown",
     /// Lengths of one HTTP message contradict each other (RFC 9112 section 6.3).
     HttpAmbiguousLength = "http_ambiguous_length",
     /// An HTTP body ends before its announced length.

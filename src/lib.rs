@@ -30,7 +30,7 @@
 //! | `findings` | what came out: plain data, canonical JSON, the codes and their meaning | evidence case::scenario |
 //! | `engine::codec` | single codings as bounded streams: gzip, deflate, Brotli, zstd, chunked, base64, percent | evidence |
 //! | `engine::net` | Ethernet to TCP and UDP, reassembly with gaps and overlaps, whose address is the phone's | evidence case::capture |
-//! | `engine::proto` | `dns` `tls` `quic` `http1` `smtp` …: parsers and their state over a stream | evidence engine::codec engine::net |
+//! | `engine::proto` | `dns` `tls` `quic` `http1` `http2` `smtp` …: parsers and their state over a stream | evidence engine::codec engine::net |
 //! | `engine::decode` | payloads peeled recursively into leaves, each with its steps | evidence engine::codec engine::net engine::proto |
 //! | `engine::correlate` | leaves matched with artifacts: exact, partial, identifier | evidence case::device engine::net engine::decode findings |
 //! | `engine::timeline` | runs, windows, flows attributed to actions | evidence case findings |

@@ -17,6 +17,8 @@ use super::{
 
 /// A body while it streams by.
 pub(super) struct Body {
+    /// What the root of its layers is called.
+    op: &'static str,
     /// The chunked wire bytes and what frames them.
     chunked: Option<(Stage, Stage)>,
     content: Content,
@@ -33,8 +35,10 @@ impl Body {
             Declared { codings, media: head.value("content-type"), again: true, ..Declared::default() };
         let chunked = framing == Framing::Chunked;
         let stage = |op, at, keep| Stage::new(op, None, at, keep);
-        let content = if chunked { stage("chunked", 0, Keep::Search) } else { root(start) };
+        let op = "http1.body";
+        let content = if chunked { stage("chunked", 0, Keep::Search) } else { root(op, start) };
         Self {
+            op,
             chunked: chunked.then(|| {
                 let wire = stage("http1.body", start, Keep::Digest);
                 (wire, stage("chunked.framing", 0, Keep::Search))
@@ -43,6 +47,12 @@ impl Body {
             range: ByteRange::new(start, start),
             gapped: false,
         }
+    }
+
+    /// A body that is a whole stream of its own, without framing; its root is called `op`.
+    pub(super) fn whole(op: &'static str, declared: Declared) -> Self {
+        let content = Content::new(root(op, 0), Declared { again: true, ..declared });
+        Self { op, chunked: None, content, range: ByteRange::new(0, 0), gapped: false }
     }
 
     pub(super) fn push(&mut self, out: &mut Out<'_>, part: Part, data: &[u8], range: ByteRange) {
@@ -100,23 +110,24 @@ impl Body {
             }
         };
         if ended == Ended::Again {
-            as_it_is(out, self.range, self.chunked.is_some())?;
+            as_it_is(out, self.op, self.range, self.chunked.is_some())?;
         }
         Ok((self.range, self.gapped))
     }
 }
 
-fn root(start: u64) -> Stage {
-    Stage::new("http1.body", None, start, Keep::Search)
+fn root(op: &'static str, start: u64) -> Stage {
+    Stage::new(op, None, start, Keep::Search)
 }
 
 /// Reads a body once more and gives it to be searched without taking anything off but chunks.
-fn as_it_is(out: &mut Out<'_>, range: ByteRange, chunked: bool) -> Result<(), ReadError> {
+fn as_it_is(out: &mut Out<'_>, op: &'static str, range: ByteRange, chunked: bool) -> Result<(), ReadError> {
     let stream = cut(out.stream, range);
     let mut reader = stream.reader();
     let mut framing = chunked.then(Chunked::new);
-    let mut wire = root(range.start);
-    let mut content = if chunked { Stage::new("chunked", None, 0, Keep::Search) } else { root(range.start) };
+    let mut wire = root(op, range.start);
+    let mut content =
+        if chunked { Stage::new("chunked", None, 0, Keep::Search) } else { root(op, range.start) };
     while let Some(chunk) = reader.next_chunk()? {
         match (chunk, &mut framing) {
             (Chunk::Bytes { range, data }, None) => {

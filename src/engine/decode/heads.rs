@@ -100,34 +100,75 @@ fn part<'a>(head: &Head<'a>, range: &Range<usize>) -> Bytes<'a> {
     Bytes::wire(head.text(range), head.place(range))
 }
 
-fn layer(op: &'static str, param: Option<&[u8]>, bytes: Bytes<'_>) -> Stage {
-    let mut layer = Stage::new(op, param, bytes.from.start, Keep::Search);
-    layer.consumed(bytes.from.end);
+/// A layer that cuts bytes out, which stand at `at` of the layer before.
+fn layer(op: &'static str, param: Option<&[u8]>, bytes: Bytes<'_>, at: u64) -> Stage {
+    let mut layer = Stage::new(op, param, at, Keep::Search);
+    layer.consumed(at + bytes.len());
     layer.pass(bytes.len());
     layer
 }
 
 fn target_leaves(out: &mut Out<'_>, head: &Head<'_>, target: &Range<usize>) {
     let bytes = part(head, target);
-    layer("http1.target", None, bytes).within(out, |out| {
-        percent_leaf(out, bytes);
-        if let Some(mark) = memchr::memchr(b'?', bytes.data) {
-            let query = bytes.part(mark + 1..bytes.data.len());
-            let mut form = Form::new("query.value", mark as u64 + 1);
-            form.push(out, query, 0);
-            form.finish(out);
-        }
-    });
+    layer("http1.target", None, bytes, bytes.from.start).within(out, |out| in_target(out, bytes));
 }
 
 fn field_leaves(out: &mut Out<'_>, head: &Head<'_>, field: &Field) {
     let bytes = part(head, &field.value);
-    layer("http1.field", Some(head.text(&field.name)), bytes).within(out, |out| {
-        percent_leaf(out, bytes);
-        for run in base64_runs(bytes.data) {
-            base64_leaf(out, bytes.part(run.clone()), run.start as u64);
+    let name = Some(head.text(&field.name));
+    layer("http1.field", name, bytes, bytes.from.start).within(out, |out| in_value(out, bytes));
+}
+
+/// Writes a header list that came out of a compression as a leaf of field lines, and what is encoded in its values
+/// as further ones. `from` is where its block stands; `op` is what taking the compression off is called.
+pub(super) fn list(
+    out: &mut Out<'_>,
+    (op, param): (&'static str, &str),
+    from: ByteRange,
+    fields: &[(String, Vec<u8>)],
+) {
+    let mut text = Vec::new();
+    let mut values = Vec::with_capacity(fields.len());
+    for (name, value) in fields {
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b": ");
+        values.push((name, text.len()..text.len() + value.len()));
+        text.extend_from_slice(value);
+        text.extend_from_slice(b"\r\n");
+    }
+    let whole = Bytes { data: &text, from, copied: false };
+    let mut stage = Stage::new(op, Some(param.as_bytes()), from.start, Keep::Search);
+    stage.consumed(from.end);
+    stage.write(out, whole);
+    stage.within(out, |out| {
+        for (name, range) in values {
+            let (at, value) = (range.start as u64, whole.part(range));
+            if name == ":path" {
+                layer("http.target", None, value, at).within(out, |out| in_target(out, value));
+            } else {
+                let name = Some(name.as_bytes());
+                layer("http.field", name, value, at).within(out, |out| in_value(out, value));
+            }
         }
     });
+    stage.close(out);
+}
+
+fn in_target(out: &mut Out<'_>, bytes: Bytes<'_>) {
+    percent_leaf(out, bytes);
+    if let Some(mark) = memchr::memchr(b'?', bytes.data) {
+        let query = bytes.part(mark + 1..bytes.data.len());
+        let mut form = Form::new("query.value", mark as u64 + 1);
+        form.push(out, query, 0);
+        form.finish(out);
+    }
+}
+
+fn in_value(out: &mut Out<'_>, bytes: Bytes<'_>) {
+    percent_leaf(out, bytes);
+    for run in base64_runs(bytes.data) {
+        base64_leaf(out, bytes.part(run.clone()), run.start as u64);
+    }
 }
 
 fn percent_leaf(out: &mut Out<'_>, bytes: Bytes<'_>) {

@@ -33,6 +33,21 @@ pub(super) struct Out<'s> {
     values: u32,
 }
 
+/// What is counted over all streams that one direction of a conversation holds: a thousand streams may not do more
+/// than one.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    budget: Rc<Budget>,
+    anomalies: BTreeMap<AnomalyKind, u32>,
+    values: u32,
+}
+
+impl Tally {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { budget: Rc::new(Budget::new(limits.max_decoded)), anomalies: BTreeMap::new(), values: 0 }
+    }
+}
+
 /// One layer that was taken off, as far as it was.
 #[derive(Clone, Debug)]
 struct Layer {
@@ -67,6 +82,7 @@ impl Layer {
     fn is_a_cut(&self) -> bool {
         let cuts = [
             "http1.body",
+            "http2.body",
             "multipart.part",
             "form.value",
             "query.value",
@@ -78,6 +94,8 @@ impl Layer {
             "mqtt.connect",
             "imap.literal",
             "ftp.data",
+            "http.target",
+            "http.field",
         ];
         cuts.contains(&self.op)
     }
@@ -101,17 +119,33 @@ impl<'s> Out<'s> {
         direction: Direction,
         limits: &'s Limits,
     ) -> Self {
+        Self::going_on(sink, stream, direction, limits, Tally::new(limits))
+    }
+
+    /// Begins a stream, with what others have used up before it.
+    pub(super) fn going_on(
+        sink: &'s mut dyn Sink,
+        stream: &'s Stream,
+        direction: Direction,
+        limits: &'s Limits,
+        Tally { budget, anomalies, values }: Tally,
+    ) -> Self {
         Self {
             sink,
             stream,
             direction,
             transaction: None,
             limits,
-            budget: Rc::new(Budget::new(limits.max_decoded)),
+            budget,
             layers: Vec::new(),
-            anomalies: BTreeMap::new(),
-            values: 0,
+            anomalies,
+            values,
         }
+    }
+
+    /// What the next stream goes on with.
+    pub(super) fn tally(self) -> Tally {
+        Tally { budget: self.budget, anomalies: self.anomalies, values: self.values }
     }
 
     /// How many layers stand around.

@@ -15,6 +15,7 @@ mod form;
 mod ftp;
 mod heads;
 mod http;
+mod http2;
 mod imap;
 mod layers;
 mod letter;
@@ -187,6 +188,9 @@ pub fn application(
     }
     if ftp::data(conversation, context, shared, sink)? {
         return Ok(());
+    }
+    if let Some(client) = http2::client(conversation)? {
+        return http2::walk(conversation, client, None, context, shared, sink);
     }
     let openings = Openings::of(conversation)?;
     if let Some(client) = smtp::client(conversation, &openings) {

@@ -1,6 +1,7 @@
 //! Conversations in memory against the leaves they give.
 
 mod http;
+mod http2;
 mod mail;
 mod messaging;
 mod names;

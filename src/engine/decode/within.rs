@@ -1,7 +1,10 @@
 //! Streams inside streams: what decryption or a framing gives is a stream again, and what is found in it is told
 //! with its place in the captured one.
 
-use crate::evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step};
+use crate::{
+    engine::net::stream::Stream,
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step},
+};
 
 use super::sink::{
     BodyEnd, DnsMessage, Inner, LeafId, Message, Origin, Place, QuicConnection, RequestHead, ResponseHead,
@@ -67,6 +70,22 @@ pub struct Wrap {
     pub steps: Vec<Step>,
     /// Where its bytes stand in the stream around it.
     pub places: Places,
+}
+
+impl Wrap {
+    /// Parts of a stream, one after the other, as a stream inside it. `op` is what taking them out is called.
+    pub fn parts(stream: &Stream, parts: &[ByteRange], op: &str, param: Option<String>) -> (Stream, Self) {
+        let inner = stream.parts(parts.iter().copied());
+        let (mut places, mut at, end) = (Places::default(), 0, stream.end());
+        for part in parts {
+            let length = ByteRange::new(part.start, part.end.min(end)).len();
+            places.push(ByteRange::new(at, at + length), part.start);
+            at += length;
+        }
+        let input = places.hull(ByteRange::new(0, at));
+        let step = Step { op: op.to_owned(), param, input, output: at };
+        (inner, Self { steps: vec![step], places })
+    }
 }
 
 /// Hands on what an inner conversation gives, in the terms of the one around it.

@@ -199,10 +199,11 @@ impl Parser {
                 let range = ByteRange::new(self.at - PREFACE.len() as u64, self.at);
                 if self.held == PREFACE {
                     handler.preface(range);
-                } else {
-                    handler.malformed(range.start, "no connection preface where one must stand".to_owned());
+                    return self.next_frame();
                 }
-                self.next_frame();
+                handler.malformed(range.start, "no connection preface where one must stand".to_owned());
+                handler.lost(range.start);
+                self.state = State::Lost;
             }
             State::Header => {
                 if let Some(header) = self.held.first_chunk::<HEADER_LEN>() {

@@ -1,0 +1,368 @@
+//! One direction of a connection while it is read.
+
+use crate::{
+    engine::proto::{
+        hpack,
+        http1::Role,
+        http2::{Block, Handler, Header, Kind, Setting, settings},
+    },
+    evidence::{AnomalyKind, ByteRange},
+};
+
+use super::{
+    super::{
+        Shared, heads,
+        layers::{Bytes, Out, Stage},
+        sink::{Keep, Place, RequestHead, ResponseHead},
+    },
+    exchange::{End, Exchanges, Facts, TooMany},
+};
+
+/// One header list. Servers refuse lists of more than 8 KiB to 1 MiB.
+const MAX_LIST: u64 = 1 << 20;
+
+/// Bytes of header lists for each byte of their blocks: cookies of some KiB come again in a byte each.
+const MAX_EXPANSION: u64 = 256;
+
+/// Bytes of header lists that are always allowed.
+const FREE_LISTS: u64 = 16 << 20;
+
+/// Names that start with a colon (RFC 9113 section 8.3, RFC 8441).
+const PSEUDO: [&[u8]; 6] = [b":method", b":scheme", b":authority", b":path", b":status", b":protocol"];
+
+/// What a direction announced and used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Announced {
+    /// The largest table that the other side may use.
+    pub(super) table: Option<u32>,
+    /// The largest table that this side used.
+    pub(super) used: u64,
+    /// Whether every frame was seen.
+    pub(super) all_seen: bool,
+}
+
+/// Takes what the parser finds.
+pub(super) struct Side<'s, 'c> {
+    pub(super) out: Out<'s>,
+    role: Role,
+    exchanges: &'c mut Exchanges,
+    shared: &'c mut Shared,
+    decoder: hpack::Decoder,
+    framing: Stage,
+    /// Bytes of header lists that may still come.
+    room: u64,
+    /// Since when frames are not found.
+    lost: Option<u64>,
+    /// How often that happened.
+    losses: u32,
+    /// From where on everything is searched as it stands.
+    pub(super) raw_from: Option<u64>,
+    /// Whether a limit was reached, so that no more is read.
+    pub(super) over: bool,
+    pub(super) announced: Announced,
+}
+
+impl<'s, 'c> Side<'s, 'c> {
+    pub(super) fn new(
+        out: Out<'s>,
+        role: Role,
+        exchanges: &'c mut Exchanges,
+        shared: &'c mut Shared,
+    ) -> Self {
+        exchanges.begin();
+        Self {
+            out,
+            role,
+            exchanges,
+            shared,
+            decoder: hpack::Decoder::new(),
+            framing: Stage::new("http2.framing", None, 0, Keep::Search),
+            room: FREE_LISTS,
+            lost: None,
+            losses: 0,
+            raw_from: None,
+            over: false,
+            announced: Announced { all_seen: true, ..Announced::default() },
+        }
+    }
+
+    /// Ends the direction.
+    pub(super) fn finish(&mut self) {
+        self.framing.close(&mut self.out);
+        if let Some(lost) = self.lost.take() {
+            self.out.place(ByteRange::new(lost, self.out.stream.end()), Place::Opaque);
+        }
+        self.announced.used = self.decoder.largest();
+        self.announced.all_seen &= self.raw_from.is_none();
+    }
+
+    /// Nothing is known any more from here on.
+    pub(super) fn lose(&mut self, at: u64) {
+        self.losses = self.losses.saturating_add(1);
+        self.decoder.lose();
+        self.lost.get_or_insert(at);
+        self.raw_from.get_or_insert(at);
+    }
+
+    fn limit(&mut self, at: u64, why: &str) {
+        let detail = format!("HTTP/2: {why}; what follows is searched as it stands");
+        self.out.anomaly(AnomalyKind::LimitReached, Some(at), detail);
+        self.over = true;
+        self.lose(at);
+    }
+
+    fn understood(&mut self, range: ByteRange) {
+        // What was found again by its looks is not called understood.
+        if self.raw_from.is_none() {
+            self.out.place(range, Place::Understood);
+        }
+    }
+
+    /// Reads a block: its fields, and what they say.
+    fn fields(&mut self, block: &Block<'_>) -> (Vec<(String, Vec<u8>)>, Facts) {
+        self.room += (block.fragment.len() as u64).saturating_mul(MAX_EXPANSION);
+        let (mut list, mut facts) = (Vec::new(), Facts::default());
+        let (mut size, mut unknown, mut omitted) = (0, 0_u64, 0_u64);
+        let mut odd = None;
+        let most = MAX_LIST.min(self.room);
+        let result = self.decoder.decode(block.fragment, &mut |field| {
+            let hpack::Field { name, value, .. } = field;
+            let (Some(name), Some(value)) = (&name, &value) else {
+                unknown += 1;
+                // A name that is not known does not hide its value.
+                if let Some(value) = value.filter(|value| size + value.len() as u64 <= most) {
+                    size += value.len() as u64;
+                    list.push((name.map_or("?".to_owned(), |name| text(&name)), value.to_vec()));
+                }
+                return;
+            };
+            size += name.len() as u64 + value.len() as u64;
+            if size > most {
+                omitted += 1;
+                return;
+            }
+            let pseudo = name.first() == Some(&b':');
+            let after_fields = list.last().is_some_and(|(name, _): &(String, _)| !name.starts_with(':'));
+            odd = odd.or(match pseudo {
+                true if after_fields => Some("a pseudo-header stands after a field"),
+                true if !PSEUDO.contains(&&**name) => Some("a pseudo-header that is not defined"),
+                false if name.iter().any(u8::is_ascii_uppercase) => {
+                    Some("a field name with upper-case letters")
+                }
+                _ => None,
+            });
+            facts.take(name, value);
+            list.push((text(name), value.to_vec()));
+        });
+        self.room = self.room.saturating_sub(size.min(most));
+        let at = Some(block.range.start);
+        if let (Err(damage), true) = (result, block.whole) {
+            self.out.anomaly(AnomalyKind::Http2Malformed, at, format!("HPACK: {damage}"));
+        }
+        if let Some(why) = odd {
+            self.out.anomaly(AnomalyKind::Http2Malformed, at, format!("header block: {why}"));
+        }
+        if unknown > 0 {
+            let detail = format!(
+                "{unknown} fields of a header block refer to a part of the connection that is missing"
+            );
+            self.out.anomaly(AnomalyKind::Http2HeadersUnknown, at, detail);
+        }
+        if omitted > 0 {
+            let detail = format!("{omitted} fields of a header block of {size} bytes were left out");
+            self.out.anomaly(AnomalyKind::LimitReached, at, detail);
+        }
+        if !block.whole {
+            let detail = "a header block is not whole".to_owned();
+            self.out.anomaly(AnomalyKind::Http2HeadersUnknown, at, detail);
+            self.decoder.lose();
+        }
+        (list, facts)
+    }
+
+    fn header_block(&mut self, block: &Block<'_>) -> Result<(), TooMany> {
+        // A promised request belongs to the stream that is promised.
+        let (stream, role) = match block.promised {
+            Some(promised) => (promised, Role::Requests),
+            None => (block.stream, self.role),
+        };
+        let exchange = self.exchanges.get(stream)?;
+        let transaction = *exchange.transaction.get_or_insert_with(|| self.shared.transaction());
+        self.out.transaction = Some(transaction);
+        let (list, facts) = self.fields(block);
+        heads::list(&mut self.out, ("http2.headers", &format!("stream {stream}")), block.range, &list);
+        let exchange = self.exchanges.get(stream)?;
+        let half = exchange.half(role);
+        if block.end_stream {
+            half.end = half.ends(self.losses);
+        }
+        if half.head.is_some() && (facts.status.is_none() || role == Role::Requests) {
+            if facts.method.is_some() {
+                let detail = "a second request on one stream".to_owned();
+                self.out.anomaly(AnomalyKind::Http2Malformed, Some(block.range.start), detail);
+            }
+            self.out.sink.trailer(transaction, self.out.direction, &list);
+            return Ok(());
+        }
+        let interim = facts.status.is_some_and(|status| (100..200).contains(&status));
+        match role {
+            Role::Requests => self.request(block, stream, &facts, list),
+            Role::Responses => self.response(block, stream, &facts, list),
+        }
+        if !interim {
+            let half = self.exchanges.get(stream)?.half(role);
+            (half.head, half.since) = (Some(facts), Some(self.losses));
+            if block.end_stream {
+                half.end = End::Complete;
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, block: &Block<'_>, stream: u32, facts: &Facts, fields: Vec<(String, Vec<u8>)>) {
+        let Some(transaction) = self.out.transaction else { return };
+        let target = if facts.is_connect() && facts.path.is_none() { &facts.authority } else { &facts.path };
+        // A promised request comes down, but stands for one that the client would have sent.
+        let direction = match self.role {
+            Role::Requests => self.out.direction,
+            Role::Responses => self.out.direction.other(),
+        };
+        self.out.sink.request(&RequestHead {
+            transaction,
+            method: facts.method.as_deref().map(text).unwrap_or_default(),
+            uri: target.as_deref().unwrap_or_default().to_vec(),
+            version: "HTTP/2".to_owned(),
+            fields,
+            range: block.range,
+            frame: self.out.frame(block.range.start),
+            direction,
+            protocol: "http2",
+            stream: Some(u64::from(stream)),
+        });
+    }
+
+    fn response(&mut self, block: &Block<'_>, stream: u32, facts: &Facts, fields: Vec<(String, Vec<u8>)>) {
+        let Some(transaction) = self.out.transaction else { return };
+        self.out.sink.response(&ResponseHead {
+            transaction,
+            status: facts.status.unwrap_or_default(),
+            version: "HTTP/2".to_owned(),
+            fields,
+            range: block.range,
+            frame: self.out.frame(block.range.start),
+            direction: self.out.direction,
+            protocol: "http2",
+            stream: Some(u64::from(stream)),
+        });
+    }
+
+    fn content(&mut self, header: &Header, content: ByteRange) -> Result<(), TooMany> {
+        let half = self.exchanges.content(header.stream, content)?.half(self.role);
+        // After a loss only what follows its own head is known to have its start.
+        let late = half.is_torn(self.losses);
+        let there = ByteRange::new(content.start, content.end.min(self.out.stream.end()));
+        let list = if late { &mut half.late } else { &mut half.content };
+        if !there.is_empty() {
+            list.push(there);
+        }
+        // A frame that the capture cuts off ends nothing.
+        if header.end_stream() && there == content {
+            half.end = half.ends(self.losses);
+        }
+        Ok(())
+    }
+}
+
+/// Text of a field; broken UTF-8 is replaced.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Handler for Side<'_, '_> {
+    fn framing(&mut self, bytes: &[u8], range: ByteRange) {
+        self.framing.consumed(range.end);
+        self.framing.write(&mut self.out, Bytes::wire(bytes, range));
+    }
+
+    fn preface(&mut self, range: ByteRange) {
+        self.understood(range);
+    }
+
+    fn frame(&mut self, header: &Header, at: u64) {
+        if header.is_plain() && self.exchanges.expects(header.stream) {
+            self.understood(ByteRange::new(at, at + 9));
+        }
+    }
+
+    fn data(&mut self, header: &Header, content: ByteRange) {
+        if self.over {
+            return;
+        }
+        if let Err(TooMany(why)) = self.content(header, content) {
+            self.limit(content.start, why);
+        }
+    }
+
+    fn padding(&mut self, range: ByteRange, zeros: bool) {
+        if zeros {
+            self.understood(range);
+        } else {
+            let detail = "padding is not zero".to_owned();
+            self.out.anomaly(AnomalyKind::Http2Malformed, Some(range.start), detail);
+        }
+    }
+
+    fn payload(&mut self, header: &Header, payload: &[u8], _: ByteRange) {
+        match header.kind {
+            Kind::Settings => {
+                for setting in settings(payload).filter(|setting| setting.id == Setting::HEADER_TABLE_SIZE) {
+                    let most = self.announced.table.unwrap_or_default();
+                    self.announced.table = Some(setting.value.max(most));
+                }
+            }
+            Kind::RstStream => {
+                if let Some(exchange) = self.exchanges.all.get_mut(&header.stream) {
+                    for role in [Role::Requests, Role::Responses] {
+                        let half = exchange.half(role);
+                        if half.end == End::Open {
+                            half.end = End::Reset;
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn block(&mut self, block: &Block<'_>) {
+        if self.over {
+            return;
+        }
+        if let Err(TooMany(why)) = self.header_block(block) {
+            self.limit(block.range.start, why);
+        }
+        self.out.transaction = None;
+    }
+
+    fn lost(&mut self, at: u64) {
+        self.framing.close(&mut self.out);
+        self.framing = Stage::new("http2.framing", None, at, Keep::Search);
+        self.lose(at);
+        let detail = "frames are not found after this".to_owned();
+        self.out.anomaly(AnomalyKind::Http2FramesLost, Some(at), detail);
+    }
+
+    fn found(&mut self, at: u64) {
+        if let Some(lost) = self.lost.take() {
+            self.out.place(ByteRange::new(lost, at), Place::Opaque);
+        }
+    }
+
+    fn malformed(&mut self, at: u64, why: String) {
+        self.out.anomaly(AnomalyKind::Http2Malformed, Some(at), why);
+    }
+
+    fn too_large(&mut self, at: u64, why: String) {
+        self.out.anomaly(AnomalyKind::LimitReached, Some(at), why);
+    }
+}
