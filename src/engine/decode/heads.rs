@@ -181,7 +181,7 @@ fn percent_leaf(out: &mut Out<'_>, bytes: Bytes<'_>) {
 
 /// Base64 of any length that stands in a line, as the layer `op`.
 pub(super) fn credentials(out: &mut Out<'_>, op: &'static str, bytes: Bytes<'_>) {
-    layer(op, None, bytes).within(out, |out| base64_leaf(out, bytes, 0));
+    layer(op, None, bytes, bytes.from.start).within(out, |out| base64_leaf(out, bytes, 0));
 }
 
 fn base64_leaf(out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) {

@@ -205,8 +205,11 @@ pub fn application(
     if let Some(client) = mqtt::client(&openings) {
         return mqtt::walk(conversation, client, context, shared, sink);
     }
-    match requests(conversation)? {
-        Some(direction) => http::walk(conversation, direction, limits, shared, sink),
+    if let Some(direction) = requests(conversation)? {
+        return http::walk(conversation, direction, limits, shared, sink);
+    }
+    match http2::late_client(conversation)? {
+        Some(client) => http2::walk(conversation, client, None, context, shared, sink),
         None => raw::streams(conversation, limits, sink),
     }
 }

@@ -36,7 +36,7 @@ const SCAN: u64 = 256 << 10;
 /// Tunnels of one connection that are walked. Browsers open one for each WebSocket; more are searched as content.
 const MAX_TUNNELS: u32 = 256;
 
-/// The direction of the client, if the conversation is HTTP/2.
+/// The direction of the client, if the conversation begins as HTTP/2 does.
 pub(super) fn client(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
     let sides = [Direction::Up, Direction::Down];
     for side in sides {
@@ -52,7 +52,13 @@ pub(super) fn client(conversation: &Conversation<'_>) -> Result<Option<Direction
             return Ok(Some(side.other()));
         }
     }
-    for side in sides {
+    Ok(None)
+}
+
+/// The same of a conversation whose start was not captured, where frames follow each other. Asked last: the rest
+/// of a photo may hold bytes that look like frames, and what its other direction says goes before.
+pub(super) fn late_client(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
+    for side in [Direction::Up, Direction::Down] {
         let stream = conversation.stream(side);
         if !starts(stream) && holds_frames(stream)? {
             // Which side is the client isn't known; that of requests is, if there are any.
