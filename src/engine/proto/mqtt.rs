@@ -589,10 +589,13 @@ mod tests {
 
     use super::*;
 
+    /// Topic, packet identifier, …, payload: as they were told.
+    type Published = (Vec<u8>, Option<u16>, Option<Vec<u8>>, Vec<u8>, Option<bool>);
+
     #[derive(Debug, Default, PartialEq)]
     struct Told {
         packets: Vec<(u8, Vec<u8>)>,
-        published: Vec<(Vec<u8>, Option<u16>, Option<Vec<u8>>, Vec<u8>, Option<bool>)>,
+        published: Vec<Published>,
         lost: Vec<u8>,
         malformed: Vec<&'static str>,
     }

@@ -219,7 +219,11 @@ fn a_connection_whose_start_is_missing_says_what_it_does_not_know() {
         301,
         "its head was seen, so its start is"
     );
-    assert_eq!(got.leaf("stream").bytes.len(), up.present() as usize, "and all is searched as it stands");
+    assert_eq!(
+        got.leaf("stream").bytes.len(),
+        usize::try_from(up.present()).unwrap(),
+        "and all is searched as it stands"
+    );
     assert!(got.places.iter().all(|(_, _, place)| *place != Place::Understood));
 }
 
