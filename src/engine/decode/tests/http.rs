@@ -281,6 +281,17 @@ fn a_late_start_is_raw_up_to_the_first_head() {
 }
 
 #[test]
+fn a_head_right_after_a_body_whose_beginning_is_missing_is_a_head() {
+    let mut up = Stream::of_bytes(b"\x8a photo\xff\xd9POST /next HTTP/1.1\r\nContent-Length: 2\r\n\r\nok");
+    up.from_start = false;
+    let mut down = Stream::of_bytes(b"\x8a photo\xff\xd9HTTP/1.1 204 No Content\r\n\r\n");
+    down.from_start = false;
+    let got = walked(&up, &down, Transport::Tcp, 80);
+    assert_eq!(got.paths(), ["stream", "http1.head", "http1.body", "stream", "http1.head"]);
+    assert_eq!((got.requests.len(), got.responses.len()), (1, 1));
+}
+
+#[test]
 fn after_connect_and_upgrade_both_directions_are_raw() {
     let got =
         tcp(b"CONNECT h:443 HTTP/1.1\r\n\r\n\x16\x03\x01tls", b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03answer");

@@ -220,7 +220,7 @@ pub fn probe(bytes: &[u8], role: Role) -> Probe {
 }
 
 /// `METHOD SP target SP HTTP/1.x`; methods of letters and hyphens, as all registered ones are.
-fn probe_request(bytes: &[u8]) -> Probe {
+pub(super) fn probe_request(bytes: &[u8]) -> Probe {
     let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
     let method = bytes.iter().take(MAX_METHOD + 1).take_while(|byte| is_letter(byte)).count();
     match bytes.get(method) {
@@ -247,9 +247,25 @@ fn probe_request(bytes: &[u8]) -> Probe {
     }
 }
 
-/// `HTTP/1.x SP 3DIGIT`, then a space or the end of the line.
-fn probe_response(bytes: &[u8]) -> Probe {
-    let pattern: [fn(&u8) -> bool; 13] = [
+/// A line that begins as [`starts_status_line`] says.
+pub(super) fn probe_response(bytes: &[u8]) -> Probe {
+    if !starts_status_line(bytes) {
+        return Probe::No;
+    }
+    let line = bytes.get(..MAX_LINE.min(bytes.len())).unwrap_or_default();
+    match memchr::memchr(b'\n', line) {
+        Some(_) if bytes.len() >= STATUS => Probe::Yes,
+        None if bytes.len() < MAX_LINE => Probe::Perhaps,
+        _ => Probe::No,
+    }
+}
+
+/// Bytes of a status line as far as the one after its code.
+pub(super) const STATUS: usize = 13;
+
+/// `HTTP/1.x SP 3DIGIT`, then a space or the end of the line; as far as there are bytes.
+pub(super) fn starts_status_line(bytes: &[u8]) -> bool {
+    let pattern: [fn(&u8) -> bool; STATUS] = [
         |byte| *byte == b'H',
         |byte| *byte == b'T',
         |byte| *byte == b'T',
@@ -264,15 +280,7 @@ fn probe_response(bytes: &[u8]) -> Probe {
         u8::is_ascii_digit,
         |byte| matches!(byte, b' ' | b'\r' | b'\n'),
     ];
-    if !bytes.iter().zip(pattern).all(|(byte, fits)| fits(byte)) {
-        return Probe::No;
-    }
-    let line = bytes.get(..MAX_LINE.min(bytes.len())).unwrap_or_default();
-    match memchr::memchr(b'\n', line) {
-        Some(_) if bytes.len() >= 13 => Probe::Yes,
-        None if bytes.len() < MAX_LINE => Probe::Perhaps,
-        _ => Probe::No,
-    }
+    bytes.iter().zip(pattern).all(|(byte, fits)| fits(byte))
 }
 
 /// Reads a Content-Length: digits only, or a list of the same digits (RFC 9110 section 8.6).

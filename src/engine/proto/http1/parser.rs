@@ -11,6 +11,7 @@ use crate::{
 use super::{
     Framing, Head, Probe,
     head::{head_end, probe},
+    seek::{self, Found, Seek},
 };
 
 /// A head with all its fields: large cookies make 16 KiB, common servers refuse more than 64.
@@ -55,10 +56,8 @@ enum State {
     Head {
         soft: bool,
     },
-    /// Anything may come; `line` at the start of a line, where a head may start.
-    Seek {
-        line: bool,
-    },
+    /// Anything may come, a head among it.
+    Seek(Seek),
     /// A line that looked like a start line was found while seeking; its head is collected.
     Found,
     Length(u64),
@@ -81,7 +80,7 @@ pub struct Parser {
 impl Parser {
     /// Begins with a stream that starts with a message, if `from_start`, or else anywhere.
     pub fn new(role: Role, from_start: bool) -> Self {
-        let state = if from_start { State::Head { soft: false } } else { State::Seek { line: true } };
+        let state = if from_start { State::Head { soft: false } } else { State::Seek(Seek::Line) };
         Self { role, state, held: Vec::new(), held_at: 0 }
     }
 
@@ -113,7 +112,10 @@ impl Parser {
         let range = |taken: usize| ByteRange::new(at, at + taken as u64);
         match &mut self.state {
             State::Head { .. } | State::Found => self.take_head(data, at, handler),
-            State::Seek { .. } => self.seek(data, at, handler),
+            State::Seek(seek) => {
+                let seek = *seek;
+                self.seek(seek, data, at, handler)
+            }
             State::Length(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
                 *left -= taken as u64;
@@ -136,7 +138,7 @@ impl Parser {
                 Err(damage) => {
                     handler.malformed(at, format!("chunked body: {damage}"));
                     self.end_body(false, handler);
-                    self.state = State::Seek { line: false };
+                    self.state = State::Seek(Seek::Within);
                     0
                 }
             },
@@ -182,23 +184,28 @@ impl Parser {
         if self.held.len() >= MAX_HEAD {
             handler.malformed(self.held_at, "HTTP head: longer than 64 KiB".to_owned());
             self.give_up_held(handler);
-            self.state = State::Seek { line: false };
+            self.state = State::Seek(Seek::Within);
         }
         room
     }
 
     /// What is held is no head. Bytes of this chunk (after the first `before`) are given back.
     fn not_a_head(&mut self, before: usize, handler: &mut dyn Handler) -> usize {
-        self.state = match self.state {
-            State::Head { soft: true } => State::Tunnel,
+        self.held.truncate(before);
+        match self.state {
+            State::Head { soft: true } => {
+                self.state = State::Tunnel;
+                self.give_up_held(handler);
+            }
             State::Head { soft: false } => {
                 handler.malformed(self.held_at, "no HTTP head where one must stand".to_owned());
-                State::Seek { line: false }
+                self.state = State::Seek(Seek::Within);
             }
-            _ => State::Seek { line: false },
-        };
-        self.held.truncate(before);
-        self.give_up_held(handler);
+            _ => {
+                self.state = State::Seek(Seek::Within);
+                self.give_up_held(handler);
+            }
+        }
         0
     }
 
@@ -208,7 +215,7 @@ impl Parser {
             Err(why) => {
                 handler.malformed(at, why);
                 handler.raw(bytes, ByteRange::new(at, at + bytes.len() as u64));
-                self.state = State::Seek { line: true };
+                self.state = State::Seek(Seek::Line);
                 return;
             }
         };
@@ -219,74 +226,45 @@ impl Parser {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::UntilClose => State::Close,
-            Framing::Unknown => State::Seek { line: true },
+            Framing::Unknown => State::Seek(Seek::Line),
         };
     }
 
-    /// Gives bytes up to the next line that may start a head as raw.
-    fn seek(&mut self, data: &[u8], at: u64, handler: &mut dyn Handler) -> usize {
-        let mut line = matches!(self.state, State::Seek { line: true });
-        let before = self.held.len();
-        if before == 0 {
-            self.held_at = at;
+    /// Gives bytes up to the next place where a head may start as raw.
+    fn seek(&mut self, seek: Seek, data: &[u8], at: u64, handler: &mut dyn Handler) -> usize {
+        let mut held = std::mem::take(&mut self.held);
+        let before = held.len();
+        let taken = MAX_HEAD.saturating_sub(before).min(data.len());
+        // What is held is looked at again with what follows, as if it had come at once.
+        let (bytes, start) = if before == 0 {
+            (data, at)
+        } else {
+            held.extend_from_slice(data.get(..taken).unwrap_or_default());
+            (held.as_slice(), self.held_at)
+        };
+        let taken = bytes.len() - before;
+        let (place, found) = seek::find(bytes, self.role, seek);
+        let raw = bytes.get(..place).unwrap_or_default();
+        if !raw.is_empty() {
+            handler.raw(raw, ByteRange::new(start, start + place as u64));
         }
-        let mut position = 0;
-        while position < data.len() || before > 0 {
-            if line {
-                let candidate = data.get(position..).unwrap_or_default();
-                let verdict = if before > 0 {
-                    let room = MAX_HEAD.saturating_sub(before).min(candidate.len());
-                    self.held.extend_from_slice(candidate.get(..room).unwrap_or_default());
-                    let verdict = probe_line(&self.held, self.role);
-                    self.held.truncate(before);
-                    verdict
-                } else {
-                    probe_line(candidate, self.role)
-                };
-                match verdict {
-                    Probe::No => {}
-                    Probe::Yes | Probe::Perhaps => {
-                        self.raw(data, position, at, handler);
-                        if verdict == Probe::Yes {
-                            self.state = State::Found;
-                            return position;
-                        }
-                        if before == 0 {
-                            self.held_at = at + position as u64;
-                        }
-                        self.held.extend_from_slice(candidate);
-                        self.state = State::Seek { line: true };
-                        return data.len();
-                    }
-                }
-                if before > 0 {
-                    // What was held is no head; its lines after the first can't be one either, or the
-                    // probe would have ended at the first.
-                    self.give_up_held(handler);
-                    self.state = State::Seek { line: false };
-                    return 0;
-                }
+        self.held_at = start + place as u64;
+        match found {
+            Found::Start => {
+                self.state = State::Found;
+                // Of the bytes of this chunk none is kept that is held.
+                self.held = bytes.get(place..before).unwrap_or_default().to_vec();
+                place.saturating_sub(before)
             }
-            let rest = data.get(position..).unwrap_or_default();
-            match memchr::memchr(b'\n', rest) {
-                Some(end) => {
-                    position += end + 1;
-                    line = true;
-                }
-                None => {
-                    position = data.len();
-                    line = false;
-                }
+            Found::Perhaps(seek) => {
+                self.state = State::Seek(seek);
+                self.held = bytes.get(place..).unwrap_or_default().to_vec();
+                taken
             }
-        }
-        self.raw(data, position, at, handler);
-        self.state = State::Seek { line };
-        position
-    }
-
-    fn raw(&self, data: &[u8], end: usize, at: u64, handler: &mut dyn Handler) {
-        if end > 0 {
-            handler.raw(data.get(..end).unwrap_or_default(), ByteRange::new(at, at + end as u64));
+            Found::Nothing(seek) => {
+                self.state = State::Seek(seek);
+                taken
+            }
         }
     }
 
@@ -324,16 +302,7 @@ impl Parser {
         self.end_body(false, handler);
         handler.raw_gap(gap);
         if !matches!(self.state, State::Tunnel) {
-            self.state = State::Seek { line: true };
+            self.state = State::Seek(Seek::Line);
         }
-    }
-}
-
-/// Whether a start line stands here. Empty lines before it are left to what came before: while seeking they may be its end.
-fn probe_line(bytes: &[u8], role: Role) -> Probe {
-    match bytes {
-        [b'\r'] => Probe::Perhaps,
-        [b'\r' | b'\n', ..] => Probe::No,
-        _ => probe(bytes, role),
     }
 }
