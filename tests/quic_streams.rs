@@ -30,7 +30,7 @@ use proptest::prelude::*;
 mod support;
 use support::{
     packets::{self, End},
-    quic::{self, DATA, EARLY, From, Sealer},
+    quic::{self, DATA, EARLY, From, HANDSHAKE, Sealer},
 };
 
 const CLIENT: End = ([10, 0, 0, 1], 50_000);
@@ -347,6 +347,39 @@ fn early_data_and_what_comes_before_its_keys_waits_for_them() {
         6,
         "the stream's bytes"
     );
+}
+
+#[test]
+fn what_was_captured_first_stands_also_where_it_was_opened_later() {
+    let ids: (&[u8], &[u8]) = (&quic::ORIGINAL, &quic::CLIENT_ID);
+    let early = Sealer::of(EARLY, From::Client);
+    let frames = [
+        up(&quic::opening(PLAIN)),
+        // Waits for the server's hello, while early data is opened at once.
+        up(&sent(1, &quic::stream(0, 0, b"first", true))),
+        up(&quic::long(&early, 1, ids, b"", 0, &quic::stream(0, 0, b"other", true))),
+        // The server's hello, behind the server's id that the client's packet went to.
+        down(&quic::answer(PLAIN)),
+    ];
+    let name = up(&quic::long(
+        &Sealer::of(HANDSHAKE, From::Client),
+        2,
+        (&quic::SERVER_ID, &quic::CLIENT_ID),
+        b"",
+        0,
+        &[1; 30],
+    ));
+    let known = [&frames[..1], &[down(&server_initial())], &frames[1..], &[name]].concat();
+    let walked = walked(&known, &quic::key_log()).remove(0);
+    assert_eq!(walked.text(0, Direction::Up), "first");
+    assert_eq!(walked.leaves(&["quic.conflict", "stream"]), ["other"]);
+    assert_eq!(walked.anomalies(AnomalyKind::ConflictOverlap), 1);
+}
+
+/// A server's Initial packet with its id, and no hello yet.
+fn server_initial() -> Vec<u8> {
+    let keys = Sealer::initial(&quic::ORIGINAL, From::Server);
+    quic::long(&keys, 0, (&quic::CLIENT_ID, &quic::SERVER_ID), b"", 9, &[1; 30])
 }
 
 #[test]
