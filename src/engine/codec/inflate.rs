@@ -233,7 +233,7 @@ fn next_field(flags: u8, from: u8) -> HeadField {
 }
 
 /// Whether two bytes are a zlib header (RFC 1950 section 2.2) without a preset dictionary.
-pub(crate) fn is_zlib(cmf: u8, flg: u8) -> bool {
+pub fn is_zlib(cmf: u8, flg: u8) -> bool {
     cmf & 0x0f == 8 && cmf >> 4 <= 7 && u16::from_be_bytes([cmf, flg]).is_multiple_of(31) && flg & 0x20 == 0
 }
 

@@ -36,7 +36,7 @@ pub use chunked::{Chunked, Part};
 pub use data_url::{DataUrl, SCHEME as DATA_URL};
 pub use dots::Dots;
 pub use hex::Hex;
-pub use inflate::{Inflate, Wrapper};
+pub use inflate::{Inflate, Wrapper, is_zlib};
 pub use json::Json;
 pub use line_ends::LineEnds;
 pub use msgpack::MessagePack;

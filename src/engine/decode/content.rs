@@ -1,9 +1,13 @@
-//! Content, whatever is declared about it: searched as it is, or peeled further.
+//! Content, whatever is declared about it: searched as it is, and read further where it is in a coding or holds values.
+//!
+//! Types that are declared are hints; bytes decide. A coding that nobody declared is a guess, and the bytes are then
+//! searched as they stand too.
 
 use crate::{
     engine::codec::{
-        Base64, Brotli, Coding, Damage, Inflate, Kind, LineEnds, Output, QuotedPrintable, Wrapper,
-        ZSTD_MAGIC, Zstd,
+        Base64, Brotli, Cbor, Coding, Damage, DataUrl, Endian, Hex, Inflate, Json, Kind, LineEnds,
+        MessagePack, Output, Percent, Protobuf, QuotedPrintable, Tar, Utf16, Wrapper, Xml, ZSTD_MAGIC, Zip,
+        Zstd,
     },
     evidence::{AnomalyKind, ByteRange, printable},
 };
@@ -13,12 +17,18 @@ use super::{
     layers::{Bytes, Held, Out, Stage},
     mime::Message,
     multipart::Multipart,
+    runs::Runs,
     sink::{Keep, Place},
+    sniff::{LOOK, SNIFF, Shape, Verdict, WORTH, delimiter, is_base64, sniff},
+    values::Values,
 };
 
-/// Bytes that are held until it is clear what content is. Also the shortest base64 that is decoded
-/// without being declared: shorter runs of letters are words.
-pub(super) const SNIFF: usize = 64;
+/// Bytes of a value that are held until it is clear whether it stands in its container as it is.
+const HOLD: usize = 64 << 10;
+
+/// Content is read further in blocks of this size, counted from its start: how it was cut into segments then shows
+/// nowhere.
+const BLOCK: usize = 4 << 10;
 
 /// What is declared about content.
 #[derive(Clone, Debug, Default)]
@@ -49,29 +59,72 @@ pub(super) enum Ended {
 
 /// Content as it streams by.
 pub(super) struct Content {
-    stage: Stage,
+    pub(super) stage: Stage,
     declared: Declared,
     held: Held,
-    inner: Option<Inner>,
+    /// Whether the first of them did not say enough.
+    looked: bool,
+    decided: bool,
+    readings: Vec<Reading>,
+    /// Bytes that wait for their block to be full.
+    block: Held,
+    /// In a coding that is not taken off here.
+    unread: bool,
     /// Whether a coding that the bytes were only digested for has failed.
     again: bool,
     /// Whether there is a leaf even if no byte comes.
     expected: bool,
+    value: Option<Value>,
 }
 
-enum Inner {
-    Plain,
-    /// In a coding that is not taken off here.
-    Unread,
+/// What is known of content that is a value of a container.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    /// Whether it is sure to stand there as it is.
+    cut: bool,
+    /// Whether it does not.
+    differs: bool,
+    /// Whether it is not worth a leaf.
+    silent: bool,
+}
+
+/// One way in which content is read.
+enum Reading {
     Coded(Box<Coded>),
     Multipart(Box<Multipart>),
     Message(Box<Message>),
     Form(Box<Form>),
+    Values(Box<Values>),
+    Runs(Box<Runs>),
 }
 
 impl Content {
     pub(super) fn new(stage: Stage, declared: Declared) -> Self {
-        Self { stage, declared, held: Held::default(), inner: None, again: false, expected: false }
+        Self {
+            stage,
+            declared,
+            held: Held::default(),
+            looked: false,
+            decided: false,
+            readings: Vec::new(),
+            block: Held::default(),
+            unread: false,
+            again: false,
+            expected: false,
+            value: None,
+        }
+    }
+
+    /// A value of a container; `cut`: sure to stand there as it is, and so searched there.
+    pub(super) fn value(stage: Stage, declared: Declared, cut: bool) -> Self {
+        let value = Some(Value { cut, differs: false, silent: false });
+        Self { value, ..Self::new(stage, declared) }
+    }
+
+    /// Nothing is taken off it.
+    pub(super) fn unread(mut self) -> Self {
+        self.decided = true;
+        self
     }
 
     /// There is a leaf even if no byte comes.
@@ -80,21 +133,29 @@ impl Content {
         self
     }
 
+    /// Takes the next bytes of a value; `same`: they stand so in the container.
+    pub(super) fn push_value(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, input_end: u64, same: bool) {
+        if let Some(value) = &mut self.value {
+            value.differs |= !same;
+        }
+        self.push(out, bytes, input_end);
+    }
+
     /// Takes the next bytes, which end at `input_end` of the layer before.
     pub(super) fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, input_end: u64) {
-        self.stage.consumed(input_end);
         let mut rest = bytes;
-        if self.inner.is_none() {
-            let room = SNIFF.saturating_sub(self.held.data.len()).min(bytes.data.len());
-            let (first, after) = bytes.split(room);
+        while !self.decided {
+            let room = self.wanted().saturating_sub(self.held.data.len()).min(rest.data.len());
+            let (first, after) = rest.split(room);
             self.held.push(first);
-            if self.held.data.len() < SNIFF {
+            rest = after;
+            if self.held.data.len() < self.wanted() {
+                self.stage.consumed(input_end);
                 return;
             }
-            self.decide(out);
-            rest = after;
+            self.decide(out, input_end.saturating_sub(rest.len()), false);
         }
-        self.feed(out, rest);
+        self.feed(out, rest, input_end);
     }
 
     /// Says that the next bytes stand in the layer before from `input` on, byte for byte.
@@ -102,29 +163,28 @@ impl Content {
         self.stage.runs(self.stage.output() + self.held.data.len() as u64, input);
     }
 
+    /// How many bytes are held before something is decided.
+    fn wanted(&self) -> usize {
+        let unsure = self.value.is_some_and(|value| !value.cut && !value.differs);
+        match self.looked {
+            _ if unsure => HOLD,
+            false => SNIFF,
+            true => LOOK,
+        }
+    }
+
     /// Bytes are missing.
     pub(super) fn gap(&mut self, out: &mut Out<'_>, missing: u64, input_end: u64) {
-        if self.inner.is_none() {
-            self.decide(out);
-        }
-        self.stage.consumed(input_end - missing.min(input_end));
+        let before = input_end - missing.min(input_end);
+        self.settle(out, before);
+        self.stage.consumed(before);
         let output = self.stage.output();
-        let failed = match &mut self.inner {
-            Some(Inner::Coded(coded)) => self.stage.within(out, |out| coded.gap(out)),
-            Some(Inner::Multipart(multipart)) => {
-                self.stage.within(out, |out| multipart.gap(out, output, missing));
-                false
+        let mut failed = false;
+        self.inside(out, |out, readings| {
+            for reading in readings {
+                failed |= reading.gap(out, output, missing);
             }
-            Some(Inner::Message(message)) => {
-                self.stage.within(out, |out| message.gap(out, output, missing));
-                false
-            }
-            Some(Inner::Form(form)) => {
-                self.stage.within(out, |out| form.gap(out));
-                false
-            }
-            _ => false,
-        };
+        });
         self.again |= failed && self.stage.kept() == Keep::Digest;
         self.stage.gap(out, missing);
         self.stage.consumed(input_end);
@@ -132,25 +192,14 @@ impl Content {
 
     /// Ends the content.
     pub(super) fn finish(&mut self, out: &mut Out<'_>) -> Ended {
-        if self.inner.is_none() {
-            self.decide(out);
-        }
-        let failed = match &mut self.inner {
-            Some(Inner::Coded(coded)) => self.stage.within(out, |out| coded.finish(out)),
-            Some(Inner::Multipart(multipart)) => {
-                self.stage.within(out, |out| multipart.finish(out));
-                false
+        let end = self.stage.consumed_to();
+        self.settle(out, end);
+        let mut failed = false;
+        self.inside(out, |out, readings| {
+            for reading in readings {
+                failed |= reading.finish(out);
             }
-            Some(Inner::Message(message)) => {
-                self.stage.within(out, |out| message.finish(out));
-                false
-            }
-            Some(Inner::Form(form)) => {
-                self.stage.within(out, |out| form.finish(out));
-                false
-            }
-            _ => false,
-        };
+        });
         self.again |= failed && self.stage.kept() == Keep::Digest;
         if self.expected {
             self.stage.open(out);
@@ -159,134 +208,324 @@ impl Content {
         if self.again { Ended::Again } else { Ended::Searched }
     }
 
-    fn feed(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>) {
+    /// Does something with the readings, within this layer.
+    fn inside(&mut self, out: &mut Out<'_>, act: impl FnOnce(&mut Out<'_>, &mut Vec<Reading>)) {
+        let Self { stage, readings, .. } = self;
+        stage.within(out, |out| act(out, readings));
+    }
+
+    /// Decides if that was not done, and empties the block: nothing comes directly after.
+    fn settle(&mut self, out: &mut Out<'_>, input_end: u64) {
+        if !self.decided {
+            self.decide(out, input_end, true);
+        }
+        let block = std::mem::take(&mut self.block);
+        self.read(out, block.bytes(), self.stage.output() - block.bytes().len(), input_end);
+    }
+
+    fn feed(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, input_end: u64) {
+        self.stage.consumed(input_end);
         if bytes.data.is_empty() {
             return;
         }
         let at = self.stage.output();
-        self.stage.write(out, bytes);
-        if matches!(self.inner, Some(Inner::Unread)) && bytes.copied {
+        if self.value.is_some_and(|value| value.silent) {
+            self.stage.pass(bytes.len());
+        } else {
+            self.stage.write(out, bytes);
+        }
+        if self.unread && bytes.copied {
             out.place(bytes.from, Place::Opaque);
         }
-        let failed = match &mut self.inner {
-            Some(Inner::Coded(coded)) => self.stage.within(out, |out| coded.push(out, bytes, at)),
-            Some(Inner::Multipart(multipart)) => {
-                self.stage.within(out, |out| multipart.push(out, bytes, at));
-                false
+        let cuts = self.readings.iter().all(Reading::is_split);
+        if cuts || out.blocked {
+            return self.read(out, bytes, at, input_end);
+        }
+        let mut rest = bytes;
+        while !rest.data.is_empty() {
+            let (now, after) = rest.split((BLOCK - self.block.data.len()).min(rest.data.len()));
+            rest = after;
+            let (at, input_end) = (self.stage.output() - rest.len(), input_end.saturating_sub(rest.len()));
+            if now.data.len() == BLOCK {
+                self.read(out, now, at - now.len(), input_end);
+                continue;
             }
-            Some(Inner::Message(message)) => {
-                self.stage.within(out, |out| message.push(out, bytes, at));
-                false
+            self.block.push(now);
+            if self.block.data.len() == BLOCK {
+                let mut block = std::mem::take(&mut self.block);
+                self.read(out, block.bytes(), at - BLOCK as u64, input_end);
+                block.clear();
+                self.block = block;
             }
-            Some(Inner::Form(form)) => {
-                self.stage.within(out, |out| form.push(out, bytes, at));
-                false
+        }
+    }
+
+    /// Reads bytes further that stand at `at` of this layer, and whose input ended at `input_end`.
+    fn read(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64, input_end: u64) {
+        if bytes.data.is_empty() || self.readings.is_empty() {
+            return;
+        }
+        let cuts = self.readings.iter().all(Reading::is_split);
+        let blocked = out.blocked;
+        out.blocked |= !cuts;
+        let Self { stage, readings, .. } = self;
+        let alone = readings.len() == 1;
+        let mut failed = false;
+        stage.within_at(out, input_end, at + bytes.len(), |out| {
+            readings.retain_mut(|reading| {
+                let Some(used) = reading.push(out, bytes, at) else { return true };
+                failed |= reading.is_declared();
+                if !alone || reading.is_declared() {
+                    return reading.is_opaque();
+                }
+                // It was something else, or something follows.
+                let mut runs = Runs::default();
+                runs.push(out, bytes.part(used..bytes.data.len()), at + used as u64);
+                *reading = Reading::Runs(Box::new(runs));
+                true
+            });
+        });
+        self.again |= failed && self.stage.kept() == Keep::Digest;
+        out.blocked = blocked;
+    }
+
+    /// Chooses what to do by what is declared and what the first bytes are, and feeds those. `whole`: nothing follows.
+    fn decide(&mut self, out: &mut Out<'_>, input_end: u64, whole: bool) {
+        if !self.held.data.is_empty() {
+            let Some(mut readings) = self.choose(out, whole) else {
+                self.looked = true;
+                return;
+            };
+            if !readings.is_empty() && out.is_deep(self.held.bytes()) {
+                readings.clear();
             }
+            self.weigh(out, &mut readings, whole);
+            self.readings = readings;
+        }
+        self.decided = true;
+        let held = std::mem::take(&mut self.held);
+        self.feed(out, held.bytes(), input_end);
+    }
+
+    /// Decides whether there is a leaf, and whether it is searched or only digested.
+    fn weigh(&mut self, out: &mut Out<'_>, readings: &mut Vec<Reading>, whole: bool) {
+        if let Some(value) = &mut self.value {
+            let first = self.held.data.as_slice();
+            let plain = value.cut || whole || is_base64(first);
+            value.silent = !value.differs && readings.is_empty() && whole && first.len() < WORTH;
+            if !value.silent && !out.admits_value() {
+                value.silent = true;
+                readings.clear();
+            }
+            if !value.differs && plain {
+                self.stage.keep(Keep::Digest);
+            }
+            return;
+        }
+        let [reading] = readings.as_slice() else { return };
+        let declared = matches!(reading, Reading::Coded(coded) if coded.gives_all());
+        let split = match reading {
+            Reading::Multipart(multipart) => multipart.is_declared(),
+            Reading::Message(_) => true,
             _ => false,
         };
-        self.again |= failed && self.stage.kept() == Keep::Digest;
-    }
-
-    /// Chooses what to do by what is declared and what the first bytes are, and feeds those.
-    fn decide(&mut self, out: &mut Out<'_>) {
-        let held = std::mem::take(&mut self.held);
-        let mut inner = Inner::Plain;
-        if !held.data.is_empty() {
-            if out.depth() >= usize::try_from(out.limits.max_depth).unwrap_or(usize::MAX) {
-                let detail = format!("more than {} layers; the rest is searched as it is", out.depth());
-                out.anomaly(AnomalyKind::LimitReached, Some(held.bytes().from.start), detail);
-            } else {
-                inner = self.choose(out, &held);
-            }
-        }
-        let split = matches!(inner, Inner::Multipart(_) | Inner::Message(_));
-        let whole = matches!(&inner, Inner::Coded(coded) if coded.gives_all());
-        if split || (whole && self.declared.again) {
+        if split || (declared && self.declared.again) {
             self.stage.keep(Keep::Digest);
         }
-        self.inner = Some(inner);
-        self.feed(out, held.bytes());
     }
 
-    fn choose(&mut self, out: &mut Out<'_>, held: &Held) -> Inner {
-        let first = held.data.as_slice();
+    /// What is declared goes first where the bytes do not deny it; then the bytes say what they are. `None`: more of
+    /// them are needed.
+    fn choose(&mut self, out: &mut Out<'_>, whole: bool) -> Option<Vec<Reading>> {
+        let at = Some(self.held.bytes().from.start);
+        let first = self.held.data.as_slice();
+        let mismatch = |out: &mut Out<'_>, coding: &str| {
+            let detail = format!("{coding} is declared, but the bytes are not {coding}");
+            out.anomaly(AnomalyKind::CodingMismatch, at, detail);
+        };
         while let Some(coding) = self.declared.codings.pop() {
             let inner = Declared { again: false, ..self.declared.clone() };
             match coding.as_str() {
                 "identity" => {}
                 "gzip" | "x-gzip" if first.starts_with(&[0x1f, 0x8b]) => {
-                    return coded("gzip", Box::new(Inflate::new(Wrapper::Gzip)), inner);
+                    return Some(coded("gzip", Box::new(Inflate::new(Wrapper::Gzip)), inner));
                 }
-                "gzip" | "x-gzip" => {
-                    let detail = "gzip is declared, but the bytes are not gzip".to_owned();
-                    out.anomaly(AnomalyKind::CodingMismatch, Some(held.bytes().from.start), detail);
+                "gzip" | "x-gzip" => mismatch(out, "gzip"),
+                "deflate" => {
+                    return Some(coded("deflate", Box::new(Inflate::new(Wrapper::ZlibOrNone)), inner));
                 }
-                "deflate" => return coded("deflate", Box::new(Inflate::new(Wrapper::ZlibOrNone)), inner),
-                "br" => return coded("br", Box::new(Brotli::new()), inner),
+                "br" => return Some(coded("br", Box::<Brotli>::default(), inner)),
                 "zstd" if first.starts_with(&ZSTD_MAGIC) => {
-                    return coded("zstd", Box::new(Zstd::new()), inner);
+                    return Some(coded("zstd", Box::<Zstd>::default(), inner));
                 }
-                "zstd" => {
-                    let detail = "zstd is declared, but the bytes are not zstd".to_owned();
-                    out.anomaly(AnomalyKind::CodingMismatch, Some(held.bytes().from.start), detail);
+                "zstd" => mismatch(out, "zstd"),
+                _ => {
+                    self.unread = true;
+                    return Some(Vec::new());
                 }
-                _ => return Inner::Unread,
             }
         }
         let Declared { media, mail, .. } = &self.declared;
         let inner = Declared { media: media.clone(), mail: *mail, ..Declared::default() };
-        if let Some((op, coding)) = by_magic(first) {
-            return Inner::Coded(Box::new(Coded { guessed: true, ..Coded::new(op, coding, inner) }));
-        }
         match self.declared.transfer.take().as_deref() {
-            Some("base64") => return coded("base64", Box::new(Base64::new()), inner),
+            Some("base64") => return Some(coded("base64", Box::<Base64>::default(), inner)),
             Some("quoted-printable") => {
-                return coded("quoted-printable", Box::new(QuotedPrintable::new()), inner);
+                return Some(coded("quoted-printable", Box::<QuotedPrintable>::default(), inner));
             }
-            Some("ftp-ascii") => return coded("ftp.ascii", Box::new(LineEnds::ftp()), inner),
-            Some("netascii") => return coded("tftp.netascii", Box::new(LineEnds::netascii()), inner),
+            Some("ftp-ascii") => return Some(coded("ftp.ascii", Box::new(LineEnds::ftp()), inner)),
+            Some("netascii") => return Some(coded("tftp.netascii", Box::new(LineEnds::netascii()), inner)),
             _ => {}
         }
         let media = self.declared.media.clone().unwrap_or_default();
         if let Some(multipart) = Multipart::of(&media, self.declared.mail) {
-            return Inner::Multipart(Box::new(multipart));
+            return Some(vec![Reading::Multipart(Box::new(multipart))]);
         }
         if matches!(media_type(&media).as_str(), "message/rfc822" | "message/global") {
-            return Inner::Message(Box::new(Message::new()));
+            return Some(vec![Reading::Message(Box::new(Message::new()))]);
         }
-        if is_base64(first) && !self.declared.settled {
-            return Inner::Coded(Box::new(Coded::guessed()));
+        let media = media_type(&media);
+        let head = first.get(..LOOK).unwrap_or(first);
+        let Verdict::Shapes(mut shapes) = sniff(head, whole && head.len() == first.len(), &media) else {
+            return whole.then(Vec::new);
+        };
+        if self.declared.settled && is_base64(first) {
+            shapes.clear();
         }
-        if media_type(&media) == "application/x-www-form-urlencoded" {
-            return Inner::Form(Box::new(Form::new("form.value", 0)));
+        let text = matches!(shapes.as_slice(), [Shape::Runs | Shape::Percent | Shape::QuotedPrintable] | []);
+        if media == "application/x-www-form-urlencoded" && text && !is_base64(first) {
+            shapes = vec![Shape::Fields];
         }
-        Inner::Plain
+        if shapes.len() > 1 && !out.admits_doubt() {
+            shapes.truncate(1);
+        }
+        if shapes == [Shape::Multipart] {
+            let multipart = delimiter(first.trim_ascii_start()).and_then(Multipart::at);
+            return Some(
+                multipart.map(|multipart| Reading::Multipart(Box::new(multipart))).into_iter().collect(),
+            );
+        }
+        let doubt = shapes.len() > 1;
+        Some(shapes.into_iter().map(|shape| Reading::of(shape, inner.clone(), doubt)).collect())
     }
 }
 
-/// The coding that bytes say they are in.
-fn by_magic(first: &[u8]) -> Option<(&'static str, Box<dyn Coding>)> {
-    match first {
-        [0x1f, 0x8b, 8, ..] => Some(("gzip", Box::new(Inflate::new(Wrapper::Gzip)))),
-        _ if first.starts_with(&ZSTD_MAGIC) => Some(("zstd", Box::new(Zstd::new()))),
-        _ => None,
-    }
+fn coded(op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Vec<Reading> {
+    vec![Reading::Coded(Box::new(Coded::new(op, coding, inner)))]
 }
 
-fn coded(op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Inner {
-    Inner::Coded(Box::new(Coded::new(op, coding, inner)))
+impl Reading {
+    fn of(shape: Shape, inner: Declared, doubt: bool) -> Self {
+        let guess = |op, coding: Box<dyn Coding>| {
+            Self::Coded(Box::new(Coded::guess_at(op, coding, inner.clone(), 0).doubted(doubt)))
+        };
+        let values = |container| Self::Values(Box::new(Values::new(container, doubt)));
+        match shape {
+            Shape::Gzip => guess("gzip", Box::new(Inflate::new(Wrapper::Gzip))),
+            Shape::Zlib => guess("zlib", Box::new(Inflate::new(Wrapper::ZlibOrNone))),
+            Shape::Deflate => guess("deflate", Box::new(Inflate::new(Wrapper::None))),
+            Shape::Brotli => guess("br", Box::<Brotli>::default()),
+            Shape::Zstd => guess("zstd", Box::<Zstd>::default()),
+            Shape::Utf16(Endian::Big) => guess("utf-16be", Box::new(Utf16::new(Endian::Big))),
+            Shape::Utf16(Endian::Little) => guess("utf-16le", Box::new(Utf16::new(Endian::Little))),
+            Shape::DataUrl => guess("data-url", Box::<DataUrl>::default()),
+            Shape::Percent => guess("percent", Box::new(Percent::uri())),
+            Shape::QuotedPrintable => guess("quoted-printable", Box::<QuotedPrintable>::default()),
+            Shape::Hex | Shape::ShortHex => guess("hex", Box::<Hex>::default()),
+            Shape::ShortBase64 => guess("base64", Box::<Base64>::default()),
+            Shape::Zip => values(Box::<Zip>::default()),
+            Shape::Tar => values(Box::<Tar>::default()),
+            Shape::Json => values(Box::<Json>::default()),
+            Shape::Xml => values(Box::<Xml>::default()),
+            Shape::Protobuf => values(Box::<Protobuf>::default()),
+            Shape::MessagePack => values(Box::<MessagePack>::default()),
+            Shape::Cbor => values(Box::<Cbor>::default()),
+            Shape::Fields => Self::Form(Box::new(Form::new("form.value", 0))),
+            // The boundary is needed for that, which is not here.
+            Shape::Multipart | Shape::Runs => Self::Runs(Box::default()),
+        }
+    }
+
+    /// Whether it only splits bytes, so that blocks would show nowhere.
+    fn is_split(&self) -> bool {
+        matches!(self, Self::Multipart(_) | Self::Message(_))
+    }
+
+    /// Whether its failure is that of a coding somebody declared.
+    fn is_declared(&self) -> bool {
+        matches!(self, Self::Coded(coded) if !coded.guessed)
+    }
+
+    /// Whether all that comes is in a coding that can't be taken off.
+    fn is_opaque(&self) -> bool {
+        matches!(self, Self::Coded(coded) if coded.opaque)
+    }
+
+    /// Takes bytes. Where the reading ends or breaks: how many of them were still used for it.
+    fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) -> Option<usize> {
+        match self {
+            Self::Coded(coded) => coded.push(out, bytes, at),
+            Self::Values(values) => values.push(out, bytes, at),
+            Self::Multipart(multipart) => {
+                multipart.push(out, bytes, at);
+                None
+            }
+            Self::Message(message) => {
+                message.push(out, bytes, at);
+                None
+            }
+            Self::Form(form) => {
+                form.push(out, bytes, at);
+                None
+            }
+            Self::Runs(runs) => {
+                runs.push(out, bytes, at);
+                None
+            }
+        }
+    }
+
+    /// Bytes are missing; true where a coding was declared and can't go on. What comes after may hold runs of an encoding
+    /// all the same.
+    fn gap(&mut self, out: &mut Out<'_>, at: u64, missing: u64) -> bool {
+        let mut declared = false;
+        match self {
+            Self::Coded(coded) => declared = coded.gap(out),
+            Self::Values(values) => values.end_value(out),
+            Self::Multipart(multipart) => {
+                multipart.gap(out, at, missing);
+                return false;
+            }
+            Self::Message(message) => {
+                message.gap(out, at, missing);
+                return false;
+            }
+            Self::Form(form) => {
+                form.gap(out);
+                return false;
+            }
+            Self::Runs(runs) => runs.close(out),
+        }
+        *self = Self::Runs(Box::default());
+        declared
+    }
+
+    /// True where a coding was declared and is not at its end.
+    fn finish(&mut self, out: &mut Out<'_>) -> bool {
+        match self {
+            Self::Coded(coded) => return coded.finish(out),
+            Self::Values(values) => values.finish(out),
+            Self::Multipart(multipart) => multipart.finish(out),
+            Self::Message(message) => message.finish(out),
+            Self::Form(form) => form.finish(out),
+            Self::Runs(runs) => runs.close(out),
+        }
+        false
+    }
 }
 
 /// The type and subtype of a Content-Type, in lower case.
 pub(super) fn media_type(media: &str) -> String {
     media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// Whether bytes look like the beginning of long base64: no line shorter than the sniffed length but for line breaks.
-pub(super) fn is_base64(first: &[u8]) -> bool {
-    let symbols = first.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')).count();
-    let plain = |&byte: &u8| Base64::may_hold(byte) && !matches!(byte, b' ' | b'\t' | b'=');
-    first.len() >= SNIFF && symbols + 2 >= SNIFF && first.iter().all(plain)
 }
 
 /// A coding that is being taken off, and the content that comes out.
@@ -301,34 +540,38 @@ pub(super) struct Coded {
     /// How far the layer before was taken in.
     seen: u64,
     guessed: bool,
-    over: bool,
+    /// Whether it is one of several readings of the same bytes.
+    doubt: bool,
     /// Whether nothing can be said about the bytes that come.
     opaque: bool,
 }
 
 impl Coded {
     fn new(op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Self {
+        let aside = if op == "zstd" { "zstd.framing" } else { "gzip.framing" };
         Self {
             op,
             coding: Some(coding),
             content: Content::new(Stage::new(op, None, 0, Keep::Search), inner),
-            aside: Stage::new(
-                if op == "zstd" { "zstd.framing" } else { "gzip.framing" },
-                None,
-                0,
-                Keep::Search,
-            ),
+            aside: Stage::new(aside, None, 0, Keep::Search),
             pending: None,
             seen: 0,
             guessed: false,
-            over: false,
+            doubt: false,
             opaque: false,
         }
     }
 
-    /// base64 that nobody declared: that it ends early is no anomaly.
-    pub(super) fn guessed() -> Self {
-        Self { guessed: true, ..Self::new("base64", Box::new(Base64::new()), Declared::default()) }
+    /// A coding that nobody declared, from `at` of the layer before: that it ends early is no anomaly.
+    pub(super) fn guess_at(op: &'static str, coding: Box<dyn Coding>, inner: Declared, at: u64) -> Self {
+        let plain = Self::new(op, coding, inner.clone());
+        Self { guessed: true, content: Content::new(Stage::new(op, None, at, Keep::Search), inner), ..plain }
+    }
+
+    /// One of several readings.
+    pub(super) fn doubted(mut self, doubt: bool) -> Self {
+        self.doubt = doubt;
+        self
     }
 
     /// Whether all that the bytes hold comes out, so that they need not be searched themselves. What stands in
@@ -337,22 +580,24 @@ impl Coded {
         !self.guessed && self.op != "br"
     }
 
-    /// Takes encoded bytes, which stand at `at` of the layer before. True when the coding fails.
-    pub(super) fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) -> bool {
-        if self.over {
+    /// Takes encoded bytes, which stand at `at` of the layer before. Where the coding fails: how many were used.
+    pub(super) fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) -> Option<usize> {
+        let Some(coding) = &mut self.coding else {
             self.unread(out, bytes);
-            return false;
-        }
-        let Some(coding) = &mut self.coding else { return false };
+            return None;
+        };
         self.seen = at + bytes.len();
         let budget = out.budget.clone();
+        out.doubts += u8::from(self.doubt);
         let Self { content, aside, pending, .. } = self;
         let start = pending.unwrap_or(bytes.from.start);
         *pending = Some(start);
+        let mut used = 0;
         let result = coding.push(bytes.data, &budget, &mut |output: Output<'_>| {
             let origin = bytes.origin(&output.consumed);
             let from = ByteRange::new(pending.take().unwrap_or(origin.start).min(origin.start), origin.end);
             let piece = Bytes { data: output.bytes, from, copied: false };
+            used = output.consumed.end;
             let end = at + output.consumed.end as u64;
             match output.kind {
                 Kind::Content => content.push(out, piece, end),
@@ -363,53 +608,62 @@ impl Coded {
             }
             *pending = Some(origin.end);
         });
-        let Err(damage) = result else { return false };
-        let failed = self.fail(out, damage, Some(bytes.from.start));
+        out.doubts -= u8::from(self.doubt);
+        let damage = result.err()?;
+        self.fail(out, damage, Some(bytes.from.start));
         self.unread(out, bytes);
-        failed
+        Some(used)
     }
 
+    /// True when a declared coding is not at its end.
     pub(super) fn finish(&mut self, out: &mut Out<'_>) -> bool {
-        if self.over {
-            return false;
-        }
+        let Some(coding) = &mut self.coding else { return false };
         let budget = out.budget.clone();
         let Self { content, pending, seen, .. } = self;
         content.stage.consumed(*seen);
-        let Some(coding) = &mut self.coding else { return false };
+        out.doubts += u8::from(self.doubt);
         let result = coding.finish(&budget, &mut |output: Output<'_>| {
             let start = pending.unwrap_or(0);
             let from = ByteRange::new(start, start);
             content.push(out, Bytes { data: output.bytes, from, copied: false }, *seen);
         });
+        out.doubts -= u8::from(self.doubt);
         let at = self.pending;
         match result {
             Ok(()) => {
                 self.end(out);
                 false
             }
-            Err(damage) => self.fail(out, damage, at),
+            Err(damage) => {
+                self.fail(out, damage, at);
+                !self.guessed
+            }
         }
     }
 
-    /// Nothing can be decoded across a gap.
+    /// Nothing can be decoded across a gap. True when a declared coding ends for it.
     pub(super) fn gap(&mut self, out: &mut Out<'_>) -> bool {
-        let failed = !self.over;
+        let failed = self.coding.is_some() && !self.guessed;
         self.end(out);
         failed
     }
 
-    fn fail(&mut self, out: &mut Out<'_>, damage: Damage, at: Option<u64>) -> bool {
+    fn fail(&mut self, out: &mut Out<'_>, damage: Damage, at: Option<u64>) {
         if !self.guessed {
             let kind = match damage {
                 Damage::Budget | Damage::Window | Damage::TooLong => AnomalyKind::LimitReached,
                 _ => AnomalyKind::CodingMismatch,
             };
             out.anomaly(kind, at, format!("{}: {damage}", printable(self.op.as_bytes(), 32)));
+        } else if damage == Damage::Budget || damage == Damage::Window {
+            out.anomaly(
+                AnomalyKind::LimitReached,
+                at,
+                format!("{}: {damage}", printable(self.op.as_bytes(), 32)),
+            );
         }
         self.opaque = matches!(damage, Damage::Window | Damage::Dictionary);
         self.end(out);
-        true
     }
 
     /// Bytes that nothing came out of.
@@ -420,12 +674,12 @@ impl Coded {
     }
 
     fn end(&mut self, out: &mut Out<'_>) {
-        if !self.over {
-            self.over = true;
-            // Its window goes, however long the bytes go on.
-            self.coding = None;
+        // Its window goes, however long the bytes go on.
+        if self.coding.take().is_some() {
+            out.doubts += u8::from(self.doubt);
             self.aside.close(out);
             self.content.finish(out);
+            out.doubts -= u8::from(self.doubt);
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Form values (`application/x-www-form-urlencoded`, and the query of a URI) as a stream.
 
 use crate::{
-    engine::codec::{Budget, Coding as _, Output, Percent},
+    engine::codec::{Base64, Budget, Coding as _, Output, Percent},
     evidence::ByteRange,
 };
 
 use super::{
-    content::{Coded, Content, Declared, is_base64},
+    content::{Coded, Content, Declared},
     layers::{Bytes, Held, Out, Stage},
     sink::Keep,
+    sniff::{SNIFF, is_base64},
 };
 
 /// A field's name, as far as it is kept for the steps.
@@ -81,63 +82,82 @@ impl Form {
 struct Value {
     raw: Stage,
     held: Held,
-    decoding: Option<Decoding>,
+    state: State,
+}
+
+enum State {
+    /// Not decided.
+    Held,
+    /// It stands as it is.
+    Plain(Box<Content>),
+    Encoded(Box<Decoding>),
 }
 
 impl Value {
     fn new(op: &'static str, name: &[u8], at: u64) -> Self {
-        Self { raw: Stage::new(op, Some(name), at, Keep::Search), held: Held::default(), decoding: None }
+        Self { raw: Stage::new(op, Some(name), at, Keep::Search), held: Held::default(), state: State::Held }
     }
 
     fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, offset: u64) {
         let mut rest = bytes;
         self.raw.consumed(offset + bytes.len());
-        if self.decoding.is_none() {
+        if matches!(self.state, State::Held) {
             let (first, after) = bytes.split(HOLD.saturating_sub(self.held.data.len()).min(bytes.data.len()));
             self.held.push(first);
             if self.held.data.len() < HOLD {
                 return;
             }
-            self.start(out, true);
+            self.start(out, true, offset + bytes.len() - after.len());
             rest = after;
         }
-        self.decode(out, rest);
+        self.decode(out, rest, offset + bytes.len());
     }
 
     fn finish(mut self, out: &mut Out<'_>) {
-        if self.decoding.is_none() {
+        if matches!(self.state, State::Held) {
             let differs = Percent::form().decode(&self.held.data).is_some();
-            self.start(out, differs);
+            self.start(out, differs, self.raw.consumed_to());
         }
-        if let Some(decoding) = self.decoding.take() {
-            self.raw.within(out, |out| decoding.finish(out));
+        match self.state {
+            State::Held => {}
+            State::Plain(mut content) => {
+                content.finish(out);
+            }
+            State::Encoded(decoding) => self.raw.within(out, |out| decoding.finish(out)),
         }
     }
 
     /// Decides about the value by its first bytes, and decodes those.
-    fn start(&mut self, out: &mut Out<'_>, differs: bool) {
+    fn start(&mut self, out: &mut Out<'_>, differs: bool, end: u64) {
         let held = std::mem::take(&mut self.held);
-        let plain = Percent::uri().decode(&held.data);
-        let first = plain.as_deref().unwrap_or(&held.data);
-        let guess = first.get(..super::content::SNIFF).is_some_and(is_base64) && out.admits_value();
-        let form = differs && out.admits_value();
-        let percent = || Stage::new("percent", None, 0, Keep::Search);
-        self.decoding = Some(Decoding {
-            form: form.then(|| {
-                let settled = Declared { settled: true, ..Declared::default() };
-                (Percent::form(), Content::new(percent(), settled))
-            }),
-            guess: guess.then(|| (Percent::uri(), differs.then(percent), Coded::guessed())),
-            last: 0,
-        });
-        self.decode(out, held.bytes());
+        if differs {
+            let plain = Percent::uri().decode(&held.data);
+            let first = plain.as_deref().unwrap_or(&held.data);
+            let guess = first.get(..SNIFF).is_some_and(is_base64) && out.admits_value();
+            let percent = || Stage::new("percent", None, 0, Keep::Search);
+            let settled = Declared { settled: true, ..Declared::default() };
+            let base64 = || Coded::guess_at("base64", Box::<Base64>::default(), Declared::default(), 0);
+            self.state = State::Encoded(Box::new(Decoding {
+                form: out.admits_value().then(|| (Percent::form(), Content::new(percent(), settled))),
+                guess: guess.then(|| (Percent::uri(), percent(), base64())),
+                last: 0,
+            }));
+        } else {
+            let raw = std::mem::replace(&mut self.raw, Stage::new("form.value", None, 0, Keep::Search));
+            self.state = State::Plain(Box::new(Content::value(raw, Declared::default(), true)));
+        }
+        self.decode(out, held.bytes(), end);
     }
 
-    fn decode(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>) {
+    fn decode(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, end: u64) {
         let at = self.raw.output();
-        self.raw.pass(bytes.len());
-        if let Some(decoding) = &mut self.decoding {
-            self.raw.within(out, |out| decoding.push(out, bytes, at));
+        match &mut self.state {
+            State::Held => {}
+            State::Plain(content) => content.push_value(out, bytes, end, true),
+            State::Encoded(decoding) => {
+                self.raw.pass(bytes.len());
+                self.raw.within(out, |out| decoding.push(out, bytes, at));
+            }
         }
     }
 }
@@ -147,7 +167,7 @@ struct Decoding {
     /// As the form says.
     form: Option<(Percent, Content)>,
     /// As base64. A bare `+` stays what it is then: many senders forget to escape it.
-    guess: Option<(Percent, Option<Stage>, Coded)>,
+    guess: Option<(Percent, Stage, Coded)>,
     /// Where in the stream the last bytes ended.
     last: u64,
 }
@@ -164,17 +184,12 @@ impl Decoding {
             });
         }
         if let Some((percent, layer, coded)) = &mut self.guess {
-            match layer {
-                Some(layer) => percent_push(percent, bytes.data, &budget, &mut |data| {
-                    let at = layer.output();
-                    layer.consumed(end);
-                    layer.pass(data.len() as u64);
-                    layer.within(out, |out| coded.push(out, Bytes { data, from, copied: false }, at));
-                }),
-                None => {
-                    coded.push(out, bytes, at);
-                }
-            }
+            percent_push(percent, bytes.data, &budget, &mut |data| {
+                let at = layer.output();
+                layer.consumed(end);
+                layer.pass(data.len() as u64);
+                layer.within(out, |out| coded.push(out, Bytes { data, from, copied: false }, at));
+            });
         }
     }
 
@@ -189,10 +204,7 @@ impl Decoding {
             content.finish(out);
         }
         if let Some((_, layer, mut coded)) = self.guess.take() {
-            match layer {
-                Some(layer) => layer.within(out, |out| coded.finish(out)),
-                None => coded.finish(out),
-            };
+            layer.within(out, |out| coded.finish(out));
         }
     }
 }

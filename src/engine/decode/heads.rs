@@ -11,10 +11,10 @@ use crate::{
 };
 
 use super::{
-    content::SNIFF,
     form::Form,
     layers::{Bytes, Out, Stage},
     sink::{Keep, Place},
+    sniff::SNIFF,
 };
 
 /// Methods that say nothing but what they are (RFC 9110 section 9, RFC 5789).

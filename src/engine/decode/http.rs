@@ -44,7 +44,7 @@ pub(super) fn walk(
             exchange: &mut exchange,
             shared,
             body: None,
-            raw: Raw::default(),
+            raw: Raw::unknown(),
             tunnelled: None,
             result: Ok(()),
         };

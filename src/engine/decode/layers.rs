@@ -17,6 +17,9 @@ const MAX_ANOMALIES: u32 = 32;
 /// values says no more than its body, which is searched in any case.
 const MAX_VALUES: u32 = 100_000;
 
+/// Layers around that may be read in several ways at once: with four ways each, bytes are read sixteen times at most.
+const MAX_DOUBTS: u8 = 2;
+
 /// Characters of a parameter in a step.
 const MAX_PARAM: usize = 128;
 
@@ -28,6 +31,10 @@ pub(super) struct Out<'s> {
     pub(super) transaction: Option<TransactionId>,
     pub(super) limits: &'s Limits,
     pub(super) budget: Rc<Budget>,
+    /// Whether bytes come in blocks that do not depend on how the stream was cut.
+    pub(super) blocked: bool,
+    /// Layers around that are read in several ways.
+    pub(super) doubts: u8,
     layers: Vec<Layer>,
     anomalies: BTreeMap<AnomalyKind, u32>,
     values: u32,
@@ -80,14 +87,13 @@ impl Layer {
 
     /// Whether it only cuts bytes out, so that positions in it follow from those in the layer before.
     fn is_a_cut(&self) -> bool {
-        let cuts = [
+        const CUTS: [&str; 25] = [
+            "stream",
             "http1.body",
             "http2.body",
-            "multipart.part",
-            "form.value",
-            "query.value",
             "http1.target",
             "http1.field",
+            "multipart.part",
             "mime.body",
             "mime.part",
             "mqtt.payload",
@@ -96,8 +102,19 @@ impl Layer {
             "ftp.data",
             "http.target",
             "http.field",
+            "form.value",
+            "query.value",
+            "xml.cdata",
+            "protobuf.field",
+            "msgpack.str",
+            "msgpack.bin",
+            "msgpack.ext",
+            "cbor.text",
+            "cbor.bytes",
+            "zip.stored",
+            "tar.member",
         ];
-        cuts.contains(&self.op)
+        CUTS.contains(&self.op)
     }
 }
 
@@ -137,6 +154,8 @@ impl<'s> Out<'s> {
             transaction: None,
             limits,
             budget,
+            blocked: false,
+            doubts: 0,
             layers: Vec::new(),
             anomalies,
             values,
@@ -148,9 +167,20 @@ impl<'s> Out<'s> {
         Tally { budget: self.budget, anomalies: self.anomalies, values: self.values }
     }
 
-    /// How many layers stand around.
-    pub(super) fn depth(&self) -> usize {
-        self.layers.len()
+    /// Whether so many layers stand around `bytes` that no more is taken off.
+    pub(super) fn is_deep(&mut self, bytes: Bytes<'_>) -> bool {
+        let depth = self.layers.len();
+        let deep = depth >= usize::try_from(self.limits.max_depth).unwrap_or(usize::MAX);
+        if deep {
+            let detail = format!("more than {depth} layers; the rest is searched as it is");
+            self.anomaly(AnomalyKind::LimitReached, Some(bytes.from.start), detail);
+        }
+        deep
+    }
+
+    /// Whether bytes may be read in several ways here.
+    pub(super) fn admits_doubt(&self) -> bool {
+        self.doubts < MAX_DOUBTS
     }
 
     /// Whether one more leaf of a value may be opened.
@@ -251,6 +281,12 @@ impl Held {
         self.data.extend_from_slice(bytes.data);
     }
 
+    /// Forgets all, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.data.clear();
+        (self.from, self.transformed) = (None, false);
+    }
+
     pub(super) fn bytes(&self) -> Bytes<'_> {
         let from = self.from.unwrap_or_default();
         // Copied bytes may come from two sides of a chunk's framing: then the range is longer than they are.
@@ -292,6 +328,11 @@ impl Stage {
 
     pub(super) fn output(&self) -> u64 {
         self.layer.output
+    }
+
+    /// How far the layer before was consumed.
+    pub(super) fn consumed_to(&self) -> u64 {
+        self.layer.input.end
     }
 
     /// Says that the layer before was consumed up to `end`.
@@ -361,6 +402,22 @@ impl Stage {
     /// Does something within this layer.
     pub(super) fn within<T>(&self, out: &mut Out<'_>, inside: impl FnOnce(&mut Out<'_>) -> T) -> T {
         out.layers.push(self.layer.clone());
+        let result = inside(out);
+        out.layers.pop();
+        result
+    }
+
+    /// Does something within this layer as it was when it had given `output` bytes for its input up to `input_end`.
+    pub(super) fn within_at<T>(
+        &self,
+        out: &mut Out<'_>,
+        input_end: u64,
+        output: u64,
+        inside: impl FnOnce(&mut Out<'_>) -> T,
+    ) -> T {
+        let mut layer = self.layer.clone();
+        (layer.input.end, layer.output) = (input_end.max(layer.input.start), output);
+        out.layers.push(layer);
         let result = inside(out);
         out.layers.pop();
         result

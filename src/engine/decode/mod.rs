@@ -27,9 +27,12 @@ mod opening;
 mod quic;
 mod raw;
 mod rest;
+mod runs;
 mod session;
 mod smtp;
+mod sniff;
 mod tls;
+mod values;
 pub mod within;
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ const MAX_PARTS: u32 = 10_000;
 
 /// Splits a body at its boundary.
 pub(super) struct Multipart {
+    /// Whether a type says so; else it is a guess, and nothing is understood by it.
+    declared: bool,
     /// `--` and the boundary.
     delimiter: Vec<u8>,
     finder: Finder<'static>,
@@ -71,12 +73,19 @@ impl Multipart {
             return None;
         }
         let boundary = parameter(media.as_bytes(), "boundary")?;
+        let digest = media_type(media) == "multipart/digest";
+        Self::at(&boundary).map(|multipart| Self { declared: true, mail, digest, ..multipart })
+    }
+
+    /// The splitter for a boundary that nobody declared.
+    pub(super) fn at(boundary: &[u8]) -> Option<Self> {
         if boundary.is_empty() || boundary.len() > MAX_BOUNDARY {
             return None;
         }
-        let delimiter = [b"--", boundary.as_slice()].concat();
+        let delimiter = [b"--", boundary].concat();
         let finder = Finder::new(&[b"\n", delimiter.as_slice()].concat()).into_owned();
         Some(Self {
+            declared: false,
             delimiter,
             finder,
             state: State::Preamble,
@@ -88,9 +97,14 @@ impl Multipart {
             framing: Stage::new("multipart.framing", None, 0, Keep::Search),
             gapped: false,
             at: 0,
-            mail,
-            digest: media_type(media) == "multipart/digest",
+            mail: false,
+            digest: false,
         })
+    }
+
+    /// Whether a type says so.
+    pub(super) fn is_declared(&self) -> bool {
+        self.declared
     }
 
     /// Takes bytes that stand at `at` of the body.
@@ -134,7 +148,7 @@ impl Multipart {
         self.framing.close(out);
         let why = match self.state {
             State::Epilogue => return,
-            _ if self.gapped => return,
+            _ if self.gapped || !self.declared => return,
             State::Preamble => "the boundary never comes",
             State::Head => "it ends within the head of a part",
             State::Data => "the closing boundary is missing",
@@ -173,7 +187,7 @@ impl Multipart {
                 self.end_part(out);
                 self.state = if verdict == Line::Close { State::Epilogue } else { State::Head };
                 self.fresh = false;
-                if held.bytes().copied {
+                if held.bytes().copied && self.declared {
                     out.place(held.bytes().from, Place::Understood);
                 }
                 self.emit(out, held.bytes());
@@ -287,6 +301,8 @@ impl Multipart {
             return;
         }
         mime::words(out, &self.framing, head, self.framing.output() - head.len());
+        // Where the whole is a guess, nothing is understood by it.
+        let head = Bytes { copied: head.copied && self.declared, ..head };
         let Head { name, mut declared } = Head::parse(out, head);
         declared.mail = self.mail;
         if self.digest && declared.media.is_none() {

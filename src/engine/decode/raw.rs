@@ -7,15 +7,17 @@ use crate::{
 
 use super::{
     Conversation,
+    content::{Content, Declared},
     layers::{Bytes, Out, Stage},
     sink::{Keep, Place, Sink},
 };
 
 /// Writes bytes as leaves, one for each run without gap.
-#[derive(Debug)]
 pub(super) struct Raw {
     op: &'static str,
-    run: Option<(Stage, u64)>,
+    run: Option<(Content, u64)>,
+    /// Whether no protocol gives meaning to the bytes, so that they may be content.
+    unknown: bool,
     keep: Keep,
 }
 
@@ -28,7 +30,7 @@ impl Default for Raw {
 impl Raw {
     /// Leaves of this operation.
     pub(super) fn new(op: &'static str) -> Self {
-        Self { op, run: None, keep: Keep::Search }
+        Self { op, run: None, unknown: false, keep: Keep::Search }
     }
 
     /// For bytes whose content comes again in other leaves.
@@ -36,16 +38,23 @@ impl Raw {
         Self { keep: Keep::Digest, ..Self::default() }
     }
 
+    /// For bytes that belong to no protocol: what they are wrapped in is taken off.
+    pub(super) fn unknown() -> Self {
+        Self { unknown: true, ..Self::default() }
+    }
+
     /// Adds bytes; those that do not follow the last ones start a new leaf.
     pub(super) fn write(&mut self, out: &mut Out<'_>, data: &[u8], range: ByteRange) {
         if self.run.as_ref().is_some_and(|(_, end)| *end != range.start) {
             self.close(out);
         }
-        let (stage, end) =
-            self.run.get_or_insert_with(|| (Stage::new(self.op, None, range.start, self.keep), range.start));
+        let (content, end) = self.run.get_or_insert_with(|| {
+            let stage = Stage::new(self.op, None, range.start, self.keep);
+            let content = Content::new(stage, Declared::default());
+            (if self.unknown { content } else { content.unread() }, range.start)
+        });
         *end = range.end;
-        stage.consumed(range.end);
-        stage.write(out, Bytes::wire(data, range));
+        content.push(out, Bytes::wire(data, range), range.end);
     }
 
     /// Whether a leaf is open.
@@ -55,8 +64,8 @@ impl Raw {
 
     /// Ends the leaf, if one is open.
     pub(super) fn close(&mut self, out: &mut Out<'_>) {
-        if let Some((mut stage, _)) = self.run.take() {
-            stage.close(out);
+        if let Some((mut content, _)) = self.run.take() {
+            content.finish(out);
         }
     }
 }
@@ -89,7 +98,7 @@ fn stream(
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let mut out = Out::new(sink, stream, direction, limits);
-    let mut raw = Raw::default();
+    let mut raw = Raw::unknown();
     let mut reader = stream.reader();
     while let Some(chunk) = reader.next_chunk()? {
         match chunk {

@@ -80,7 +80,28 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("junk after", [&next[..], b"no\r\nhttp\n", next].concat()),
         ("upgrade", [&b"GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n"[..], b"\x81\x00\r\n\r\n", next].concat()),
         ("raw", b"\x00\x01binary\r\nGET".to_vec()),
+        ("json", with_length("", JSON)),
+        ("xml", with_length("", b"<m a='x &amp; y'>text that is longer than thirty-two bytes &lt;<![CDATA[and more of it, as it stands, to the end]]></m>")),
+        ("tar", with_length("", &tar(&[("a", JSON), ("b", &[b'Q'; 70])]))),
+        ("protobuf", b"\x0a\x05hello\x12\x26{\"k\":\"A value with an escape: \\u0041\"}..\x18\x96\x01".to_vec()),
+        ("cbor", with_length("", b"\xa2\x61a\x5f\x45hello\x46 world\xff\x61b\x58\x28forty bytes that stand there as they are.")),
+        ("runs", [b"words, then ".as_slice(), &[b'Q'; 76], b"\r\n", &[b'R'; 76], b"\r\nRR==\r\nand words"].concat()),
+        ("utf-16", "text in UTF-16 without a byte-order mark".bytes().flat_map(|byte| [byte, 0]).collect()),
     ]
+}
+
+/// Escapes, base64 in a string, JSON in a string, a string that is long enough for a leaf of its own.
+const JSON: &[u8] = b"{\"key\":\"a\\u00e9b\",\"photo\":\"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5\\/w==\",\
+    \"inner\":\"{\\\"deep\\\":\\\"a string in a string, which is long enough\\\"}\",\"plain\":\"0123456789abcdefghijklmnopqrstuvwxyz .\"}";
+
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, path, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
 }
 
 #[test]
@@ -96,6 +117,40 @@ fn cutting_at_every_byte_changes_nothing() {
         }
         let single: Vec<Result<&[u8], u64>> = bytes.chunks(1).map(Ok).collect();
         assert_same(walked(&stream(&single), &down, Transport::Tcp, 80), &whole, name);
+    }
+}
+
+#[test]
+fn layers_are_the_same_however_long_content_is_cut() {
+    let strings: Vec<String> =
+        (0..120).map(|no| format!("{no}: a string in a list, \n with an escape")).collect();
+    let json = serde_json::to_string(&strings).unwrap();
+    let wrapped = serde_json::to_string(&[&json, &json]).unwrap();
+    assert!(wrapped.len() > 10_000);
+    let request = |body: &[u8], fields: &str| {
+        let head = format!("POST / HTTP/1.1\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    };
+    let part = [b"--b\r\n\r\n", wrapped.as_bytes(), b"\r\n--b--\r\n"].concat();
+    let chunk =
+        [format!("{:x}\r\n", wrapped.len()).as_bytes(), wrapped.as_bytes(), b"\r\n0\r\n\r\n"].concat();
+    let chunked = [b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", chunk.as_slice()].concat();
+    let down = Stream::of_bytes(b"");
+    for (name, bytes) in [
+        ("json", request(wrapped.as_bytes(), "")),
+        ("part", request(&part, "Content-Type: multipart/form-data; boundary=b\r\n")),
+        ("chunked", chunked),
+        ("raw", wrapped.clone().into_bytes()),
+    ] {
+        let whole = walked(&Stream::of_bytes(&bytes), &down, Transport::Tcp, 80);
+        assert!(whole.leaves.len() > 200, "{name}: {}", whole.leaves.len());
+        let inner = whole.leaves.iter().filter(|leaf| leaf.steps.len() > 2).count();
+        assert!(inner >= 200, "{name}: {inner}");
+        for size in [1, 7, 1_460, 4_095, 4_096, 5_000] {
+            let pieces: Vec<Result<&[u8], u64>> = bytes.chunks(size).map(Ok).collect();
+            let cut = walked(&stream(&pieces), &down, Transport::Tcp, 80);
+            assert_same(cut, &whole, &format!("{name} in pieces of {size}"));
+        }
     }
 }
 
@@ -130,7 +185,7 @@ proptest! {
 
     #[test]
     fn changed_messages_end_in_leaves(
-        sample in 0..14usize,
+        sample in 0..21usize,
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in any::<prop::sample::Index>(),
     ) {
