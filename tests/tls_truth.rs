@@ -171,7 +171,7 @@ fn compare(name: &str, truth: &Value, inspection: &Inspection, tally: &mut Tally
             || "nothing".to_owned(),
             |side| {
                 let island = |island: &exhibit::findings::inspection::Island| {
-                    format!("{} bytes at {}, {}", island.len, island.offset, island.sha256.unwrap())
+                    format!("{} bytes at {}, {}", island.len, island.offset, island.sha256)
                 };
                 side.islands.iter().map(island).collect::<Vec<_>>().join("; ")
             },

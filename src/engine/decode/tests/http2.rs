@@ -343,7 +343,9 @@ fn bodies(got: &Collected) -> BTreeMap<u64, (Vec<Vec<u8>>, Option<BodyEnd>)> {
         got.requests.iter().find(|head| head.transaction == id).and_then(|head| head.stream)
     };
     for leaf in &got.leaves {
-        let is_body = leaf.steps.iter().any(|step| step.op == "http2.body");
+        // What is found inside a body is told in leaves of its own.
+        let last = leaf.steps.iter().rfind(|step| step.op != "after-gap");
+        let is_body = last.is_some_and(|step| step.op == "http2.body");
         if let (true, Some(stream)) = (is_body, leaf.transaction.and_then(stream)) {
             bodies.entry(stream).or_default().0.push(leaf.bytes.clone());
         }
