@@ -94,13 +94,17 @@ fn at_line(bytes: &[u8], role: Role) -> Verdict {
 }
 
 fn within(bytes: &[u8], role: Role) -> Verdict {
-    let (begins, whole, probe): (bool, bool, fn(&[u8]) -> Probe) = match role {
+    let probe = match role {
+        Role::Requests => probe_request,
+        Role::Responses => probe_response,
+    };
+    let (begins, whole) = match role {
         Role::Requests => {
             let begins = |method: &&&[u8]| method.iter().zip(bytes).all(|(a, b)| a == b);
             let method = METHODS.iter().find(begins);
-            (method.is_some(), method.is_some_and(|method| bytes.len() >= method.len()), probe_request)
+            (method.is_some(), method.is_some_and(|method| bytes.len() >= method.len()))
         }
-        Role::Responses => (starts_status_line(bytes), bytes.len() >= STATUS, probe_response),
+        Role::Responses => (starts_status_line(bytes), bytes.len() >= STATUS),
     };
     match (begins, whole) {
         (false, _) => Verdict::No,
