@@ -93,7 +93,7 @@ fn flows(link: &mut Link, random: &mut Random, count: u32) -> Done {
         let server = ([203, 0, 113, 1 + (*flow / 64_000) as u8], 80);
         let request = format!(
             "POST /v1/events/{flow} HTTP/1.1\r\nHost: api.example\r\nContent-Type: application/json\r\n\
-             Content-Length: 24\r\n\r\n{{\"n\":{flow:8},\"ok\":false}}"
+             Content-Length: 25\r\n\r\n{{\"n\":{flow:8},\"ok\":false}}"
         );
         let response =
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
