@@ -129,6 +129,16 @@ fn addresses_behind_a_router_are_told_apart_by_address_alone() {
 }
 
 #[test]
+fn of_a_flood_of_addresses_a_few_are_named() {
+    let frames: Vec<Vec<u8>> =
+        (0..40).flat_map(|n| asks(ROUTER, &format!("10.0.0.{}", 100 - n), 1 + n / 30)).collect();
+    let PhoneGuess::Ambiguous { candidates } = guess(&frames) else { panic!("{:?}", guess(&frames)) };
+    let busiest: Vec<String> = (61..=70).map(|n| format!("10.0.0.{n}")).collect();
+    let named: Vec<String> = candidates.iter().map(|phone| phone.addresses[0].to_string()).collect();
+    assert_eq!((&named[..10], named.len()), (&busiest[..], 16));
+}
+
+#[test]
 fn public_addresses_loopback_and_group_traffic_make_no_phone() {
     let frames = [
         asks(PHONE, "198.51.100.7", 9),

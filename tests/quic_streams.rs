@@ -186,9 +186,9 @@ fn walked(frames: &[Vec<u8>], log: &str) -> Vec<Walked> {
     let (limits, scratch) = (Limits::default(), Scratch::new("."));
     let context = Context::new(&limits, &keys, &scratch);
     let mut all = BTreeMap::new();
-    for group in index.groups() {
+    for group in index.groups().iter() {
         let mut shared = Shared::default();
-        for flow in group.into_iter().filter_map(|id| index.flow(id)) {
+        for flow in group.iter().filter_map(|id| index.flow(*id)) {
             let up = index.stream(flow.id, Side::Initiator).unwrap();
             let down = index.stream(flow.id, Side::Responder).unwrap();
             let conversation = Conversation {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use hkdf::Hkdf;
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     case::{Case, Input},
     evidence::{Blob, Digest, hex},
-    findings::{Analysis, FlowSummary, InputDigest, canonical_json},
+    findings::{Analysis, FlowLines, InputDigest, canonical_json},
 };
 
 /// The report as it goes into a bundle.
@@ -139,8 +140,7 @@ pub fn seal_inputs(
         (None, None) => random_seed()?,
     };
     let mut add = |name, bytes: Vec<u8>| {
-        // Flows are not read whole; everything else is.
-        if bytes.len() as u64 > MAX_DOCUMENT && name != layout::FLOWS {
+        if bytes.len() as u64 > MAX_DOCUMENT {
             return Err(SealError::DocumentTooLarge { name });
         }
         payload.push(MemberName::new(name)?, Source::Bytes(bytes));
@@ -149,8 +149,12 @@ pub fn seal_inputs(
     for (name, bytes) in documents(analysis, reports)? {
         add(name, bytes)?;
     }
+    let FlowLines { bytes: blob, sha256, .. } = &analysis.flows;
+    let flows = Source::Input { blob: Arc::clone(blob), sha256: *sha256, bytes: blob.len() };
     add(layout::INVENTORY, inventory)?;
     add(layout::SEED, format!("{}\n", hex(seed.as_ref())).into_bytes())?;
+    // Flows are not read whole; everything else is.
+    payload.push(MemberName::new(layout::FLOWS)?, flows);
     let about = about(analysis, options, &payload);
     payload.push(MemberName::new(layout::ABOUT)?, Source::Bytes(canonical_json(&about)?));
     seal_payload(payload, &analysis.findings.case, options)
@@ -191,7 +195,7 @@ fn take_inputs(
         let role = input.role.into();
         let (member, is_new) = namer.name(role, path, sha256);
         if is_new {
-            let blob = std::sync::Arc::clone(&input.blob);
+            let blob = Arc::clone(&input.blob);
             payload.push(MemberName::new(&member)?, Source::Input { blob, sha256, bytes });
         }
         inventory.inputs.push(InventoryEntry { path: path.clone(), role, sha256, bytes, member });
@@ -212,11 +216,11 @@ fn digest(blob: &dyn Blob) -> io::Result<InputDigest> {
     }
 }
 
-/// Documents that follow from the analysis alone: what a re-run has to give again.
+/// Documents that follow from the analysis alone: what a re-run has to give again, beside the flows.
 pub(super) fn documents(
     analysis: &Analysis,
     reports: &Reports,
-) -> Result<[(&'static str, Vec<u8>); 6], serde_json::Error> {
+) -> Result<[(&'static str, Vec<u8>); 5], serde_json::Error> {
     let settings = &analysis.findings.settings;
     let addresses = Addresses {
         table: settings.address_table.clone(),
@@ -225,20 +229,11 @@ pub(super) fn documents(
     };
     Ok([
         (layout::FINDINGS, canonical_json(&analysis.findings)?),
-        (layout::FLOWS, flow_lines(&analysis.flows)?),
         (layout::ADDRESSES, canonical_json(&addresses)?),
         (layout::REPORT_HTML, reports.html.clone().into_bytes()),
         (layout::REPORT_MARKDOWN, reports.markdown.clone().into_bytes()),
         (layout::HOWTO, howto::TEXT.into()),
     ])
-}
-
-fn flow_lines(flows: &[FlowSummary]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut lines = Vec::new();
-    for flow in flows {
-        lines.append(&mut canonical_json(flow)?);
-    }
-    Ok(lines)
 }
 
 fn about(analysis: &Analysis, options: &SealOptions<'_>, payload: &Members) -> About {

@@ -341,11 +341,12 @@ fn differences(
     let empty = Reports { html: String::new(), markdown: String::new() };
     let documents = documents(analysis, &reports.unwrap_or(empty)).map_err(|error| error.to_string())?;
     let mut names = Vec::new();
-    for (name, bytes) in documents {
+    let digests = documents.iter().map(|(name, bytes)| (*name, Digest::of(bytes)));
+    for (name, digest) in digests.chain([(layout::FLOWS, analysis.flows.sha256)]) {
         if skipped && matches!(name, layout::REPORT_HTML | layout::REPORT_MARKDOWN) {
             continue;
         }
-        if bundle.file.digest(name) != Some(Digest::of(&bytes)) {
+        if bundle.file.digest(name) != Some(digest) {
             names.push(name);
         }
     }
@@ -362,7 +363,7 @@ fn origin(bundle: &Bundle) -> Check {
     };
     let text = format!(
         "not proved: whoever sealed this could have invented the capture; {signed} of {} servers' own signatures seen; {simulated}",
-        findings.endpoints.len()
+        findings.endpoint_count.unwrap_or(findings.endpoints.len() as u64)
     );
     check(ORIGIN, CheckState::NotCheckable, text)
 }

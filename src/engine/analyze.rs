@@ -24,7 +24,7 @@ use super::{
     endpoints::{HostTerms, NameBook},
     keys::keys,
     located,
-    net::{self, FlowId, Index, Side},
+    net::{self, FlowId, Groups, Index, Side},
     observe::{Observation, Observer},
     subject::{AmbiguousPhone, Subject},
     timeline::Timeline,
@@ -83,7 +83,7 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
         catalog,
         observations,
     };
-    let located = located::locate(&road, &outcome)?;
+    let located = located::locate(&road, &outcome, scratch)?;
     let inputs = digests(case, &road)?;
     Ok(assemble::assemble(&road, &outcome, located, controls, inputs))
 }
@@ -125,12 +125,20 @@ fn index_all(case: &Case, limits: &Limits) -> Result<Vec<Index>, ReadError> {
     case.captures.values().map(|capture| net::index(capture, limits)).collect()
 }
 
-/// Flows that hold payload, in order of capture and first frame; those that need each other stand together.
-fn groups(indexes: &[Index]) -> Vec<(u32, Vec<FlowId>)> {
-    (0..)
-        .zip(indexes)
-        .flat_map(|(capture, index)| index.groups().into_iter().map(move |group| (capture, group)))
-        .collect()
+/// All flows, in order of capture and first frame; those that need each other stand together.
+fn groups(indexes: &[Index]) -> Vec<Groups> {
+    indexes.iter().map(Index::groups).collect()
+}
+
+/// A group by its number over all captures, with the capture's.
+fn group(all: &[Groups], mut number: usize) -> Option<(u32, &[FlowId])> {
+    for (capture, groups) in (0..).zip(all) {
+        match number.checked_sub(groups.len()) {
+            None => return Some((capture, groups.get(number)?)),
+            Some(rest) => number = rest,
+        }
+    }
+    None
 }
 
 type Conversed = (BTreeMap<FlowRef, Observation>, Vec<Harvest>);
@@ -145,29 +153,25 @@ struct Means<'m> {
 }
 
 /// Walks every conversation, several at once; each thread takes the next group that nobody has.
-fn converse(
-    indexes: &[Index],
-    groups: &[(u32, Vec<FlowId>)],
-    means: &Means<'_>,
-) -> Result<Conversed, ReadError> {
+fn converse(indexes: &[Index], groups: &[Groups], means: &Means<'_>) -> Result<Conversed, ReadError> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(FlowRef, Observation, Harvest)>, ReadError> {
         let mut done = Vec::new();
-        while let Some((capture, group)) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(index) = indexes.get(*capture as usize) else { continue };
+        while let Some((capture, group)) = group(groups, next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(index) = indexes.get(capture as usize) else { continue };
             let mut shared = Shared::default();
             let holds = |id: &FlowId| {
                 index.flow(*id).is_some_and(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0))
             };
             for flow in group.iter().copied().filter(holds) {
-                let task = FlowRef { capture: *capture, flow: flow.0 };
+                let task = FlowRef { capture, flow: flow.0 };
                 let (seen, harvest) = conversation(index, task, means, &mut shared)?;
                 done.push((task, seen, harvest));
             }
         }
         Ok(done)
     };
-    let threads = means.context.limits.threads.clamp(1, groups.len().max(1));
+    let threads = means.context.limits.threads.clamp(1, groups.iter().map(Groups::len).sum::<usize>().max(1));
     let results: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         running

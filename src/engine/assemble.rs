@@ -1,12 +1,16 @@
 //! Hits united to findings, and everything put in its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use super::{
     analyze::{self, Road},
     correlate::{self, Artifact, Caveat, Group, Hit, Outcome},
     decoys,
     downlink::{Downlink, Own},
+    endpoints::EndKey,
     located::{Carriage, HitKey, Located},
     net::{FlowId, Index},
     timeline,
@@ -18,8 +22,8 @@ use crate::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at,
     },
     findings::{
-        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, Grade,
-        InputDigest, MAX_FLOWS, Part, Settings, Subject, codes::Code,
+        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, FlowSummary,
+        Grade, InputDigest, MAX_FLOWS, Part, Settings, Subject, codes::Code,
     },
 };
 
@@ -73,8 +77,9 @@ pub(super) fn assemble(
     }
     anomalies.truncate(MAX_ANOMALIES);
     let found = Finder { road, outcome, located: &located, captures: &captures }.findings();
-    let Located { flows, ledger, endpoints, .. } = located;
-    let (endpoints, address_rows) = endpoints.finish(&case.addresses, &road.names);
+    let Located { flows, judged, lines, ledger, endpoints, .. } = located;
+    let (listed, named) = listed(&flows, &found);
+    let ends = endpoints.finish(&case.addresses, &road.names, &named, &judged);
     let gates = gates::judge(&gates::Evidence {
         plan: &case.plan,
         runs: &runs,
@@ -92,7 +97,7 @@ pub(super) fn assemble(
         artifacts: &artifacts,
         findings: &found,
         flows: &flows,
-        endpoints: &endpoints,
+        endpoints: &ends.judged,
         table_date: case.addresses.date(),
         ledger: &ledger,
         gates: &gates,
@@ -107,9 +112,10 @@ pub(super) fn assemble(
         captures,
         runs,
         ledger,
-        endpoints,
-        flow_count: flows.len() as u64,
-        flows: flows.iter().take(MAX_FLOWS).cloned().collect(),
+        endpoint_count: Some(ends.count).filter(|count| *count > ends.listed.len() as u64),
+        endpoints: ends.listed,
+        flow_count: lines.count,
+        flows: listed,
         artifacts,
         findings: found,
         claims,
@@ -120,7 +126,23 @@ pub(super) fn assemble(
         anomaly_count,
     };
     let opened_connections = road.observations.values().map(|seen| seen.opened_connections).sum();
-    Analysis { findings, flows, inputs, address_rows, opened_connections }
+    Analysis { findings, flows: lines, inputs, address_rows: ends.rows, opened_connections }
+}
+
+/// The flows that findings hold, and the remote ends of those that a finding names.
+fn listed(flows: &[FlowSummary], found: &[Finding]) -> (Vec<FlowSummary>, BTreeSet<EndKey>) {
+    let named: BTreeSet<&str> =
+        found.iter().flat_map(|finding| &finding.parts).map(|part| part.flow.as_str()).collect();
+    let is_named = |flow: &&FlowSummary| named.contains(flow.name.as_str());
+    let first = flows.iter().take(MAX_FLOWS);
+    let more = flows.iter().skip(MAX_FLOWS).filter(is_named).take(MAX_FLOWS);
+    let listed: Vec<FlowSummary> = first.chain(more).cloned().collect();
+    let end = |flow: &FlowSummary| {
+        let remote: SocketAddr = flow.remote.parse().ok()?;
+        Some((remote.ip(), remote.port(), flow.transport))
+    };
+    let ends = listed.iter().filter(is_named).filter_map(end).collect();
+    (listed, ends)
 }
 
 fn subject(road: &Road<'_>) -> Subject {

@@ -1,6 +1,7 @@
 //! Remote ends: their names, where their addresses are registered to, and which belong together.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
@@ -12,7 +13,7 @@ use crate::{
         scenario::plan::{Claim, Predicate, Term},
     },
     evidence::Transport,
-    findings::{AddressRow, EndpointSummary},
+    findings::{AddressRow, EndpointSummary, MAX_ENDS},
 };
 
 /// Names listed of one remote end.
@@ -78,24 +79,22 @@ fn collect<'p>(predicate: &'p Predicate, terms: &mut Vec<&'p Term>) {
 }
 
 /// The endpoint family of a flow: the plan's host term, else the registrable domain (Public Suffix List) of the
-/// one name that the flow has, else the address.
+/// one name that the flow has; `None` where it is the address.
 pub(super) fn family(
     remote: SocketAddr,
-    seen: &Observation,
+    seen: Option<&Observation>,
     names: &NameBook,
     terms: &HostTerms<'_>,
-) -> String {
-    let own: Vec<&str> =
-        seen.sni.iter().map(String::as_str).chain(seen.hosts.iter().map(String::as_str)).collect();
+) -> Option<String> {
+    let sni = seen.into_iter().flat_map(|seen| &seen.sni);
+    let hosts = seen.into_iter().flat_map(|seen| &seen.hosts);
+    let own: Vec<&str> = sni.chain(hosts).map(String::as_str).collect();
     let candidates: Vec<&str> = if own.is_empty() { names.of(remote.ip()).collect() } else { own };
     if let Some(term) = candidates.iter().find_map(|name| terms.holding(name)) {
-        return term.name.clone();
+        return Some(term.name.clone());
     }
     let domains: BTreeSet<String> = candidates.iter().filter_map(|name| registrable(name)).collect();
-    match domains.first() {
-        Some(only) if domains.len() == 1 => only.clone(),
-        _ => remote.ip().to_string(),
-    }
+    domains.first().filter(|_| domains.len() == 1).cloned()
 }
 
 /// `a.b.example.co.uk` to `example.co.uk`; `None` for addresses and for names that are a public suffix.
@@ -106,71 +105,159 @@ fn registrable(name: &str) -> Option<String> {
     psl::domain_str(name).map(str::to_owned)
 }
 
-/// One remote end while it is added up.
+/// A remote end.
+pub(super) type EndKey = (IpAddr, u16, Transport);
+
+/// One remote end while it is added up: some fifty bytes with its key, since a scan meets a million.
 #[derive(Debug, Default)]
-pub(super) struct Endpoint {
-    pub(super) names: BTreeSet<String>,
-    pub(super) phases: BTreeSet<String>,
-    pub(super) uplink_bytes: u64,
-    pub(super) downlink_bytes: u64,
+struct Endpoint {
+    /// Few ends have any.
+    #[expect(
+        clippy::box_collection,
+        reason = "eight bytes instead of twenty-four in each of a million ends"
+    )]
+    names: Option<Box<BTreeSet<String>>>,
+    phases: PhaseSet,
+    uplink_bytes: u64,
+    downlink_bytes: u64,
+}
+
+/// A set of phases, by its number; none of them has the number 0.
+#[derive(Clone, Copy, Debug, Default)]
+struct PhaseSet(u32);
+
+/// The sets of phases that occur: few, however many ends have each.
+#[derive(Debug, Default)]
+struct PhaseSets {
+    /// Number 1 and those after it.
+    sets: Vec<BTreeSet<String>>,
+    numbers: BTreeMap<BTreeSet<String>, PhaseSet>,
+}
+
+impl PhaseSets {
+    fn of(&self, PhaseSet(number): PhaseSet) -> impl Iterator<Item = &String> {
+        let set = number.checked_sub(1).and_then(|place| self.sets.get(place as usize));
+        set.into_iter().flatten()
+    }
+
+    fn with(&mut self, set: PhaseSet, phase: &str) -> PhaseSet {
+        if self.of(set).any(|held| held == phase) {
+            return set;
+        }
+        let larger: BTreeSet<String> = self.of(set).cloned().chain([phase.to_owned()]).collect();
+        if let Some(known) = self.numbers.get(&larger) {
+            return *known;
+        }
+        self.sets.push(larger.clone());
+        let number = PhaseSet(u32::try_from(self.sets.len()).unwrap_or(0));
+        self.numbers.insert(larger, number);
+        number
+    }
 }
 
 /// Remote ends by address, port and transport.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    by_end: BTreeMap<(IpAddr, u16, Transport), Endpoint>,
+    by_end: BTreeMap<EndKey, Endpoint>,
+    phases: PhaseSets,
+}
+
+/// What one flow adds to its remote end.
+pub(super) struct Talk<'t> {
+    pub(super) phase: Option<&'t str>,
+    pub(super) names: &'t [String],
+    pub(super) uplink_bytes: u64,
+    pub(super) downlink_bytes: u64,
+}
+
+/// Remote ends for people, and for verdicts.
+pub(super) struct Ends {
+    /// The ends with the most uplink bytes and those that are named, most uplink bytes first.
+    pub(super) listed: Vec<EndpointSummary>,
+    /// The ends that verdicts ask for.
+    pub(super) judged: Vec<EndpointSummary>,
+    /// How many there are in all.
+    pub(super) count: u64,
+    /// The rows of the table that these used.
+    pub(super) rows: BTreeMap<String, AddressRow>,
 }
 
 impl Endpoints {
-    /// The end that a flow talks to.
-    pub(super) fn entry(&mut self, remote: SocketAddr, transport: Transport) -> &mut Endpoint {
-        self.by_end.entry((remote.ip(), remote.port(), transport)).or_default()
+    /// Adds what a flow says of the end that it talks to.
+    pub(super) fn add(&mut self, remote: SocketAddr, transport: Transport, talk: &Talk<'_>) {
+        let end = self.by_end.entry((remote.ip(), remote.port(), transport)).or_default();
+        end.uplink_bytes += talk.uplink_bytes;
+        end.downlink_bytes += talk.downlink_bytes;
+        if let Some(phase) = talk.phase {
+            end.phases = self.phases.with(end.phases, phase);
+        }
+        if !talk.names.is_empty() {
+            end.names.get_or_insert_default().extend(talk.names.iter().cloned());
+        }
     }
 
-    /// Ends the list, most uplink bytes first, with the rows of the table that it used.
+    /// Ends the list. `named` ends are listed whatever they got, `judged` ones are what verdicts ask for.
     pub(super) fn finish(
         self,
         table: &Table,
         names: &NameBook,
-    ) -> (Vec<EndpointSummary>, BTreeMap<String, AddressRow>) {
+        named: &BTreeSet<EndKey>,
+        judged: &BTreeSet<EndKey>,
+    ) -> Ends {
+        let mut most: Vec<(Reverse<u64>, &EndKey)> =
+            self.by_end.iter().map(|(key, end)| (Reverse(end.uplink_bytes), key)).collect();
+        if most.len() > MAX_ENDS {
+            most.select_nth_unstable(MAX_ENDS);
+            most.truncate(MAX_ENDS);
+        }
+        let listed: BTreeSet<&EndKey> = most.into_iter().map(|(_, key)| key).chain(named).collect();
         let mut rows = BTreeMap::new();
-        let mut ends: Vec<EndpointSummary> = self
-            .by_end
-            .into_iter()
-            .map(|((address, port, transport), end)| {
-                let Registration { country, special } = table.lookup(address);
-                rows.insert(
-                    address.to_string(),
-                    AddressRow { country: country.clone(), special: special.clone() },
-                );
-                let mut all = end.names;
-                all.extend(names.of(address).map(|name| format!("{name} (dns)")));
-                EndpointSummary {
-                    address: address.to_string(),
-                    port,
-                    transport,
-                    names: all.into_iter().take(MAX_NAMES).collect(),
-                    registered_country: country,
-                    special,
-                    table: table.label(),
-                    phases: end.phases.into_iter().collect(),
-                    uplink_bytes: end.uplink_bytes,
-                    downlink_bytes: end.downlink_bytes,
-                    server_signature: "not checked".to_owned(),
-                }
-            })
-            .collect();
-        ends.sort_by(|a, b| {
+        let mut summaries = |keys: &mut dyn Iterator<Item = &EndKey>| -> Vec<EndpointSummary> {
+            let found = keys.filter_map(|key| Some((key, self.by_end.get(key)?)));
+            found.map(|(key, end)| self.summary(*key, end, table, names, &mut rows)).collect()
+        };
+        let mut listed = summaries(&mut listed.into_iter());
+        let judged = summaries(&mut judged.iter());
+        listed.sort_by(|a, b| {
             b.uplink_bytes
                 .cmp(&a.uplink_bytes)
                 .then_with(|| (&a.address, a.port, a.transport).cmp(&(&b.address, b.port, b.transport)))
         });
-        (ends, rows)
+        Ends { listed, judged, count: self.by_end.len() as u64, rows }
+    }
+
+    fn summary(
+        &self,
+        (address, port, transport): EndKey,
+        end: &Endpoint,
+        table: &Table,
+        names: &NameBook,
+        rows: &mut BTreeMap<String, AddressRow>,
+    ) -> EndpointSummary {
+        let Registration { country, special } = table.lookup(address);
+        rows.insert(address.to_string(), AddressRow { country: country.clone(), special: special.clone() });
+        let mut all: BTreeSet<String> = end.names.as_deref().cloned().unwrap_or_default();
+        all.extend(names.of(address).map(|name| format!("{name} (dns)")));
+        EndpointSummary {
+            address: address.to_string(),
+            port,
+            transport,
+            names: all.into_iter().take(MAX_NAMES).collect(),
+            registered_country: country,
+            special,
+            table: table.label(),
+            phases: self.phases.of(end.phases).cloned().collect(),
+            uplink_bytes: end.uplink_bytes,
+            downlink_bytes: end.downlink_bytes,
+            server_signature: "not checked".to_owned(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
@@ -179,17 +266,14 @@ mod tests {
         let mut seen = Observation::default();
         let none = HostTerms { terms: Vec::new() };
         let mut names = NameBook::default();
-        assert_eq!(family(remote, &seen, &names, &none), "203.0.113.9");
+        let family = |seen: &Observation, names: &NameBook| super::family(remote, Some(seen), names, &none);
+        assert_eq!(family(&seen, &names), None);
         names.resolved(remote.ip(), "up2.cdn.co.uk");
-        assert_eq!(family(remote, &seen, &names, &none), "cdn.co.uk");
+        assert_eq!(family(&seen, &names).unwrap(), "cdn.co.uk");
         names.resolved(remote.ip(), "other.example");
-        assert_eq!(
-            family(remote, &seen, &names, &none),
-            "203.0.113.9",
-            "an address that two parties share is neither's"
-        );
+        assert_eq!(family(&seen, &names), None, "an address that two parties share is neither's");
         seen.sni.insert("a.b.example.com".to_owned());
-        assert_eq!(family(remote, &seen, &names, &none), "example.com");
+        assert_eq!(family(&seen, &names).unwrap(), "example.com");
     }
 
     #[test]
@@ -197,6 +281,32 @@ mod tests {
         let remote: SocketAddr = "203.0.113.9:443".parse().unwrap();
         let term = Term { name: "cloud".into(), hosts: vec!["*.example.com".into()], ..Term::default() };
         let seen = Observation { hosts: vec!["up.example.com".into()], ..Observation::default() };
-        assert_eq!(family(remote, &seen, &NameBook::default(), &HostTerms { terms: vec![&term] }), "cloud");
+        let terms = HostTerms { terms: vec![&term] };
+        assert_eq!(family(remote, Some(&seen), &NameBook::default(), &terms).unwrap(), "cloud");
+    }
+
+    #[test]
+    fn of_many_ends_the_busiest_and_the_named_are_listed_and_all_are_counted() {
+        let mut ends = Endpoints::default();
+        let end =
+            |n: u64| SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + u32::try_from(n).unwrap()).into(), 80);
+        let key = |n: u64| (end(n).ip(), 80, Transport::Tcp);
+        let most = MAX_ENDS as u64 + 500;
+        for n in 0..most {
+            let talk = |phase| Talk { phase: Some(phase), names: &[], uplink_bytes: n, downlink_bytes: 1 };
+            ends.add(end(n), Transport::Tcp, &talk("stock"));
+            if n == most - 1 {
+                ends.add(end(n), Transport::Tcp, &talk("cloud-on"));
+            }
+        }
+        let Ends { listed, judged, count, rows } =
+            ends.finish(&Table::Embedded, &NameBook::default(), &[key(3)].into(), &[key(4)].into());
+        assert_eq!((listed.len(), count, rows.len()), (MAX_ENDS + 1, most, MAX_ENDS + 2));
+        assert_eq!(
+            (listed[0].uplink_bytes, &listed[0].phases[..]),
+            (2 * (most - 1), &["cloud-on".to_owned(), "stock".to_owned()][..])
+        );
+        assert_eq!((listed[MAX_ENDS].uplink_bytes, listed[MAX_ENDS - 1].uplink_bytes), (3, 500));
+        assert_eq!(judged[0].address, "10.0.0.4");
     }
 }

@@ -3,12 +3,16 @@
 //! TCP counts unique sequence bytes, lost ones included; UDP counts payload. Matched goes before
 //! every other place; what nothing is said of is undetermined.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::{
     engine::{decode::sink::Place, net::stream::Stream},
     evidence::{ByteRange, Timestamp},
-    findings::{Ledger, LedgerRow, Places},
+    findings::{Ledger, LedgerRow, MAX_ENDS, Places},
 };
 
 /// Ranges of one stream with their places; later ones win.
@@ -122,13 +126,17 @@ pub fn account(
     }
 }
 
+/// Where bytes went: the family, where it is another name than the address, and the remote end.
+pub type Destination = (Option<Arc<str>>, IpAddr, u16);
+
 /// Adds up accounts by phase, destination and window.
 #[derive(Debug, Default)]
 pub struct LedgerBuilder {
     all: Places,
     by_phase: BTreeMap<String, Places>,
-    by_destination: BTreeMap<String, Places>,
+    by_destination: BTreeMap<Destination, Places>,
     by_window: BTreeMap<(Timestamp, String), Places>,
+    families: BTreeSet<Arc<str>>,
 }
 
 impl LedgerBuilder {
@@ -137,26 +145,53 @@ impl LedgerBuilder {
         self.by_window.entry((start, id)).or_default();
     }
 
+    /// Names a destination by its family, `None` where that is the address: each family's name is held once.
+    pub fn destination(&mut self, family: Option<&str>, remote: SocketAddr) -> Destination {
+        let family = family.map(|family| {
+            let known = self.families.get(family).cloned();
+            known.unwrap_or_else(|| {
+                let family: Arc<str> = family.into();
+                self.families.insert(Arc::clone(&family));
+                family
+            })
+        });
+        (family, remote.ip(), remote.port())
+    }
+
     /// Adds bytes.
     pub fn add(
         &mut self,
         phase: &str,
-        destination: &str,
+        destination: &Destination,
         window: Option<(Timestamp, String)>,
         places: Places,
     ) {
         self.all.add(places);
-        self.by_phase.entry(phase.to_owned()).or_default().add(places);
-        self.by_destination.entry(destination.to_owned()).or_default().add(places);
+        match self.by_phase.get_mut(phase) {
+            Some(row) => row.add(places),
+            None => drop(self.by_phase.insert(phase.to_owned(), places)),
+        }
+        self.by_destination.entry(destination.clone()).or_default().add(places);
         if let Some(window) = window {
             self.by_window.entry(window).or_default().add(places);
         }
     }
 
-    /// Ends the ledger.
+    /// Ends the ledger. Destinations beyond the [`MAX_ENDS`] with the most bytes stand in one row together.
     pub fn finish(self) -> Ledger {
-        let mut by_destination = rows(self.by_destination);
+        let mut destinations: Vec<(Destination, Places)> = self.by_destination.into_iter().collect();
+        destinations.sort_by(|(a, more), (b, less)| less.total.cmp(&more.total).then_with(|| a.cmp(b)));
+        let rest = destinations.split_off(destinations.len().min(MAX_ENDS));
+        let mut by_destination = rows(destinations.into_iter().map(|((family, address, port), bytes)| {
+            let family = family.map_or_else(|| address.to_string(), |family| family.to_string());
+            (format!("{family} ({})", SocketAddr::new(address, port)), bytes)
+        }));
         by_destination.sort_by(|a, b| b.bytes.total.cmp(&a.bytes.total).then_with(|| a.of.cmp(&b.of)));
+        if !rest.is_empty() {
+            let mut bytes = Places::default();
+            rest.iter().for_each(|(_, more)| bytes.add(*more));
+            by_destination.push(LedgerRow { of: format!("{} more remote ends", rest.len()), bytes });
+        }
         Ledger {
             all: self.all,
             by_phase: rows(self.by_phase),
@@ -198,6 +233,27 @@ mod tests {
             sum,
             Places { matched: 20, understood: 5, undetermined: 5 + 40, opaque: 30, lost: 0, total: 100 }
         );
+    }
+
+    #[test]
+    fn destinations_beyond_the_limit_stand_in_one_row_and_nothing_is_lost() {
+        let mut builder = LedgerBuilder::default();
+        let sent = |bytes| Places { opaque: bytes, total: bytes, ..Places::default() };
+        let large: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
+        let destination = builder.destination(Some("up.example"), large);
+        builder.add("stock", &destination, None, sent(1_000));
+        for n in 0..MAX_ENDS as u64 + 4 {
+            let remote: SocketAddr = format!("10.0.{}.{}:80", n / 250, n % 250).parse().unwrap();
+            let destination = builder.destination(None, remote);
+            builder.add("stock", &destination, None, sent(1));
+        }
+        let ledger = builder.finish();
+        let rows = &ledger.by_destination;
+        assert_eq!(rows[0], LedgerRow { of: "up.example ([2001:db8::1]:443)".into(), bytes: sent(1_000) });
+        assert_eq!(rows[1], LedgerRow { of: "10.0.0.0 (10.0.0.0:80)".into(), bytes: sent(1) });
+        assert_eq!((rows.len(), &rows[MAX_ENDS].of[..]), (MAX_ENDS + 1, "5 more remote ends"));
+        let all: u64 = rows.iter().map(|row| row.bytes.total).sum();
+        assert_eq!((all, ledger.by_phase[0].bytes.total), (ledger.all.total, ledger.all.total));
     }
 
     #[test]

@@ -3,20 +3,25 @@
 //! Streams are put together a second time here, by reference: which frames carry which bytes is kept for
 //! no longer than one flow.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io, ptr,
+};
 
 use super::{
     analyze::{Road, side},
     correlate::{Artifact, FlowRef, Hit, Outcome},
-    endpoints::{self, Endpoints},
-    ledger::{self, LedgerBuilder, PlaceMap},
-    net::{Flow, FlowId, Index, Side, stream::Stream},
+    endpoints::{self, EndKey, Endpoints, Talk},
+    ledger::{self, Destination, LedgerBuilder, PlaceMap},
+    net::{Flow, Index, Side, stream::Stream},
     observe::Observation,
     timeline::{window_at, window_id},
+    verdict,
 };
 use crate::{
-    evidence::{ByteRange, Direction, FrameRange, ReadError, Timestamp, Transport},
-    findings::{FlowSummary, Grade, Ledger, Places},
+    case::scenario::plan::{ActionDone, Run},
+    evidence::{ByteRange, Direction, FrameRange, ReadError, Scratch, Timestamp, Transport},
+    findings::{FlowLines, FlowSummary, FlowWriter, Grade, Ledger, MAX_FLOWS, Places},
 };
 
 /// What stands for a phase where a moment lies in no run.
@@ -62,9 +67,13 @@ impl HitKey {
 pub(super) struct Located {
     /// By hit; a hit whose bytes stand in no frame has none.
     pub(super) carriages: BTreeMap<HitKey, Carriage>,
-    /// Every flow of the phone, by capture and first frame.
+    /// Flows of the phone, by capture and first frame: the first ones, those with hits, those that may carry a verdict.
     pub(super) flows: Vec<FlowSummary>,
-    /// Endpoint families, by flow.
+    /// The ends of those that have hits or may carry a verdict.
+    pub(super) judged: BTreeSet<EndKey>,
+    /// Every flow of the phone.
+    pub(super) lines: FlowLines,
+    /// Endpoint families of flows with hits.
     pub(super) families: BTreeMap<FlowRef, String>,
     /// The place of each uplink byte.
     pub(super) ledger: Ledger,
@@ -76,20 +85,19 @@ pub(super) struct Located {
 ///
 /// # Errors
 /// When a capture can't be read any more or is not what it was.
-pub(super) fn locate(road: &Road<'_>, outcome: &Outcome) -> Result<Located, ReadError> {
+pub(super) fn locate(road: &Road<'_>, outcome: &Outcome, scratch: &Scratch) -> Result<Located, ReadError> {
     let mut by_flow: BTreeMap<FlowRef, Vec<&Hit>> = BTreeMap::new();
     for hit in &outcome.hits {
         by_flow.entry(hit.leaf.flow).or_default().push(hit);
     }
     let mut walk = Walk {
         road,
-        located: Located {
-            carriages: BTreeMap::new(),
-            flows: Vec::new(),
-            families: BTreeMap::new(),
-            ledger: LedgerBuilder::default().finish(),
-            endpoints: Endpoints::default(),
-        },
+        carriages: BTreeMap::new(),
+        flows: Vec::new(),
+        judged: BTreeSet::new(),
+        lines: FlowWriter::new(scratch),
+        families: BTreeMap::new(),
+        endpoints: Endpoints::default(),
         ledger: expected_windows(road),
     };
     for (capture, index) in (0..).zip(&road.indexes) {
@@ -98,8 +106,9 @@ pub(super) fn locate(road: &Road<'_>, outcome: &Outcome) -> Result<Located, Read
             walk.flow(index, flow, flow_ref, by_flow.get(&flow_ref).map_or(&[], Vec::as_slice))?;
         }
     }
-    walk.located.ledger = walk.ledger.finish();
-    Ok(walk.located)
+    let Walk { carriages, flows, judged, lines, families, endpoints, ledger, .. } = walk;
+    let lines = lines.finish().map_err(|error| ReadError::new("scratch file", 0, error))?;
+    Ok(Located { carriages, flows, judged, lines, families, endpoints, ledger: ledger.finish() })
 }
 
 /// Windows stand in the ledger even when nothing was sent in them.
@@ -115,14 +124,18 @@ fn expected_windows(road: &Road<'_>) -> LedgerBuilder {
 
 struct Walk<'r, 'c> {
     road: &'r Road<'c>,
-    located: Located,
+    carriages: BTreeMap<HitKey, Carriage>,
+    flows: Vec<FlowSummary>,
+    judged: BTreeSet<EndKey>,
+    lines: FlowWriter<'r>,
+    families: BTreeMap<FlowRef, String>,
+    endpoints: Endpoints,
     ledger: LedgerBuilder,
 }
 
 impl Walk<'_, '_> {
     fn flow(&mut self, index: &Index, flow: &Flow, at: FlowRef, hits: &[&Hit]) -> Result<(), ReadError> {
         let road = self.road;
-        let uplink = road.subject.uplink_side(flow);
         let Some((id, up_side)) = side(road, at, Direction::Up) else { return Ok(()) };
         let up = index.stream(id, up_side)?;
         self.carry(&up, Direction::Up, hits);
@@ -130,28 +143,20 @@ impl Walk<'_, '_> {
             let down = index.stream(id, up_side.other())?;
             self.carry(&down, Direction::Down, hits);
         }
-        let family = self.family(flow, at, up_side);
-        self.located.families.insert(at, family.clone());
+        let remote = flow.address(up_side.other());
+        let seen = road.observations.get(&at);
+        let family = endpoints::family(remote, seen, &road.names, &road.terms);
+        if !hits.is_empty() {
+            self.families.insert(at, family.clone().unwrap_or_else(|| remote.ip().to_string()));
+        }
         // A flow of other machines is none of the phone's uplink.
-        if uplink.is_none() {
+        if road.subject.uplink_side(flow).is_none() {
             return Ok(());
         }
-        let matched = ByteRange::unite(
-            hits.iter().filter(|hit| self.counts(hit)).flat_map(|hit| hit.stream_ranges.clone()),
-        );
-        let nothing = PlaceMap::default();
-        let places = road.observations.get(&at).map_or(&nothing, |seen| &seen.places);
-        let mut sum = Places::default();
-        let destination = format!("{family} ({})", flow.address(up_side.other()));
-        ledger::account(&up, places, &matched, |time, places| {
-            let run = road.timeline.run_at(&index.capture, time);
-            let window =
-                run.and_then(|run| window_at(run, time).map(|action| (action.start, window_id(run, action))));
-            self.ledger.add(run.map_or(NO_PHASE, |run| &run.phase), &destination, window, places);
-            sum.add(places);
-        });
-        self.summarize(index, flow, id, at, up_side, sum);
-        Ok(())
+        let destination = self.ledger.destination(family.as_deref(), remote);
+        let sum = self.account(index, &up, hits, seen, &destination);
+        self.summarize(index, flow, at, up_side, sum, !hits.is_empty())
+            .map_err(|error| ReadError::new("scratch file", 0, error))
     }
 
     /// Finds frames and times of the hits of one direction.
@@ -167,7 +172,7 @@ impl Walk<'_, '_> {
                 hit.stream_ranges.iter().any(|range| range.intersection(conflict.range).is_some())
             });
             let frames = FrameRange::unite(pieces().map(|piece| piece.frame));
-            self.located.carriages.insert(HitKey::of(hit), Carriage { frames, first, last, ambiguous });
+            self.carriages.insert(HitKey::of(hit), Carriage { frames, first, last, ambiguous });
         }
     }
 
@@ -177,41 +182,80 @@ impl Walk<'_, '_> {
         hit.leaf.direction == Direction::Up
             && hit.probative
             && (!hit.transformed || hit.grade == Grade::Exact)
-            && self.located.carriages.get(&HitKey::of(hit)).is_some_and(|carriage| !carriage.ambiguous)
+            && self.carriages.get(&HitKey::of(hit)).is_some_and(|carriage| !carriage.ambiguous)
     }
 
-    fn family(&self, flow: &Flow, at: FlowRef, up_side: Side) -> String {
-        let nothing = Observation::default();
-        let seen = self.road.observations.get(&at).unwrap_or(&nothing);
-        endpoints::family(flow.address(up_side.other()), seen, &self.road.names, &self.road.terms)
+    /// Puts each uplink byte of a flow into the ledger, and adds them up.
+    fn account(
+        &mut self,
+        index: &Index,
+        up: &Stream,
+        hits: &[&Hit],
+        seen: Option<&Observation>,
+        destination: &Destination,
+    ) -> Places {
+        let road = self.road;
+        let matched = ByteRange::unite(
+            hits.iter().filter(|hit| self.counts(hit)).flat_map(|hit| hit.stream_ranges.clone()),
+        );
+        let nothing = PlaceMap::default();
+        let places = seen.map_or(&nothing, |seen| &seen.places);
+        let mut sum = Places::default();
+        // Segment after segment lies in the same run and window: they are added as one.
+        let mut together: Option<(Moment<'_>, Places)> = None;
+        let mut add = |moment: Moment<'_>, places: Places| {
+            let window =
+                moment.run.zip(moment.action).map(|(run, action)| (action.start, window_id(run, action)));
+            let phase = moment.run.map_or(NO_PHASE, |run| &run.phase);
+            self.ledger.add(phase, destination, window, places);
+        };
+        ledger::account(up, places, &matched, |time, places| {
+            sum.add(places);
+            let moment = Moment::of(road, &index.capture, time);
+            match &mut together {
+                Some((same, sum)) if *same == moment => sum.add(places),
+                other => {
+                    if let Some((moment, places)) = other.replace((moment, places)) {
+                        add(moment, places);
+                    }
+                }
+            }
+        });
+        if let Some((moment, places)) = together {
+            add(moment, places);
+        }
+        sum
     }
 
+    /// Writes a flow down, and keeps it where findings may list it or a verdict may ask for it.
     fn summarize(
         &mut self,
         index: &Index,
         flow: &Flow,
-        id: FlowId,
         at: FlowRef,
         up_side: Side,
         uplink: Places,
-    ) {
+        has_hits: bool,
+    ) -> io::Result<()> {
         let road = self.road;
         let seen = road.observations.get(&at);
         let remote = flow.address(up_side.other());
         let run = road.timeline.run_at(&index.capture, flow.first);
         let downlink = flow.payload(up_side.other());
-        let endpoint = self.located.endpoints.entry(remote, flow.transport);
-        endpoint.uplink_bytes += uplink.total;
-        endpoint.downlink_bytes += downlink;
-        endpoint.phases.extend(run.map(|run| run.phase.clone()));
         let names = seen.map_or_else(Vec::new, Observation::names);
-        endpoint.names.extend(names.iter().cloned());
+        let talk = Talk {
+            phase: run.map(|run| run.phase.as_str()),
+            names: &names,
+            uplink_bytes: uplink.total,
+            downlink_bytes: downlink,
+        };
+        self.endpoints.add(remote, flow.transport, &talk);
         let opened_by = match opener(flow) {
             None => "not seen",
             Some(side) if side == up_side => "phone",
             Some(_) => "remote",
         };
-        self.located.flows.push(FlowSummary {
+        let summary = FlowSummary {
             name: flow.name(&index.capture),
             capture: index.capture.clone(),
             first_frame: flow.first_frame,
@@ -221,7 +265,7 @@ impl Walk<'_, '_> {
             remote: remote.to_string(),
             names,
             protocol: seen.and_then(|seen| seen.protocol).unwrap_or("unknown").to_owned(),
-            frames: u64::from(index.flow(id).map_or(0, |flow| flow.frames)),
+            frames: u64::from(flow.frames),
             first: flow.first,
             last: flow.last,
             uplink,
@@ -229,7 +273,38 @@ impl Walk<'_, '_> {
             handshake: flow.handshake,
             opened_by: opened_by.to_owned(),
             run: run.map(|run| run.id.clone()),
-        });
+        };
+        self.lines.push(&summary)?;
+        let judged = has_hits || verdict::may_connect(&summary);
+        if judged {
+            self.judged.insert((remote.ip(), remote.port(), flow.transport));
+        }
+        if judged || self.flows.len() < MAX_FLOWS {
+            self.flows.push(summary);
+        }
+        Ok(())
+    }
+}
+
+/// Where in the record a moment lies.
+#[derive(Clone, Copy)]
+struct Moment<'r> {
+    run: Option<&'r Run>,
+    action: Option<&'r ActionDone>,
+}
+
+impl<'r> Moment<'r> {
+    fn of(road: &Road<'r>, capture: &str, time: Timestamp) -> Self {
+        let run = road.timeline.run_at(capture, time);
+        Self { run, action: run.and_then(|run| window_at(run, time)) }
+    }
+}
+
+/// The same entries of the record.
+impl PartialEq for Moment<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let same_run = self.run.map(ptr::from_ref) == other.run.map(ptr::from_ref);
+        same_run && self.action.map(ptr::from_ref) == other.action.map(ptr::from_ref)
     }
 }
 

@@ -13,13 +13,19 @@ pub use crate::evidence::Step;
 use crate::evidence::{Anomaly, ByteRange, Digest, Direction, FrameNo, FrameRange, Timestamp, Transport};
 
 pub mod codes;
+mod flows;
 pub mod inspection;
+
+pub use flows::{FlowLines, FlowWriter};
 
 /// The format of `findings.json`. Keys may be added within a version, never renamed.
 pub const FORMAT: &str = "exhibit-findings/1";
 
-/// Findings hold at most this many flows; all of them stand in `flows.jsonl`.
+/// Findings hold the first flows up to this many, and those that a finding names; all of them stand in `flows.jsonl`.
 pub const MAX_FLOWS: usize = 1_000;
+
+/// Findings hold the remote ends with the most uplink bytes up to this many, and those of flows that a finding names.
+pub const MAX_ENDS: usize = 1_000;
 
 macro_rules! record {
     ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })+) => {
@@ -51,9 +57,12 @@ record! {
         pub runs: Vec<RunSummary>,
         /// The place of each uplink byte.
         pub ledger: Ledger,
-        /// Remote ends, most uplink bytes first.
+        /// Remote ends, most uplink bytes first: at most [`MAX_ENDS`], and those of flows that a finding names.
         pub endpoints: Vec<EndpointSummary>,
-        /// The first [`MAX_FLOWS`] flows, by capture and first frame.
+        /// Remote ends in all; absent where all are listed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub endpoint_count: Option<u64>,
+        /// The first [`MAX_FLOWS`] flows and those that a finding names, by capture and first frame.
         pub flows: Vec<FlowSummary>,
         /// Flows in all.
         pub flow_count: u64,
@@ -198,7 +207,7 @@ record! {
         pub all: Places,
         /// By phase, sorted.
         pub by_phase: Vec<LedgerRow>,
-        /// By remote end, most bytes first.
+        /// By remote end, most bytes first; of more than [`MAX_ENDS`] the rest in one row.
         pub by_destination: Vec<LedgerRow>,
         /// By window, in order of time; traffic between windows is not in it.
         pub by_window: Vec<LedgerRow>,
@@ -584,7 +593,7 @@ pub struct Analysis {
     /// What came out.
     pub findings: Findings,
     /// Every flow, as [`Findings::flows`] is sorted.
-    pub flows: Vec<FlowSummary>,
+    pub flows: FlowLines,
     /// Digest and size of every input that was read, by logical path.
     pub inputs: BTreeMap<String, InputDigest>,
     /// Rows of the address table that were used: address to (country, special range).

@@ -312,6 +312,12 @@ fn endpoints(page: &mut String, findings: &Findings) {
     }
     line(page, "");
     cut(page, findings.endpoints.len(), "endpoints");
+    if let Some(count) = findings.endpoint_count {
+        line(
+            page,
+            &format!("{} remote ends in all; those with the most bytes are listed.\n", grouped(count)),
+        );
+    }
 }
 
 fn captures(page: &mut String, findings: &Findings) {

@@ -13,7 +13,7 @@ use exhibit::{
     },
     case::{Input, InputRole},
     evidence::{Digest, Scratch, hex_bytes},
-    findings::{Analysis, Findings, InputDigest},
+    findings::{Analysis, Findings, FlowWriter, InputDigest},
 };
 
 pub(crate) const EPOCH: u64 = 1_700_000_000;
@@ -70,8 +70,11 @@ pub(crate) fn analysis() -> Analysis {
         .replace("FILE-SHA256", &Digest::of(FILE).to_string());
     let findings: Findings = serde_json::from_str(&text).unwrap();
     let digest = |bytes: &[u8]| InputDigest { sha256: Digest::of(bytes), bytes: bytes.len() as u64 };
+    let (scratch, flows) = (scratch(), &findings.flows);
+    let mut lines = FlowWriter::new(&scratch);
+    flows.iter().for_each(|flow| lines.push(flow).unwrap());
     Analysis {
-        flows: findings.flows.clone(),
+        flows: lines.finish().unwrap(),
         findings,
         inputs: [
             ("Stock/first.pcap".to_owned(), digest(&capture())),

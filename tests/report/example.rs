@@ -79,6 +79,7 @@ pub(crate) fn rich() -> Findings {
             flow("captures/stock.pcapng#812 1:aaaa", "captures/stock.pcapng", 812, "203.0.113.9:80"),
             flow("captures/stock.pcapng#1500 1:bbbb", "captures/stock.pcapng", 1_500, "203.0.113.9:80"),
         ],
+        endpoint_count: None,
         flow_count: 41,
         artifacts: artifacts(),
         findings: findings(),

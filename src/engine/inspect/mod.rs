@@ -60,9 +60,9 @@ pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), 
     tally.hand(view, Part { anomalies: odd, comments, ..Part::default() })?;
     // Flows that need each other are walked together, and wait for those before them.
     let (mut waiting, mut next) = (BTreeMap::new(), 0);
-    for group in index.groups() {
+    for group in index.groups().iter() {
         let mut shared = Shared::default();
-        for flow in group.into_iter().filter_map(|id| index.flow(id)) {
+        for flow in group.iter().filter_map(|id| index.flow(*id)) {
             let (part, resolved) = inspector.flow(flow, &mut shared)?;
             tally.resolved(resolved);
             waiting.insert(flow.id.0, part);

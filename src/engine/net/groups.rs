@@ -55,61 +55,97 @@ fn hosts(flow: &Flow) -> (IpAddr, IpAddr, Transport) {
     (a.min(b), a.max(b), flow.transport)
 }
 
+/// All flows of a capture, each in one group. Eight bytes a flow, since a scan makes a million groups of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// Group after group.
+    flows: Vec<FlowId>,
+    /// Where in `flows` each group ends.
+    ends: Vec<u32>,
+}
+
+impl Groups {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// A group by its number.
+    pub fn get(&self, number: usize) -> Option<&[FlowId]> {
+        let end = *self.ends.get(number)?;
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.flows.get(start as usize..end as usize)
+    }
+
+    /// Group by group.
+    pub fn iter(&self) -> impl Iterator<Item = &[FlowId]> {
+        (0..self.len()).filter_map(|number| self.get(number))
+    }
+}
+
 /// Puts flows together that have an end of QUIC in common, or both hosts with a flow that announces others; all others
 /// stand alone. Groups come in order of their first flows, and so do flows within a group.
-pub(super) fn group(flows: &[Flow]) -> Vec<Vec<FlowId>> {
-    let mut ends: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-    for (place, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.opens_quic) {
+pub(super) fn group(flows: &[Flow]) -> Groups {
+    let mut ends: BTreeMap<SocketAddr, u32> = BTreeMap::new();
+    for (place, flow) in (0..).zip(flows).filter(|(_, flow)| flow.opens_quic) {
         for end in [flow.initiator, flow.responder] {
             ends.entry(end).or_insert(place);
         }
     }
-    let mut leaders: Vec<usize> = (0..flows.len()).collect();
-    for (place, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.transport == Transport::Udp) {
+    let mut leaders: Vec<u32> = (0..).take(flows.len()).collect();
+    for (place, flow) in (0..).zip(flows).filter(|(_, flow)| flow.transport == Transport::Udp) {
         for end in [flow.initiator, flow.responder] {
             if let Some(&other) = ends.get(&end) {
                 join(&mut leaders, place, other);
             }
         }
     }
-    let announcing: BTreeMap<_, usize> = flows
-        .iter()
-        .enumerate()
+    let announcing: BTreeMap<_, u32> = (0..)
+        .zip(flows)
         .filter(|(_, flow)| may_announce(flow))
         .map(|(place, flow)| (hosts(flow), place))
         .collect();
     if !announcing.is_empty() {
-        for (place, flow) in flows.iter().enumerate() {
+        for (place, flow) in (0..).zip(flows) {
             if let Some(&other) = announcing.get(&hosts(flow)) {
                 join(&mut leaders, place, other);
             }
         }
     }
-    let mut groups: BTreeMap<usize, Vec<FlowId>> = BTreeMap::new();
-    for (place, flow) in flows.iter().enumerate() {
-        groups.entry(leader(&mut leaders, place)).or_default().push(flow.id);
+    for place in (0..).take(flows.len()) {
+        leader(&mut leaders, place);
     }
-    groups.into_values().collect()
+    let mut order: Vec<FlowId> = flows.iter().map(|flow| flow.id).collect();
+    let leader_of = |id: &FlowId| leaders.get(id.0 as usize).copied();
+    order.sort_by_key(leader_of);
+    let ends =
+        (1..).zip(&order).filter(|&(next, id)| order.get(next as usize).and_then(leader_of) != leader_of(id));
+    Groups { ends: ends.map(|(end, _)| end).collect(), flows: order }
 }
 
 /// The first flow of the group that a flow is in.
-fn leader(leaders: &mut [usize], place: usize) -> usize {
+fn leader(leaders: &mut [u32], place: u32) -> u32 {
     let mut first = place;
-    while let Some(&next) = leaders.get(first)
+    while let Some(&next) = leaders.get(first as usize)
         && next != first
     {
         first = next;
     }
     // The next one who asks finds it at once.
-    if let Some(known) = leaders.get_mut(place) {
+    if let Some(known) = leaders.get_mut(place as usize) {
         *known = first;
     }
     first
 }
 
-fn join(leaders: &mut [usize], one: usize, other: usize) {
+fn join(leaders: &mut [u32], one: u32, other: u32) {
     let (one, other) = (leader(leaders, one), leader(leaders, other));
-    if let Some(later) = leaders.get_mut(one.max(other)) {
+    if let Some(later) = leaders.get_mut(one.max(other) as usize) {
         *later = one.min(other);
     }
 }
@@ -144,7 +180,7 @@ mod tests {
     }
 
     fn grouped(flows: &[Flow]) -> Vec<Vec<u32>> {
-        group(flows).into_iter().map(|group| group.into_iter().map(|id| id.0).collect()).collect()
+        group(flows).iter().map(|group| group.iter().map(|id| id.0).collect()).collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use super::{
     dhcp::Lease,
     flow::{Flow, FlowId, Side},
-    groups,
+    groups::{self, Groups},
     pass::Pass,
     reassembly::{self, Choice},
     segments::{EndKey, Segments},
@@ -81,7 +81,7 @@ impl Index {
     }
 
     /// All flows, each once: those that need each other stand together, in order of their first frames.
-    pub fn groups(&self) -> Vec<Vec<FlowId>> {
+    pub fn groups(&self) -> Groups {
         groups::group(&self.flows)
     }
 

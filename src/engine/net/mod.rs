@@ -21,4 +21,5 @@ pub mod stream;
 mod tunnel;
 
 pub use flow::{Flow, FlowId, Side};
+pub use groups::Groups;
 pub use index::{Index, MacAddr, MacBinding, index};

@@ -1,10 +1,13 @@
 //! The one pass over a capture that sorts its packets into flows.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
+
+use hashbrown::HashTable;
 
 use super::{
     anomalies::Oddities,
@@ -29,28 +32,45 @@ const MAX_APPS: usize = 65_536;
 const MAX_LEASES: usize = 4_096;
 
 /// Both ends in a fixed order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
-    low: IpAddr,
-    high: IpAddr,
-    ports: (u16, u16),
+    low: SocketAddr,
+    high: SocketAddr,
     transport: Transport,
 }
 
 impl Key {
-    fn of(packet: &Packet<'_>) -> Self {
-        let (a, b) = (packet.source, packet.destination);
+    fn new(a: SocketAddr, b: SocketAddr, transport: Transport) -> Self {
         let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        Self { low, high, transport }
+    }
+
+    fn of(packet: &Packet<'_>) -> Self {
         let transport = if packet.tcp.is_some() { Transport::Tcp } else { Transport::Udp };
-        Self { low: low.ip(), high: high.ip(), ports: (low.port(), high.port()), transport }
+        Self::new(packet.source, packet.destination, transport)
+    }
+
+    fn of_flow(flow: &Flow) -> Self {
+        Self::new(flow.initiator, flow.responder, flow.transport)
+    }
+
+    /// Keyed anew for each pass, so that nobody can make a capture whose flows collide.
+    fn hash(&self, state: &RandomState) -> u64 {
+        let bits = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let ports = u32::from(self.low.port()) << 16 | u32::from(self.high.port());
+        state.hash_one((bits(self.low), bits(self.high), ports, self.transport == Transport::Tcp))
     }
 }
 
 /// What the pass has found so far.
 pub(super) struct Pass {
     name: String,
-    /// The latest flow of each pair of ends. Never iterated over.
-    latest: HashMap<Key, u32>,
+    /// The latest flow of each pair of ends, by number. Never iterated over.
+    latest: HashTable<u32>,
+    hashes: RandomState,
     /// What the last packet found, since packets come in trains.
     recent: Option<(Key, u32)>,
     flows: Vec<Flow>,
@@ -72,7 +92,8 @@ impl Pass {
     pub(super) fn new(capture: &Capture, depth: u32) -> Self {
         Self {
             name: capture.name.clone(),
-            latest: HashMap::new(),
+            latest: HashTable::new(),
+            hashes: RandomState::new(),
             recent: None,
             flows: Vec::new(),
             segments: Collector::new(capture.scratch()),
@@ -254,7 +275,10 @@ impl Pass {
         let key = Key::of(packet);
         let known = match self.recent {
             Some((recent, number)) if recent == key => Some(number),
-            _ => self.latest.get(&key).copied(),
+            _ => {
+                let same = |&number: &u32| self.is_between(number, &key);
+                self.latest.find(key.hash(&self.hashes), same).copied()
+            }
         };
         let known = known.filter(|&number| !self.reopens(number, packet));
         let number = match known {
@@ -296,8 +320,18 @@ impl Pass {
             opens_quic: false,
             greets: false,
         });
-        self.latest.insert(key, number);
+        let Self { latest, hashes, flows, .. } = self;
+        let key_of = |&number: &u32| flows.get(number as usize).map(Key::of_flow);
+        let rehash = |number: &u32| key_of(number).map_or(0, |key| key.hash(hashes));
+        latest
+            .entry(key.hash(hashes), |number| key_of(number) == Some(key), rehash)
+            .and_modify(|known| *known = number)
+            .or_insert(number);
         Some(number)
+    }
+
+    fn is_between(&self, number: u32, key: &Key) -> bool {
+        self.flows.get(number as usize).is_some_and(|flow| Key::of_flow(flow) == *key)
     }
 
     /// Sums up.

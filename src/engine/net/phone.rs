@@ -3,6 +3,7 @@
 //! A guess is always shown as one, with how it was made. Where two answers are nearly as good there is none.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv6Addr},
@@ -13,6 +14,8 @@ use super::index::{Index, MacAddr};
 /// A second candidate with more than this part of the first one's frames makes the guess ambiguous:
 /// two phones on one hot spot differ by less on most days.
 const CLEAR_LEAD: u64 = 2;
+/// Candidates named where none is clear: people can choose among a few, and a flood invents a million.
+const MAX_CANDIDATES: usize = 16;
 
 /// What could be told of the phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub enum PhoneGuess {
     None,
     /// One candidate.
     Found(Phone),
-    /// Several that are about as good, the busiest first.
+    /// Several that are about as good, the busiest first: at most sixteen.
     Ambiguous {
         /// Each with what speaks for it.
         candidates: Vec<Phone>,
@@ -122,19 +125,27 @@ impl Seen {
 
     fn busiest(&self) -> PhoneGuess {
         // A host's addresses stand together; one whose hardware address is a router's stands alone.
-        let mut hosts: BTreeMap<(Option<MacAddr>, Option<IpAddr>), BTreeSet<IpAddr>> = BTreeMap::new();
-        for &address in self.opened.keys() {
-            let mac = self.mac_of(address);
-            let alone = mac.is_none().then_some(address);
-            hosts.entry((mac, alone)).or_default().insert(address);
+        let mut hosts: BTreeMap<MacAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut alone: Vec<(Reverse<u64>, IpAddr)> = Vec::new();
+        for (&address, &frames) in &self.opened {
+            match self.mac_of(address) {
+                Some(mac) => drop(hosts.entry(mac).or_default().insert(address)),
+                None => alone.push((Reverse(frames), address)),
+            }
         }
-        let candidates = hosts.into_iter().map(|((mac, _), addresses)| {
-            let frames = self.frames(&addresses);
-            let own = mac.map(|mac| self.own_ipv6(mac)).unwrap_or_default();
-            let addresses = (&addresses | &own).into_iter().collect();
-            (frames, Phone { addresses, mac, how: Found::Busiest })
+        if alone.len() > MAX_CANDIDATES {
+            alone.select_nth_unstable(MAX_CANDIDATES);
+            alone.truncate(MAX_CANDIDATES);
+        }
+        let hosts = hosts.into_iter().map(|(mac, addresses)| {
+            let all = &addresses | &self.own_ipv6(mac);
+            let phone = Phone { addresses: all.into_iter().collect(), mac: Some(mac), how: Found::Busiest };
+            (self.frames(&addresses), phone)
         });
-        choose(candidates.collect(), CLEAR_LEAD)
+        let alone = alone.into_iter().map(|(Reverse(frames), address)| {
+            (frames, Phone { addresses: vec![address], mac: None, how: Found::Busiest })
+        });
+        choose(hosts.chain(alone).collect(), CLEAR_LEAD)
     }
 
     fn frames(&self, addresses: &BTreeSet<IpAddr>) -> u64 {
@@ -171,7 +182,7 @@ fn choose(mut candidates: Vec<(u64, Phone)>, lead: u64) -> PhoneGuess {
     let Some((most, first)) = candidates.first() else { return PhoneGuess::None };
     let close = |&(frames, _): &(u64, Phone)| frames.saturating_mul(lead) >= *most;
     if candidates.iter().skip(1).any(close) {
-        let candidates = candidates.iter().filter(|candidate| close(candidate));
+        let candidates = candidates.iter().filter(|candidate| close(candidate)).take(MAX_CANDIDATES);
         return PhoneGuess::Ambiguous { candidates: candidates.map(|(_, phone)| phone.clone()).collect() };
     }
     PhoneGuess::Found(first.clone())

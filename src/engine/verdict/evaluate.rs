@@ -143,7 +143,7 @@ impl<'a> Evaluation<'a> {
         let mut outcome = Outcome::default();
         for flow in self.observed.flows.iter().filter(|flow| self.phase_of(flow) == Some(phase)) {
             let Some(endpoint) = self.endpoint(flow) else { continue };
-            match self.is_connection(flow, endpoint, to, attended) {
+            match self.fits(flow, endpoint, to, attended) {
                 Fit::No => continue,
                 Fit::Near(code) => {
                     near.insert(code);
@@ -162,16 +162,9 @@ impl<'a> Evaluation<'a> {
         if outcome.truth.is_some() { outcome } else { self.absence(phase, near) }
     }
 
-    /// Opened by the phone, completed, with a byte sent; and, where asked, while nobody touched it.
-    fn is_connection(
-        &self,
-        flow: &FlowSummary,
-        endpoint: &EndpointSummary,
-        to: &Term,
-        attended: Option<bool>,
-    ) -> Fit {
-        let sent = flow.uplink.total > flow.uplink.lost;
-        if !sent || flow.opened_by != "phone" || !is_completed(flow) {
+    /// A connection to there; and, where asked, while nobody touched the phone.
+    fn fits(&self, flow: &FlowSummary, endpoint: &EndpointSummary, to: &Term, attended: Option<bool>) -> Fit {
+        if !is_connection(flow) {
             return Fit::No;
         }
         let idle = if attended == Some(false) { self.was_idle(flow) } else { Fit::Carries };
@@ -387,6 +380,11 @@ impl<'a> Evaluation<'a> {
             Fit::No
         }
     }
+}
+
+/// Opened by the phone, completed, with a byte sent.
+pub(super) fn is_connection(flow: &FlowSummary) -> bool {
+    flow.opened_by == "phone" && flow.uplink.total > flow.uplink.lost && is_completed(flow)
 }
 
 /// A UDP exchange has no handshake: an answer stands in its place.

@@ -39,9 +39,9 @@ pub struct Observed<'a> {
     pub artifacts: &'a [ArtifactSummary],
     /// What was found.
     pub findings: &'a [Finding],
-    /// Every flow of the phone.
+    /// Flows of the phone: at least those that [`may_connect`] and those that findings name.
     pub flows: &'a [FlowSummary],
-    /// Remote ends.
+    /// Their remote ends.
     pub endpoints: &'a [EndpointSummary],
     /// The place of each uplink byte.
     pub ledger: &'a Ledger,
@@ -49,6 +49,11 @@ pub struct Observed<'a> {
     pub table_date: &'a str,
     /// Gates, as [`gates::judge`] left them.
     pub gates: &'a [Gate],
+}
+
+/// Whether a flow may show that the phone connects to somewhere: opened by it, completed, with a byte sent.
+pub fn may_connect(flow: &FlowSummary) -> bool {
+    evaluate::is_connection(flow)
 }
 
 /// Judges every claim of the plan, in its order.
