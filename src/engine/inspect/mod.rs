@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use sha2::{Digest as _, Sha256};
-
+mod islands;
+mod lockstep;
 mod walk;
 
 use super::{
@@ -16,10 +16,7 @@ use super::{
         sink::{DnsMessage, LeafId, Origin, Sink, Source},
     },
     keys::keys,
-    net::{
-        self, Flow, Index, Side,
-        stream::{Chunk, Stream},
-    },
+    net::{self, Flow, Index, Side, stream::Stream},
     subject::Subject,
 };
 use crate::{
@@ -28,9 +25,10 @@ use crate::{
         capture::{self, ByteOrder, Family, Packing},
         geoip::Table,
     },
-    evidence::{ByteRange, Digest, Limits, ReadError, Step, Timestamp, Transport, printable},
+    evidence::{ByteRange, Limits, ReadError, Step, Timestamp, Transport, printable},
     findings::inspection::{self, App, Comment, Container, End, Head, Island, Part, Phone, View},
 };
+use islands::{Islands, islands};
 use walk::{MAX_TEXT, Walk};
 
 /// Odd traffic listed; the rest is counted.
@@ -51,7 +49,9 @@ pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), 
     let subject = Subject::determine(plan, std::slice::from_ref(&index));
     let subject = subject.unwrap_or_else(|_| Subject::initiators());
     let context = Context::new(limits, &keys, capture.scratch());
-    let inspector = Inspector { index: &index, subject: &subject, table, context: &context };
+    let digests = islands::Shared::default();
+    let inspector =
+        Inspector { index: &index, subject: &subject, table, context: &context, digests: &digests };
     view.head(&inspector.head()).map_err(AnalysisError::View)?;
     let mut tally = Tally::default();
     inspector.resolve(&mut tally)?;
@@ -148,6 +148,7 @@ struct Inspector<'i> {
     subject: &'i Subject,
     table: &'i Table,
     context: &'i Context<'i>,
+    digests: &'i islands::Shared,
 }
 
 impl Inspector<'_> {
@@ -206,14 +207,17 @@ impl Inspector<'_> {
     /// What a flow shows, and the addresses that it gives for names.
     fn flow(&self, flow: &Flow, shared: &mut Shared) -> Result<(Part, Vec<(IpAddr, String)>), ReadError> {
         let name = flow.name(&self.index.capture);
-        let streams = self.streams(flow)?;
-        let mut walk = Walk::new(&self.index.capture, &name, flow, streams.uplink);
+        let mut streams = self.streams(flow)?;
+        let islands = [&mut streams.up, &mut streams.down].map(|stream| Islands::watch(stream, self.digests));
+        let mut walk = Walk::new(&self.index.capture, &name, flow, streams.uplink, self.digests);
         decode::walk(&streams.conversation(flow), self.context, shared, &mut walk)?;
         walk.finish();
         let mut directions = Vec::with_capacity(Side::BOTH.len());
         for side in Side::BOTH {
             let stream = streams.of(side);
-            directions.push(direction(self.index, flow, side, stream)?);
+            let [up, down] = &islands;
+            let islands = if side == streams.uplink { up } else { down };
+            directions.push(self.direction(flow, side, stream, Islands::finish(islands, stream)?)?);
             walk.anomalies.extend(stream.anomalies(&name));
         }
         let remote = flow.address(streams.uplink.other()).ip();
@@ -266,6 +270,30 @@ impl Inspector<'_> {
         };
         Ok((part, resolved))
     }
+
+    fn direction(
+        &self,
+        flow: &Flow,
+        side: Side,
+        stream: &Stream,
+        first: Vec<Island>,
+    ) -> Result<inspection::Side, ReadError> {
+        let conflict_bytes = ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range));
+        let last = if conflict_bytes > 0 {
+            islands(&self.index.stream_last_wins(flow.id, side)?, self.digests)?
+        } else {
+            Vec::new()
+        };
+        Ok(inspection::Side {
+            from: flow.address(side).to_string(),
+            from_start: stream.from_start,
+            bytes_present: stream.present(),
+            islands: first,
+            islands_last_wins: last,
+            gaps: stream.gaps.clone(),
+            conflict_bytes,
+        })
+    }
 }
 
 /// Both directions of a flow.
@@ -307,47 +335,4 @@ fn container(index: &Index) -> Container {
         dropped: container.dropped,
         vantage: container.vantage.map(|vantage| vantage.name().to_owned()),
     }
-}
-
-fn direction(index: &Index, flow: &Flow, side: Side, stream: &Stream) -> Result<inspection::Side, ReadError> {
-    let conflict_bytes = ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range));
-    let last =
-        if conflict_bytes > 0 { islands(&index.stream_last_wins(flow.id, side)?)? } else { Vec::new() };
-    Ok(inspection::Side {
-        from: flow.address(side).to_string(),
-        from_start: stream.from_start,
-        bytes_present: stream.present(),
-        islands: islands(stream)?,
-        islands_last_wins: last,
-        gaps: stream.gaps.clone(),
-        conflict_bytes,
-    })
-}
-
-/// Digests every run of bytes without a gap.
-fn islands(stream: &Stream) -> Result<Vec<Island>, ReadError> {
-    let mut islands = Vec::new();
-    let mut open: Option<(ByteRange, Sha256)> = None;
-    let mut reader = stream.reader();
-    let mut end = |open: &mut Option<(ByteRange, Sha256)>| {
-        if let Some((range, hasher)) = open.take() {
-            islands.push(Island { offset: range.start, len: range.len(), sha256: Digest::finish(hasher) });
-        }
-    };
-    while let Some(chunk) = reader.next_chunk()? {
-        match chunk {
-            Chunk::Gap(_) => end(&mut open),
-            Chunk::Bytes { range, data } => {
-                if open.as_ref().is_some_and(|(before, _)| before.end != range.start) {
-                    end(&mut open);
-                }
-                let (whole, hasher) =
-                    open.get_or_insert_with(|| (ByteRange::new(range.start, range.start), Sha256::new()));
-                whole.end = range.end;
-                hasher.update(data);
-            }
-        }
-    }
-    end(&mut open);
-    Ok(islands)
 }

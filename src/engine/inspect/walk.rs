@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest as _, Sha256};
-
-use super::islands;
+use super::{
+    islands::{self, islands, lock},
+    lockstep::Slot,
+};
 use crate::{
     engine::{
         decode::sink::{
@@ -39,7 +40,7 @@ struct OpenLeaf {
     transaction: Option<TransactionId>,
     /// Where in the stream its first byte came from.
     start: Option<u64>,
-    hasher: Sha256,
+    digest: Option<Slot>,
     len: u64,
 }
 
@@ -97,10 +98,17 @@ pub(super) struct Walk<'w> {
     pub(super) tls: Vec<Tls>,
     pub(super) resolved: Vec<(std::net::IpAddr, String)>,
     pub(super) anomalies: Vec<Anomaly>,
+    digests: &'w islands::Shared,
 }
 
 impl<'w> Walk<'w> {
-    pub(super) fn new(capture: &'w str, name: &'w str, flow: &'w Flow, uplink: Side) -> Self {
+    pub(super) fn new(
+        capture: &'w str,
+        name: &'w str,
+        flow: &'w Flow,
+        uplink: Side,
+        digests: &'w islands::Shared,
+    ) -> Self {
         Self {
             capture,
             name,
@@ -121,6 +129,7 @@ impl<'w> Walk<'w> {
             tls: Vec::new(),
             resolved: Vec::new(),
             anomalies: Vec::new(),
+            digests,
         }
     }
 
@@ -223,12 +232,16 @@ fn lines(fields: &[(String, Vec<u8>)]) -> impl Iterator<Item = [String; 2]> + '_
     fields.iter().take(MAX_FIELDS).map(line)
 }
 
-fn inner_side(from: String, stream: &Stream) -> Result<inspection::Side, ReadError> {
+fn inner_side(
+    from: String,
+    stream: &Stream,
+    digests: &islands::Shared,
+) -> Result<inspection::Side, ReadError> {
     Ok(inspection::Side {
         from,
         from_start: stream.from_start,
         bytes_present: stream.present(),
-        islands: islands(stream)?,
+        islands: islands(stream, digests)?,
         islands_last_wins: Vec::new(),
         gaps: stream.gaps.clone(),
         conflict_bytes: ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range)),
@@ -240,7 +253,7 @@ impl Sink for Walk<'_> {
         let id = LeafId(self.next);
         self.next += 1;
         let Origin { direction, transaction, .. } = origin;
-        let leaf = OpenLeaf { direction, transaction, start: None, hasher: Sha256::new(), len: 0 };
+        let leaf = OpenLeaf { direction, transaction, start: None, digest: None, len: 0 };
         self.open.insert(id, leaf);
         id
     }
@@ -248,17 +261,19 @@ impl Sink for Walk<'_> {
     fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         if let Some(leaf) = self.open.get_mut(&leaf).filter(|leaf| leaf.transaction.is_some()) {
             leaf.start.get_or_insert(from.range().start);
-            leaf.hasher.update(bytes);
+            let mut digests = lock(self.digests);
+            let slot = *leaf.digest.get_or_insert_with(|| digests.open());
+            digests.write(slot, bytes);
             leaf.len += bytes.len() as u64;
         }
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
-        let Some(OpenLeaf { direction, transaction: Some(id), start, hasher, len }) = self.open.remove(&leaf)
+        let Some(OpenLeaf { direction, transaction: Some(id), start, digest, len }) = self.open.remove(&leaf)
         else {
             return;
         };
-        let digest = Digest::finish(hasher);
+        let digest = digest.map_or_else(|| Digest::of(b""), |slot| lock(self.digests).finish(slot));
         let ops: Vec<&str> = steps.iter().map(|step| step.op.as_str()).collect();
         // What stands before is that of the streams around it.
         let Some(content) = ops.iter().rposition(|op| CONTENT_OPS.contains(op)) else { return };
@@ -360,7 +375,7 @@ impl Sink for Walk<'_> {
         }
         let side = |side: Side| {
             let stream = if side == self.uplink { inner.up } else { inner.down };
-            inner_side(self.flow.address(side).to_string(), stream)
+            inner_side(self.flow.address(side).to_string(), stream, self.digests)
         };
         let directions = vec![side(Side::Initiator)?, side(Side::Responder)?];
         let connection = inner.connection.map(ToOwned::to_owned);

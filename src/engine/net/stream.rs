@@ -1,6 +1,6 @@
 //! One direction of one flow, put together: bytes by reference, gaps and conflicts kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::evidence::{
     Anomaly, AnomalyKind, Blob, ByteRange, FrameNo, FrameRange, ReadError, Timestamp, read_exact_at,
@@ -71,6 +71,13 @@ pub struct Stream {
     checks: Vec<u32>,
     /// What stands around each piece in the bytes that its check covers; empty where nothing does.
     margins: Vec<Margin>,
+    witness: Option<Arc<Mutex<dyn Witness>>>,
+}
+
+/// Sees the bytes of a stream whenever they are read, while they are near: what would read them again for itself.
+pub trait Witness: Send {
+    /// Takes bytes that were read. Ranges may come again, and leave some out.
+    fn bytes(&mut self, range: ByteRange, data: &[u8]);
 }
 
 /// Bytes of a frame around a piece that is a part of them.
@@ -112,7 +119,13 @@ impl Stream {
             continued: Vec::new(),
             checks: Vec::new(),
             margins: Vec::new(),
+            witness: None,
         }
+    }
+
+    /// Has all that is read of this stream seen by a witness.
+    pub fn watch(&mut self, witness: Arc<Mutex<dyn Witness>>) {
+        self.witness = Some(witness);
     }
 
     /// Parts of this stream, one after the other, as a stream of its own: by reference, with what is missing in them.
@@ -363,6 +376,9 @@ impl StreamReader<'_> {
             self.next += 1;
         }
         self.offset = range.end;
+        if let Some(witness) = &stream.witness {
+            witness.lock().unwrap_or_else(PoisonError::into_inner).bytes(range, &self.joined);
+        }
         Ok(Some(Chunk::Bytes { range, data: &self.joined }))
     }
 
