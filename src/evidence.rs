@@ -27,7 +27,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -52,7 +52,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&hex(&self.0))
     }
 }
 
@@ -74,11 +74,9 @@ impl JsonSchema for Digest {
 
 /// Writes bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    String::from_utf8(digits.collect()).unwrap_or_default()
 }
 
 /// Reads lower-case hex of even length; `None` for anything else.
@@ -668,6 +666,10 @@ impl fmt::Display for AnomalyKind {
 /// Makes captured text fit for any single line: control characters, bidirectional controls and
 /// broken UTF-8 are written as escapes, and no more than `max` characters are kept.
 pub fn printable(bytes: &[u8], max: usize) -> String {
+    let plain = |&byte: &u8| matches!(byte, b' '..=b'~') && byte != b'\\';
+    if bytes.len() <= max && bytes.iter().all(plain) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let mut text = String::new();
     let mut count = 0;
     for chunk in bytes.utf8_chunks() {

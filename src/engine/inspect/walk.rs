@@ -37,11 +37,43 @@ const MAX_INNER: usize = 100_000;
 /// An open leaf: its digest on the way.
 struct OpenLeaf {
     direction: Direction,
-    transaction: Option<TransactionId>,
+    transaction: TransactionId,
+    form: Form,
     /// Where in the stream its first byte came from.
     start: Option<u64>,
     digest: Option<Slot>,
     len: u64,
+}
+
+/// What a leaf is of its message's content.
+#[derive(Clone, Copy)]
+enum Form {
+    Wire,
+    Dechunked,
+    /// The framing of chunks: that there is one.
+    Framing,
+    /// With so many codings taken off.
+    Decoded(usize),
+    /// A part of a multipart body.
+    Part,
+}
+
+impl Form {
+    fn of(steps: &[Step]) -> Option<Self> {
+        // What stands before is that of the streams around it.
+        let content = steps.iter().rposition(|step| CONTENT_OPS.contains(&step.op.as_str()))?;
+        let ops: Vec<&str> = steps.iter().skip(content + 1).map(|step| step.op.as_str()).collect();
+        match ops.as_slice() {
+            [] => Some(Self::Wire),
+            ["chunked"] => Some(Self::Dechunked),
+            ["chunked.framing"] => Some(Self::Framing),
+            [.., "multipart.part"] => Some(Self::Part),
+            ["chunked", codings @ ..] | codings if codings.iter().all(|op| is_content_coding(op)) => {
+                Some(Self::Decoded(codings.len()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Runs of one form of a body, by where they start in the stream: a gap ends one, and a body that is read twice
@@ -252,14 +284,16 @@ impl Sink for Walk<'_> {
     fn open(&mut self, origin: Origin) -> LeafId {
         let id = LeafId(self.next);
         self.next += 1;
-        let Origin { direction, transaction, .. } = origin;
-        let leaf = OpenLeaf { direction, transaction, start: None, digest: None, len: 0 };
-        self.open.insert(id, leaf);
+        let Origin { direction, transaction, steps, .. } = origin;
+        if let Some((transaction, form)) = transaction.zip(Form::of(&steps)) {
+            let leaf = OpenLeaf { direction, transaction, form, start: None, digest: None, len: 0 };
+            self.open.insert(id, leaf);
+        }
         id
     }
 
     fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
-        if let Some(leaf) = self.open.get_mut(&leaf).filter(|leaf| leaf.transaction.is_some()) {
+        if let Some(leaf) = self.open.get_mut(&leaf) {
             leaf.start.get_or_insert(from.range().start);
             let mut digests = lock(self.digests);
             let slot = *leaf.digest.get_or_insert_with(|| digests.open());
@@ -269,35 +303,26 @@ impl Sink for Walk<'_> {
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
-        let Some(OpenLeaf { direction, transaction: Some(id), start, digest, len }) = self.open.remove(&leaf)
+        let Some(OpenLeaf { direction, transaction: id, form, start, digest, len }) = self.open.remove(&leaf)
         else {
             return;
         };
         let digest = digest.map_or_else(|| Digest::of(b""), |slot| lock(self.digests).finish(slot));
-        let ops: Vec<&str> = steps.iter().map(|step| step.op.as_str()).collect();
-        // What stands before is that of the streams around it.
-        let Some(content) = ops.iter().rposition(|op| CONTENT_OPS.contains(op)) else { return };
-        let inner = ops.get(content + 1..).unwrap_or_default();
         let forms = self.forms.entry((id, direction)).or_default();
-        let runs = match inner {
-            [] => &mut forms.wire,
-            ["chunked" | "chunked.framing"] => {
-                let content = forms.content.get_or_insert_default();
-                if inner != ["chunked"] {
-                    return;
-                }
-                content
+        let runs = match form {
+            Form::Wire => &mut forms.wire,
+            Form::Dechunked => forms.content.get_or_insert_default(),
+            Form::Framing => {
+                forms.content.get_or_insert_default();
+                return;
             }
-            [.., "multipart.part"] => {
+            Form::Decoded(codings) => forms.decoded.entry(codings).or_default(),
+            Form::Part => {
                 let name = steps.last().and_then(|step| step.param.clone()).unwrap_or_default();
                 let part = BodyPart { name: printable(name.as_bytes(), MAX_TEXT), len, sha256: digest };
                 self.body(id, direction).multipart.push(part);
                 return;
             }
-            ["chunked", codings @ ..] | codings if codings.iter().all(|op| is_content_coding(op)) => {
-                forms.decoded.entry(codings.len()).or_default()
-            }
-            _ => return,
         };
         if let Some(start) = start {
             runs.0.insert(start, (len, digest));

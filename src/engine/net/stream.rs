@@ -72,6 +72,25 @@ pub struct Stream {
     /// What stands around each piece in the bytes that its check covers; empty where nothing does.
     margins: Vec<Margin>,
     witness: Option<Arc<Mutex<dyn Witness>>>,
+    /// What was read last, where it is little: of a short stream all, which several readers read in turn.
+    near: Arc<Mutex<Near>>,
+}
+
+/// Bytes of the capture.
+#[derive(Debug, Default)]
+struct Near {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Near {
+    /// More than this is not kept: whoever reads much does so mostly once.
+    const MOST: u64 = 16 << 10;
+
+    fn of(&self, start: u64, end: u64) -> Option<&[u8]> {
+        let from = usize::try_from(start.checked_sub(self.at)?).ok()?;
+        self.bytes.get(from..from.checked_add(usize::try_from(end.checked_sub(start)?).ok()?)?)
+    }
 }
 
 /// Sees the bytes of a stream whenever they are read, while they are near: what would read them again for itself.
@@ -120,6 +139,7 @@ impl Stream {
             checks: Vec::new(),
             margins: Vec::new(),
             witness: None,
+            near: Arc::default(),
         }
     }
 
@@ -387,9 +407,19 @@ impl StreamReader<'_> {
         if start < self.at || end > self.at.saturating_add(self.window.len() as u64) {
             let until = self.worth_reading(end, start);
             self.at = start;
-            self.window.resize(usize::try_from(until - start).unwrap_or(usize::MAX), 0);
-            read_exact_at(&*self.stream.blob, &mut self.window, start)
-                .map_err(|error| ReadError::new(&self.stream.capture, start, error))?;
+            let mut near = self.stream.near.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(bytes) = near.of(start, until) {
+                self.window.clear();
+                self.window.extend_from_slice(bytes);
+            } else {
+                self.window.resize(usize::try_from(until - start).unwrap_or(usize::MAX), 0);
+                read_exact_at(&*self.stream.blob, &mut self.window, start)
+                    .map_err(|error| ReadError::new(&self.stream.capture, start, error))?;
+                if until - start <= Near::MOST {
+                    near.at = start;
+                    near.bytes.clone_from(&self.window);
+                }
+            }
         }
         Ok(usize::try_from(start - self.at).unwrap_or(usize::MAX))
     }
