@@ -115,8 +115,15 @@ fn target_leaves(out: &mut Out<'_>, head: &Head<'_>, target: &Range<usize>) {
 
 fn field_leaves(out: &mut Out<'_>, head: &Head<'_>, field: &Field) {
     let bytes = part(head, &field.value);
-    let name = Some(head.text(&field.name));
-    layer("http1.field", name, bytes, bytes.from.start).within(out, |out| in_value(out, bytes));
+    let name = head.text(&field.name);
+    layer("http1.field", Some(name), bytes, bytes.from.start).within(out, |out| {
+        // The payload of SETTINGS in base64url, of any length (RFC 7540 section 3.2.1).
+        if name.eq_ignore_ascii_case(b"http2-settings") {
+            base64_leaf(out, bytes, 0);
+        } else {
+            in_value(out, bytes);
+        }
+    });
 }
 
 /// Writes a header list that came out of a compression as a leaf of field lines, and what is encoded in its values

@@ -1,65 +1,91 @@
 //! HTTP/1 conversations: requests, then the responses that answer them.
 
-use std::collections::VecDeque;
-
 use crate::{
     engine::{
         codec::Part,
         net::stream::{Chunk, Stream},
         proto::{
             http1::{
-                Asked, Framing, Handler, Head, Parser, Role, StartLine, request_framing, response_framing,
+                Asked, Framing, Handler, Head, Next, Parser, Role, StartLine, asks_to_switch,
+                request_framing, response_framing,
             },
             tls,
         },
     },
-    evidence::{AnomalyKind, ByteRange, Direction, Limits, ReadError, Timestamp},
+    evidence::{AnomalyKind, ByteRange, Direction, ReadError, Timestamp},
 };
 
 use super::{
-    Conversation, Shared,
+    Context, Conversation, Shared,
     body::Body,
     heads,
     layers::Out,
     names::TunnelledHellos,
     raw::Raw,
+    rest,
     sink::{BodyEnd, Place, RequestHead, ResponseHead, Sink, TransactionId},
+    upgrade::{Answer, Answers, Exchange, MAX_OPEN, Request, Upgrade, is_interim},
 };
 
-/// Walks a conversation whose requests go in direction `requests`.
+/// Walks a conversation whose requests go in direction `requests`. Where both ends agree on another protocol, what
+/// follows is a conversation of its own.
 pub(super) fn walk(
     conversation: &Conversation<'_>,
     requests: Direction,
-    limits: &Limits,
+    context: &Context<'_>,
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     sink.protocol("http1");
-    let responses = requests.other();
-    let mut exchange = Exchange::default();
-    for (direction, role) in [(requests, Role::Requests), (responses, Role::Responses)] {
-        let stream = conversation.stream(direction);
-        let mut side = Side {
-            out: Out::new(sink, stream, direction, limits),
-            exchange: &mut exchange,
-            shared,
-            body: None,
-            raw: Raw::unknown(),
-            tunnelled: None,
-            result: Ok(()),
-        };
-        side.exchange.broken |= !stream.from_start;
-        let mut parser = Parser::new(role, stream.from_start);
-        let mut reader = stream.reader();
-        while let Some(chunk) = reader.next_chunk()? {
-            parser.push(&chunk, &mut side);
-            std::mem::replace(&mut side.result, Ok(()))?;
-        }
-        parser.finish(&mut side);
-        side.raw.close(&mut side.out);
-        side.result?;
+    let (client, server) = (conversation.stream(requests), conversation.stream(requests.other()));
+    let mut connection = Connection::new(server);
+    let by_client = read(client, requests, Role::Requests, &mut connection, context, shared, sink)?;
+    let by_server = read(server, requests.other(), Role::Responses, &mut connection, context, shared, sink)?;
+    let Connection { upgrade, is_tunnel, .. } = connection;
+    if by_client.is_none() && by_server.is_none() {
+        return Ok(());
     }
-    Ok(())
+    // Of a side whose messages do not say where the other protocol begins nothing is left.
+    let from = (by_client.unwrap_or_else(|| client.end()), by_server.unwrap_or_else(|| server.end()));
+    let op = if is_tunnel { "http1.connect" } else { "http1.upgrade" };
+    let inside = context.inside(None).map(|inside| inside.upgraded(upgrade.as_ref()));
+    rest::walk_in(conversation, requests, (from, op), context.limits, inside.as_ref(), shared, sink)
+}
+
+/// Reads one direction; gives where another protocol begins in it.
+fn read(
+    stream: &Stream,
+    direction: Direction,
+    role: Role,
+    connection: &mut Connection<'_>,
+    context: &Context<'_>,
+    shared: &mut Shared,
+    sink: &mut dyn Sink,
+) -> Result<Option<u64>, ReadError> {
+    connection.exchange.broken |= !stream.from_start;
+    let mut side = Side {
+        out: Out::new(sink, stream, direction, context.limits),
+        connection,
+        shared,
+        body: None,
+        raw: Raw::unknown(),
+        loose: None,
+        next: Next::Head,
+        switched: None,
+        result: Ok(()),
+    };
+    let mut parser = Parser::new(role, stream.from_start);
+    let mut reader = stream.reader();
+    while !parser.is_switched()
+        && let Some(chunk) = reader.next_chunk()?
+    {
+        parser.push(&chunk, &mut side);
+        std::mem::replace(&mut side.result, Ok(()))?;
+    }
+    parser.finish(&mut side);
+    side.raw.close(&mut side.out);
+    side.result?;
+    Ok(side.switched)
 }
 
 /// Whether a message of this side starts at any line within the first `limit` bytes.
@@ -97,54 +123,42 @@ impl Handler for Found {
     fn malformed(&mut self, _: u64, _: String) {}
 }
 
-/// Requests of one connection that are remembered for their responses: 24 MiB of them. Servers close a
-/// connection after some thousands.
-const MAX_OPEN: usize = 1 << 20;
-
-/// What one direction leaves for the other.
-#[derive(Debug, Default)]
-struct Exchange {
-    /// Requests without a response so far.
-    open: VecDeque<Request>,
-    /// Whether messages may be missing, so that the order alone does not pair them.
-    broken: bool,
+/// What both directions share.
+struct Connection<'s> {
+    exchange: Exchange,
+    /// Requests that the responses so far answer.
+    answered: usize,
+    answers: Answers<'s>,
+    /// What was agreed on.
+    upgrade: Option<Upgrade>,
+    /// Whether the last request that asked for another protocol was a CONNECT.
+    is_tunnel: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Request {
-    id: TransactionId,
-    asked: Asked,
-    sent: Timestamp,
-}
-
-impl Exchange {
-    /// The request that a response at `time` answers.
-    fn answered(&mut self, time: Timestamp, interim: bool) -> Option<Request> {
-        if self.broken {
-            // The last request that was sent before; what stands before it lost its response.
-            let sent = self.open.iter().take_while(|request| request.sent <= time).count();
-            self.open.drain(..sent.saturating_sub(1));
-            if sent == 0 {
-                return None;
-            }
-        }
-        if interim { self.open.front().copied() } else { self.open.pop_front() }
+impl<'s> Connection<'s> {
+    fn new(responses: &'s Stream) -> Self {
+        let answers = Answers::new(responses);
+        Self { exchange: Exchange::default(), answered: 0, answers, upgrade: None, is_tunnel: false }
     }
 }
 
 /// One direction while it is read.
-struct Side<'s, 'e> {
+struct Side<'s, 'e, 'r> {
     out: Out<'s>,
-    exchange: &'e mut Exchange,
+    connection: &'e mut Connection<'r>,
     shared: &'e mut Shared,
     body: Option<Body>,
     raw: Raw,
-    /// Looks for hellos in bytes that are no HTTP: through a proxy, TLS follows a CONNECT.
-    tunnelled: Option<tls::Parser>,
+    /// Looks for hellos in bytes that belong to no message.
+    loose: Option<tls::Parser>,
+    /// What comes after the message.
+    next: Next,
+    /// Where another protocol begins.
+    switched: Option<u64>,
     result: Result<(), ReadError>,
 }
 
-impl Side<'_, '_> {
+impl Side<'_, '_, '_> {
     fn time(&self, range: ByteRange) -> Timestamp {
         self.out.stream.times(range).map(|(_, last)| last).unwrap_or_default()
     }
@@ -153,8 +167,10 @@ impl Side<'_, '_> {
         let transaction = self.shared.transaction();
         self.out.transaction = Some(transaction);
         let sent = self.time(head.range());
-        if self.exchange.open.len() < MAX_OPEN {
-            self.exchange.open.push_back(Request { id: transaction, asked: Asked::of(head), sent });
+        let requests = &mut self.connection.exchange.requests;
+        if requests.len() < MAX_OPEN {
+            requests.push(Request { id: transaction, asked: Asked::of(head), sent });
+            self.next = self.what_follows(head, transaction);
         } else {
             let detail = format!("more than {MAX_OPEN} requests in one connection; responses are not paired");
             self.out.anomaly(AnomalyKind::LimitReached, Some(head.at), detail);
@@ -174,9 +190,34 @@ impl Side<'_, '_> {
         request_framing(head)
     }
 
+    /// What comes after a request, which is the last one so far.
+    fn what_follows(&mut self, head: &Head<'_>, transaction: TransactionId) -> Next {
+        if !asks_to_switch(head) {
+            return Next::Head;
+        }
+        let Connection { exchange, answers, .. } = &mut *self.connection;
+        let answer = answers.of_last(exchange).unwrap_or_else(|error| {
+            self.result = Err(error);
+            Answer::Unknown
+        });
+        self.connection.is_tunnel = Asked::of(head) == Asked::Connect;
+        let upgrade = &mut self.connection.upgrade;
+        let asked = Upgrade::of(head, transaction);
+        match answer {
+            Answer::Refused => return Next::Head,
+            Answer::Unknown => {
+                *upgrade = asked;
+                return Next::Perhaps;
+            }
+            Answer::Agreed(switch) => *upgrade = asked.map(|asked| asked.agreed(&switch)),
+        }
+        Next::Switch
+    }
+
     fn response(&mut self, head: &Head<'_>, status: u16) -> (Framing, Option<&'static str>) {
-        let interim = (100..200).contains(&status) && status != 101;
-        let request = self.exchange.answered(self.time(head.range()), interim);
+        let time = self.time(head.range());
+        let Connection { exchange, answered, .. } = &mut *self.connection;
+        let request = exchange.answered(answered, exchange.broken, time, is_interim(status));
         let transaction = request.map_or_else(|| self.shared.transaction(), |request| request.id);
         self.out.transaction = Some(transaction);
         self.out.sink.response(&ResponseHead {
@@ -194,7 +235,7 @@ impl Side<'_, '_> {
     }
 }
 
-impl Handler for Side<'_, '_> {
+impl Handler for Side<'_, '_, '_> {
     fn head(&mut self, head: &Head<'_>) -> Framing {
         self.raw.close(&mut self.out);
         let (framing, ambiguous) = match &head.start {
@@ -246,12 +287,20 @@ impl Handler for Side<'_, '_> {
         }
     }
 
+    fn message_end(&mut self) -> Next {
+        std::mem::replace(&mut self.next, Next::Head)
+    }
+
+    fn switched(&mut self, at: u64) {
+        self.switched = Some(at);
+    }
+
     fn raw(&mut self, bytes: &[u8], range: ByteRange) {
         self.out.transaction = None;
         if !self.raw.is_open() {
-            self.tunnelled = Some(tls::Parser::new());
+            self.loose = Some(tls::Parser::new());
         }
-        if let Some(parser) = &mut self.tunnelled {
+        if let Some(parser) = &mut self.loose {
             parser.push(&Chunk::Bytes { range, data: bytes }, &mut TunnelledHellos(&mut self.out));
         }
         self.raw.write(&mut self.out, bytes, range);
@@ -259,15 +308,15 @@ impl Handler for Side<'_, '_> {
     }
 
     fn raw_gap(&mut self, gap: ByteRange) {
-        if let Some(parser) = &mut self.tunnelled {
+        if let Some(parser) = &mut self.loose {
             parser.push(&Chunk::Gap(gap), &mut TunnelledHellos(&mut self.out));
         }
-        self.exchange.broken = true;
+        self.connection.exchange.broken = true;
         self.raw.close(&mut self.out);
     }
 
     fn malformed(&mut self, at: u64, why: String) {
-        self.exchange.broken = true;
+        self.connection.exchange.broken = true;
         self.out.anomaly(AnomalyKind::HttpMalformed, Some(at), why);
     }
 }

@@ -32,6 +32,7 @@ mod session;
 mod smtp;
 mod sniff;
 mod tls;
+mod upgrade;
 mod values;
 pub mod within;
 
@@ -53,6 +54,7 @@ use crate::{
 
 use opening::Openings;
 use sink::{Sink, TransactionId};
+use upgrade::Upgrade;
 
 /// Both directions of one flow.
 #[derive(Clone, Copy)]
@@ -101,17 +103,24 @@ pub struct Context<'a> {
     pub depth: u8,
     /// The protocol that the layer around agreed on (an ALPN name, RFC 7301). A hint: bytes go before it.
     pub hint: Option<&'a str>,
+    /// What an HTTP exchange before this conversation agreed on.
+    upgrade: Option<&'a Upgrade>,
 }
 
 impl<'a> Context<'a> {
     /// For a conversation as it was captured.
     pub fn new(limits: &'a Limits, keys: &'a KeyLog, scratch: &'a Scratch) -> Self {
-        Self { limits, keys, scratch, depth: 0, hint: None }
+        Self { limits, keys, scratch, depth: 0, hint: None, upgrade: None }
     }
 
     /// For a conversation inside this one; `None` where too many stand around already.
     pub fn inside(self, hint: Option<&'a str>) -> Option<Self> {
-        (self.depth < MAX_NESTED).then(|| Self { depth: self.depth + 1, hint, ..self })
+        (self.depth < MAX_NESTED).then(|| Self { depth: self.depth + 1, hint, upgrade: None, ..self })
+    }
+
+    /// The same for what an HTTP exchange agreed on.
+    fn upgraded(self, upgrade: Option<&'a Upgrade>) -> Self {
+        Self { upgrade, ..self }
     }
 }
 
@@ -193,7 +202,7 @@ pub fn application(
         return Ok(());
     }
     if let Some(client) = http2::client(conversation)? {
-        return http2::walk(conversation, client, None, context, shared, sink);
+        return http2::walk(conversation, client, context, shared, sink);
     }
     let openings = Openings::of(conversation)?;
     if let Some(client) = smtp::client(conversation, &openings) {
@@ -209,10 +218,10 @@ pub fn application(
         return mqtt::walk(conversation, client, context, shared, sink);
     }
     if let Some(direction) = requests(conversation)? {
-        return http::walk(conversation, direction, limits, shared, sink);
+        return http::walk(conversation, direction, context, shared, sink);
     }
     match http2::late_client(conversation)? {
-        Some(client) => http2::walk(conversation, client, None, context, shared, sink),
+        Some(client) => http2::walk(conversation, client, context, shared, sink),
         None => raw::streams(conversation, limits, sink),
     }
 }

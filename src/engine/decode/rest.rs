@@ -2,7 +2,7 @@
 
 use crate::{
     engine::net::stream::Stream,
-    evidence::{ByteRange, Direction, ReadError, Step},
+    evidence::{ByteRange, Direction, Limits, ReadError, Step},
 };
 
 use super::{
@@ -16,9 +16,23 @@ use super::{
 pub(super) fn walk(
     conversation: &Conversation<'_>,
     client: Direction,
-    (from_client, from_server): (u64, u64),
+    from: (u64, u64),
     op: &str,
     context: &Context<'_>,
+    shared: &mut Shared,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let inside = context.inside(None);
+    walk_in(conversation, client, (from, op), context.limits, inside.as_ref(), shared, sink)
+}
+
+/// The same, where more is known of what follows; without a context it is only searched.
+pub(super) fn walk_in(
+    conversation: &Conversation<'_>,
+    client: Direction,
+    ((from_client, from_server), op): ((u64, u64), &str),
+    limits: &Limits,
+    context: Option<&Context<'_>>,
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
@@ -30,9 +44,9 @@ pub(super) fn walk(
     let (down, wrap_down) = cut(conversation.down, from_down, op);
     let inner = Conversation { up: &up, down: &down, ..*conversation };
     let mut within = Within::new(sink, &wrap_up, &wrap_down);
-    match context.inside(None) {
-        Some(context) => application(&inner, &context, shared, &mut within),
-        None => raw::streams(&inner, context.limits, &mut within),
+    match context {
+        Some(context) => application(&inner, context, shared, &mut within),
+        None => raw::streams(&inner, limits, &mut within),
     }
 }
 

@@ -6,6 +6,7 @@ mod mail;
 mod messaging;
 mod names;
 mod properties;
+mod upgrade;
 
 use std::{
     collections::BTreeMap,

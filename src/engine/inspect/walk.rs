@@ -358,8 +358,10 @@ impl Sink for Walk<'_> {
         let transaction = self.transaction(head.transaction);
         if transaction.protocol.is_empty() {
             transaction.from = from;
-            (transaction.protocol, transaction.stream) = (head.protocol.to_owned(), head.stream);
+            transaction.protocol = head.protocol.to_owned();
         }
+        // A request that asked for h2c is answered on a stream.
+        transaction.stream = transaction.stream.or(head.stream);
         let response = self.response_of(head.transaction);
         if (100..200).contains(&response.status) && response.interim.len() < MAX_INTERIM {
             response.interim.push(response.status);

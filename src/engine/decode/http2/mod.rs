@@ -130,20 +130,22 @@ impl Handler for Found {
     fn too_large(&mut self, _: u64, _: String) {}
 }
 
-/// Walks a conversation whose client sends in direction `client`. Where HTTP/1 turned into it, `upgraded` is the
-/// request that asked for it, which stream 1 answers (RFC 7540 section 3.2).
+/// Walks a conversation whose client sends in direction `client`. Where HTTP/1 turned into it, stream 1 answers the
+/// request that asked for it (RFC 7540 section 3.2).
 pub(super) fn walk(
     conversation: &Conversation<'_>,
     client: Direction,
-    upgraded: Option<TransactionId>,
     context: &Context<'_>,
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     sink.protocol("http2");
     let mut exchanges = Exchanges::default();
-    if let (Some(transaction), Ok(first)) = (upgraded, exchanges.get(1)) {
-        first.transaction = Some(transaction);
+    let upgrade = context.upgrade.filter(|upgrade| upgrade.protocol == "h2c");
+    if let Some(upgrade) = upgrade
+        && let Ok(first) = exchanges.get(1)
+    {
+        first.transaction = Some(upgrade.request);
         let half = first.half(Role::Requests);
         (half.head, half.end) = (Some(Facts::default()), End::Complete);
     }
@@ -155,7 +157,10 @@ pub(super) fn walk(
         raw_from: [None, None],
         tunnels: 0,
     };
-    let requests = connection.read(Role::Requests, &mut exchanges, shared, sink)?;
+    let mut requests = connection.read(Role::Requests, &mut exchanges, shared, sink)?;
+    if let Some(upgrade) = upgrade {
+        requests.table = requests.table.max(side::table(&upgrade.settings));
+    }
     let responses = connection.read(Role::Responses, &mut exchanges, shared, sink)?;
     connection.hold_to(requests, Role::Responses, responses, sink);
     connection.hold_to(responses, Role::Requests, requests, sink);

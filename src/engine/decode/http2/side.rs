@@ -273,6 +273,12 @@ impl<'s, 'c> Side<'s, 'c> {
     }
 }
 
+/// The largest table that a payload of SETTINGS allows.
+pub(super) fn table(payload: &[u8]) -> Option<u32> {
+    let tables = settings(payload).filter(|setting| setting.id == Setting::HEADER_TABLE_SIZE);
+    tables.map(|setting| setting.value).max()
+}
+
 /// Text of a field; broken UTF-8 is replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -315,10 +321,7 @@ impl Handler for Side<'_, '_> {
     fn payload(&mut self, header: &Header, payload: &[u8], _: ByteRange) {
         match header.kind {
             Kind::Settings => {
-                for setting in settings(payload).filter(|setting| setting.id == Setting::HEADER_TABLE_SIZE) {
-                    let most = self.announced.table.unwrap_or_default();
-                    self.announced.table = Some(setting.value.max(most));
-                }
+                self.announced.table = self.announced.table.max(table(payload));
             }
             Kind::RstStream => {
                 if let Some(exchange) = self.exchanges.all.get_mut(&header.stream) {

@@ -292,20 +292,6 @@ fn a_head_right_after_a_body_whose_beginning_is_missing_is_a_head() {
 }
 
 #[test]
-fn after_connect_and_upgrade_both_directions_are_raw() {
-    let got =
-        tcp(b"CONNECT h:443 HTTP/1.1\r\n\r\n\x16\x03\x01tls", b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03answer");
-    assert_eq!(got.paths(), ["http1.head", "stream", "http1.head", "stream"]);
-    assert_eq!(got.anomalies, []);
-    let got = tcp(
-        b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x05hello",
-        b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x01a",
-    );
-    assert_eq!(got.paths(), ["http1.head", "stream", "http1.head", "stream"]);
-    assert_eq!(got.anomalies, []);
-}
-
-#[test]
 fn what_is_no_http_is_never_forced() {
     let got = tcp(b"HELLO example.org\r\nGET / HTTP/1.1\r\n\r\n", b"220 hello\r\n");
     assert_eq!(got.paths(), ["stream", "stream"]);

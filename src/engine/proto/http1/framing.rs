@@ -13,7 +13,7 @@ pub enum Framing {
     Chunked,
     /// All that follows until the connection ends.
     UntilClose,
-    /// There is none, and what follows may be another protocol (CONNECT, Upgrade).
+    /// There is none, and what follows is another protocol (CONNECT, Upgrade).
     Tunnel,
     /// The head does not say it in a way that can be believed.
     Unknown,
@@ -44,13 +44,16 @@ impl Asked {
     }
 }
 
+/// Whether a request asks for another protocol in this connection (RFC 9110 sections 7.8 and 9.3.6).
+pub fn asks_to_switch(head: &Head<'_>) -> bool {
+    Asked::of(head) == Asked::Connect || head.values("upgrade").next().is_some()
+}
+
 /// Frames the body of a request; beside it what is ambiguous, in words.
 pub fn request_framing(head: &Head<'_>) -> (Framing, Option<&'static str>) {
     let (framing, ambiguous) = announced(head);
-    let tunnel = Asked::of(head) == Asked::Connect || head.values("upgrade").next().is_some();
     let framing = match framing {
         // Without a length a request has no body.
-        None | Some(Framing::Length(0)) if tunnel => Framing::Tunnel,
         None => Framing::None,
         // Only a response may end with the connection.
         Some(Framing::UntilClose) => Framing::Unknown,
@@ -116,8 +119,14 @@ mod tests {
         assert_eq!(request(both), (Framing::Chunked, true));
         assert_eq!(request("Transfer-Encoding: gzip\r\n"), (Framing::Unknown, true));
         assert_eq!(request("Content-Length: 3\r\nContent-Length: 4\r\n"), (Framing::Unknown, true));
-        assert_eq!(request("Upgrade: websocket\r\n"), (Framing::Tunnel, false));
-        assert_eq!(request("Upgrade: h2c\r\nContent-Length: 3\r\n"), (Framing::Length(3), false));
+    }
+
+    #[test]
+    fn connect_and_an_upgrade_field_ask_for_another_protocol() {
+        let asks = |text: &str| asks_to_switch(&Head::parse(text.as_bytes(), 0, Role::Requests).unwrap());
+        assert!(asks("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
+        assert!(asks("CONNECT h:1 HTTP/1.1\r\n\r\n"));
+        assert!(!asks("GET / HTTP/1.1\r\nConnection: upgrade\r\n\r\n"));
     }
 
     #[test]

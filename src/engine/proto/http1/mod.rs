@@ -9,6 +9,6 @@ mod head;
 mod parser;
 mod seek;
 
-pub use framing::{Asked, Framing, request_framing, response_framing};
+pub use framing::{Asked, Framing, asks_to_switch, request_framing, response_framing};
 pub use head::{Field, Head, Probe, StartLine, content_length, probe, tokens};
-pub use parser::{Handler, Parser, Role};
+pub use parser::{Handler, Next, Parser, Role};

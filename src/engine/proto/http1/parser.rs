@@ -26,6 +26,17 @@ pub enum Role {
     Responses,
 }
 
+/// What comes after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another one, or nothing.
+    Head,
+    /// Another protocol, or another message after all: its first bytes tell.
+    Perhaps,
+    /// Another protocol.
+    Switch,
+}
+
 /// Takes what a [`Parser`] finds, in the order of the stream.
 pub trait Handler {
     /// A head; the answer frames its body.
@@ -39,6 +50,16 @@ pub trait Handler {
 
     /// The end of the body; `complete` when it ended as framed (it may still have gaps).
     fn body_end(&mut self, complete: bool);
+
+    /// The end of a message; the answer says what comes.
+    fn message_end(&mut self) -> Next {
+        Next::Head
+    }
+
+    /// Another protocol begins at `at`: of what follows nothing is told.
+    fn switched(&mut self, at: u64) {
+        let _ = at;
+    }
 
     /// Bytes that belong to no message.
     fn raw(&mut self, bytes: &[u8], range: ByteRange);
@@ -64,7 +85,7 @@ enum State {
     Chunked(Chunked),
     Close,
     /// Another protocol until the end.
-    Tunnel,
+    Switched,
 }
 
 /// Parses one direction.
@@ -82,6 +103,11 @@ impl Parser {
     pub fn new(role: Role, from_start: bool) -> Self {
         let state = if from_start { State::Head { soft: false } } else { State::Seek(Seek::Line) };
         Self { role, state, held: Vec::new(), held_at: 0 }
+    }
+
+    /// Takes some of the bytes that stand at `at`, at least one of them; gives how many.
+    pub fn step(&mut self, data: &[u8], at: u64, handler: &mut dyn Handler) -> usize {
+        self.take(data, at, handler)
     }
 
     /// Takes the next chunk of the stream.
@@ -104,7 +130,12 @@ impl Parser {
         }
         self.give_up_held(handler);
         self.end_body(matches!(self.state, State::Close), handler);
-        self.state = State::Tunnel;
+        self.state = State::Switched;
+    }
+
+    /// Whether another protocol goes on from here.
+    pub fn is_switched(&self) -> bool {
+        matches!(self.state, State::Switched)
     }
 
     /// Takes bytes from the front of `data` (never none).
@@ -122,7 +153,7 @@ impl Parser {
                 let ended = *left == 0;
                 handler.body(Part::Data, data.get(..taken).unwrap_or_default(), range(taken));
                 if ended {
-                    self.next_head(handler);
+                    self.end(at + taken as u64, handler);
                 }
                 taken
             }
@@ -131,7 +162,7 @@ impl Parser {
                     let ended = chunked.is_done();
                     handler.body(part, data.get(..taken).unwrap_or_default(), range(taken));
                     if ended {
-                        self.next_head(handler);
+                        self.end(at + taken as u64, handler);
                     }
                     taken
                 }
@@ -146,16 +177,28 @@ impl Parser {
                 handler.body(Part::Data, data, range(data.len()));
                 data.len()
             }
-            State::Tunnel => {
-                handler.raw(data, range(data.len()));
-                data.len()
-            }
+            State::Switched => data.len(),
         }
     }
 
-    fn next_head(&mut self, handler: &mut dyn Handler) {
+    /// Ends a body at `at`.
+    fn end(&mut self, at: u64, handler: &mut dyn Handler) {
         handler.body_end(true);
-        self.state = State::Head { soft: false };
+        self.next(at, handler);
+    }
+
+    /// A message ended at `at`.
+    fn next(&mut self, at: u64, handler: &mut dyn Handler) {
+        match handler.message_end() {
+            Next::Head => self.state = State::Head { soft: false },
+            Next::Perhaps => self.state = State::Head { soft: true },
+            Next::Switch => self.switch(at, handler),
+        }
+    }
+
+    fn switch(&mut self, at: u64, handler: &mut dyn Handler) {
+        handler.switched(at);
+        self.state = State::Switched;
     }
 
     /// Collects a head and gives it on; while nothing is held and the head is whole in `data`, without a copy.
@@ -193,9 +236,10 @@ impl Parser {
     fn not_a_head(&mut self, before: usize, handler: &mut dyn Handler) -> usize {
         self.held.truncate(before);
         match self.state {
+            // What is held of earlier chunks belongs to what comes.
             State::Head { soft: true } => {
-                self.state = State::Tunnel;
-                self.give_up_held(handler);
+                self.held.clear();
+                self.switch(self.held_at, handler);
             }
             State::Head { soft: false } => {
                 handler.malformed(self.held_at, "no HTTP head where one must stand".to_owned());
@@ -219,10 +263,11 @@ impl Parser {
                 return;
             }
         };
+        let end = at + bytes.len() as u64;
         self.state = match handler.head(&head) {
-            Framing::None => State::Head { soft: false },
-            Framing::Tunnel => State::Head { soft: true },
-            Framing::Length(0) => return self.next_head(handler),
+            Framing::None => return self.next(end, handler),
+            Framing::Tunnel => return self.switch(end, handler),
+            Framing::Length(0) => return self.end(end, handler),
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::UntilClose => State::Close,
@@ -294,15 +339,16 @@ impl Parser {
         if inside {
             handler.body_gap(gap);
             if matches!(self.state, State::Length(0)) {
-                self.next_head(handler);
+                self.end(gap.end, handler);
             }
+            return;
+        }
+        if self.is_switched() {
             return;
         }
         self.give_up_held(handler);
         self.end_body(false, handler);
         handler.raw_gap(gap);
-        if !matches!(self.state, State::Tunnel) {
-            self.state = State::Seek(Seek::Line);
-        }
+        self.state = State::Seek(Seek::Line);
     }
 }
