@@ -251,7 +251,9 @@ fn answers<'a>(pair: &Pair<'a>, flow: &Flow) -> Vec<Answer<'a>> {
     all.sort_by_key(|response| response.frame);
     let each = |response: &'a Response| {
         let interim = response.interim.iter().map(|&status| Answer { status, response: None });
-        interim.chain([Answer { status: response.status, response: Some(response) }])
+        // After an upgrade to h2c the final response is one of HTTP/2.
+        let last = Answer { status: response.status, response: Some(response) };
+        interim.chain((!response.interim.contains(&101)).then_some(last))
     };
     all.into_iter().flat_map(each).collect()
 }
