@@ -206,6 +206,10 @@ impl Builder {
     }
 
     fn segment(&mut self, segment: &Segment, place: i64, choice: Choice) -> Result<(), ReadError> {
+        // The byte of a keep-alive is garbage (RFC 9293 section 3.8.4), also where the true one was not captured.
+        if choice == Choice::First && segment.has(Segment::KEEP_ALIVE) {
+            return Ok(());
+        }
         let below = u32::try_from(place.min(0).unsigned_abs()).unwrap_or(u32::MAX);
         let Some(len) = segment.len.checked_sub(below) else {
             self.stray(segment);
@@ -222,17 +226,11 @@ impl Builder {
             self.stream.push(piece(segment, range, segment.at), segment.crc);
             return Ok(());
         }
-        self.overlapping(segment, range, u64::from(below), choice)
+        self.overlapping(segment, range, u64::from(below))
     }
 
     /// Takes a segment that starts below what was seen: keeps what is new of it, compares the rest.
-    fn overlapping(
-        &mut self,
-        segment: &Segment,
-        range: ByteRange,
-        below: u64,
-        choice: Choice,
-    ) -> Result<(), ReadError> {
+    fn overlapping(&mut self, segment: &Segment, range: ByteRange, below: u64) -> Result<(), ReadError> {
         let known = self.known(range);
         if known.is_empty() && below == 0 {
             self.late.insert(range.start, (piece(segment, range, segment.at), segment.crc));
@@ -247,9 +245,7 @@ impl Builder {
             let overlap = piece.range.intersection(range).unwrap_or_default();
             self.keep(segment, ByteRange::new(place, overlap.start), base, range.start, &mut ours)?;
             place = overlap.end;
-            if !(choice == Choice::First && segment.has(Segment::KEEP_ALIVE)) {
-                self.compare(segment, &piece, overlap, base + (overlap.start - range.start), &mut ours)?;
-            }
+            self.compare(segment, &piece, overlap, base + (overlap.start - range.start), &mut ours)?;
         }
         self.keep(segment, ByteRange::new(place, range.end), base, range.start, &mut ours)?;
         self.high = self.high.max(range.end);
