@@ -32,7 +32,7 @@
 //! | `engine::net` | Ethernet to TCP and UDP, reassembly with gaps and overlaps, whose address is the phone's | evidence case::capture |
 //! | `engine::proto` | `dns` `tls` `quic` `http1` `http2` `smtp` …: parsers and their state over a stream | evidence engine::codec engine::net |
 //! | `engine::decode` | payloads peeled recursively into leaves, each with its steps | evidence engine::codec engine::net engine::proto |
-//! | `engine::correlate` | leaves matched with artifacts: exact, partial, identifier | evidence case::device engine::net engine::decode findings |
+//! | `engine::correlate` | leaves matched with artifacts: exact, partial, derived, identifier | evidence case::device engine::codec engine::net engine::decode findings |
 //! | `engine::timeline` | runs, windows, flows attributed to actions | evidence case findings |
 //! | `engine::ledger` | the place of each uplink byte | evidence findings engine::net engine::decode engine::timeline |
 //! | `engine::statistics` | exact tests, bounds and ranks on numbers of windows and on sizes | |

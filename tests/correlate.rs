@@ -56,6 +56,7 @@ impl Bench {
     fn name(&self, hit: &Hit) -> String {
         match hit.artifact {
             Artifact::Content(id) => self.catalog.content(id).unwrap().names[0].path.clone(),
+            Artifact::CopyOf(id) => format!("copy of {}", self.catalog.content(id).unwrap().names[0].path),
             Artifact::Value(id) => self.catalog.value(id).unwrap().kind.clone(),
             Artifact::HashOf(id) => format!("hash of {}", self.catalog.value(id).unwrap().kind),
         }

@@ -221,7 +221,7 @@ fn artifacts(road: &Road<'_>, hits: &[Hit]) -> Vec<ArtifactSummary> {
         .iter()
         .filter_map(|hit| match hit.artifact {
             Artifact::Value(id) | Artifact::HashOf(id) => Some(road.catalog.value(id)?.name.as_str()),
-            Artifact::Content(_) => None,
+            Artifact::Content(_) | Artifact::CopyOf(_) => None,
         })
         .collect();
     let records = road.catalog.values().iter().filter(|value| value.grade == Grade::Record);
@@ -323,19 +323,22 @@ impl Finder<'_, '_> {
         let probative = group.probative && !caveats.contains(&Code::NotProbative.name().to_owned());
         let whole = group.grade == Grade::Exact && probative;
         let probative_bytes = if whole { named.bytes } else { group.probative_bytes() };
+        // A copy holds none of the photo's bytes.
+        let altered = matches!(group.artifact, Artifact::CopyOf(_));
         Finding {
             id: self.id(group, &named),
             grade: group.grade,
             artifact: named.name.clone(),
             phase: group.key.phase.clone(),
             destination: group.key.family.clone(),
-            matched_bytes: group.matched_bytes(),
+            matched_bytes: if altered { 0 } else { group.matched_bytes() },
             probative_bytes: probative_bytes.min(own.bytes),
             artifact_bytes: named.bytes,
-            artifact_ranges: group.ranges.clone(),
+            artifact_ranges: if altered { Vec::new() } else { group.ranges.clone() },
             sha256: named.sha256,
             encoding: encoding(&carried),
             form: form(&carried),
+            distance: carried.iter().filter_map(|(hit, _)| hit.distance).min(),
             chance: group.chance.to_string(),
             probative,
             caveats,
@@ -349,7 +352,7 @@ impl Finder<'_, '_> {
                 let name = self.road.catalog.value(id).map_or_else(String::new, |value| value.name.clone());
                 NamedArtifact { name, bytes: 0, sha256: None, content: None }
             }
-            Artifact::Content(id) => {
+            Artifact::Content(id) | Artifact::CopyOf(id) => {
                 let Some(content) = self.road.catalog.content(id) else {
                     return NamedArtifact { name: String::new(), bytes: 0, sha256: None, content: None };
                 };
@@ -365,7 +368,13 @@ impl Finder<'_, '_> {
                 let there = content.names.iter().find(|name| devices.contains(name.device.as_str()));
                 let name =
                     there.or_else(|| content.names.first()).map(|name| name.path.clone()).unwrap_or_default();
-                NamedArtifact { name, bytes: content.len, sha256: Some(content.digest), content: Some(id) }
+                let same = matches!(group.artifact, Artifact::Content(_));
+                NamedArtifact {
+                    name,
+                    bytes: content.len,
+                    sha256: Some(content.digest),
+                    content: same.then_some(id),
+                }
             }
         }
     }

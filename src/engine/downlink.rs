@@ -39,9 +39,16 @@ impl Downlink {
 
     /// Leaves out of an artifact's uplink hits what had come down when each of them began.
     pub(super) fn without(&self, artifact: Artifact, carried: &[(&Hit, &Carriage)]) -> Own {
-        let came_down = self.0.get(&artifact).map_or(&[][..], Vec::as_slice);
+        let mut came_down = self.0.get(&artifact).cloned().unwrap_or_default();
+        if let Artifact::CopyOf(id) = artifact {
+            // The photo itself came down, or enough of it.
+            let photo = self.0.get(&Artifact::Content(id)).into_iter().flatten();
+            let enough = photo.filter(|(_, range)| range.len() >= SMALLEST_PHOTO);
+            let whole = carried.first().map(|(hit, _)| hit.artifact_range);
+            came_down.extend(enough.filter_map(|(time, _)| Some((*time, whole?))));
+        }
         left(
-            came_down,
+            &came_down,
             carried.iter().map(|(hit, carriage)| {
                 let partial = hit.grade == Grade::Partial;
                 let whole = std::slice::from_ref(&hit.artifact_range);

@@ -319,7 +319,7 @@ record! {
         pub phase: String,
         /// Where to: the endpoint family.
         pub destination: String,
-        /// Bytes of the artifact that were seen, each counted once.
+        /// Bytes of the artifact that were seen, each counted once; of an altered copy none.
         pub matched_bytes: u64,
         /// Those of them that carry weight: not repeated, not boilerplate, not common to several artifacts.
         pub probative_bytes: u64,
@@ -336,6 +336,9 @@ record! {
         /// files.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub form: Option<String>,
+        /// How far an altered copy is from its photo: thousandths, 0 for the same picture, below 150 for what is listed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub distance: Option<u32>,
         /// Upper bound of the expected number of chance matches, `<=1e-9`.
         pub chance: String,
         /// Whether it may carry a verdict.

@@ -191,6 +191,9 @@ fn is_tame(text: &str) -> bool {
 
 /// Sizes of an artifact and of what was seen of it: `72,000 of 96,000 bytes`.
 pub fn coverage(finding: &Finding) -> String {
+    if finding.grade == Grade::Derived {
+        return format!("a copy, not bytes, of {}", counted(finding.artifact_bytes, "byte"));
+    }
     format!("{} of {}", grouped(finding.matched_bytes), counted(finding.artifact_bytes, "byte"))
 }
 

@@ -157,6 +157,12 @@ pub fn extent(finding: &Finding) -> String {
             grouped(finding.artifact_bytes),
             percent(finding.matched_bytes, finding.artifact_bytes),
         ),
+        Grade::Derived => {
+            format!(
+                "altered copy: shows the same picture, at a distance of {} in 1,000",
+                finding.distance.unwrap_or(0)
+            )
+        }
         grade => grade.plain().to_owned(),
     }
 }

@@ -427,6 +427,7 @@ fn findings() -> Vec<Finding> {
             sha256: Some(Digest::of(artifact.as_bytes())),
             encoding: "http1.body > multipart.part".to_owned(),
             form: None,
+            distance: None,
             chance: "<=1e-9".to_owned(),
             probative: true,
             caveats: Vec::new(),

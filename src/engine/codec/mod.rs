@@ -21,6 +21,7 @@ mod json;
 mod line_ends;
 mod msgpack;
 mod percent;
+pub mod picture;
 mod protobuf;
 mod quoted;
 mod tar;

@@ -331,6 +331,7 @@ impl OpenLeaf {
             shared: Vec::new(),
             inside_longer: false,
             form: Form::Plain,
+            distance: None,
             weight: 0,
             in_context: false,
         }

@@ -11,7 +11,9 @@ use super::{
     collector::{Harvest, Provenance},
     hit::{Artifact, Caveat, FlowRef, Found, Hit, Leaf},
     needles::Form,
+    origin::StreamMap,
     partial::{self, Effort, Run, Runs},
+    pictures::{self, Copies},
     spool::{SCRATCH, Spool, Store},
     weight::Weight,
 };
@@ -47,15 +49,18 @@ pub fn conclude(
     let leaves = store.leaves.iter().map(|leaf| leaf.len).sum();
     let effort = Effort::new(limits.min_run, limits.threads, leaves);
     let runs = partial::search(catalog, &store, effort)?;
+    let copies = pictures::search(catalog, &store, &runs.runs, limits.threads)?;
     let totals = Totals {
         searched: harvests.iter().map(|harvest| harvest.searched).sum(),
         leaves: harvests.iter().map(|harvest| harvest.leaves).sum(),
         named_fields: harvests.iter().map(|harvest| harvest.named_fields).sum(),
         device: catalog.bytes(),
+        pictures: copies.compared,
     };
-    let limits_reached = limits_reached(catalog, &harvests, &runs);
+    let limits_reached = limits_reached(catalog, &harvests, &runs, &copies);
     let mut found: Vec<Found> = harvests.into_iter().flat_map(|harvest| harvest.found).collect();
     found.extend(describe(&store, &runs.runs)?);
+    found.extend(describe_copies(catalog, &store, &copies)?);
     let scales = Scales::new(catalog, &found)?;
     let beside = Beside::new(catalog, &found);
     let mut hits: Vec<Hit> =
@@ -64,7 +69,7 @@ pub fn conclude(
     Ok(Outcome { hits, searched: totals.searched, limits_reached })
 }
 
-fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs) -> Vec<String> {
+fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs, copies: &Copies) -> Vec<String> {
     let omitted: u64 = harvests.iter().map(|harvest| harvest.omitted).sum();
     let mut reached = Vec::new();
     if catalog.needles.omitted > 0 {
@@ -82,6 +87,9 @@ fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs) -> Vec<S
     if runs.beyond > 0 {
         reached.push(format!("{} bytes of device files were not looked for in part", runs.beyond));
     }
+    if copies.beyond > 0 {
+        reached.push(format!("{} pictures were not compared with photos", copies.beyond));
+    }
     if !runs.curtailed.is_empty() {
         reached.push(format!(
             "{} leaves resemble the device in too many places and were not compared to the end",
@@ -95,20 +103,13 @@ fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs) -> Vec<S
 fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
     let mut found = Vec::with_capacity(runs.len());
     for runs in runs.chunk_by(|one, other| one.leaf == other.leaf) {
-        let Some(stored) = runs.first().and_then(|run| store.leaves.get(run.leaf)) else { continue };
-        let origin: Provenance = serde_json::from_slice(&store.read(stored.origin)?)
-            .map_err(|error| ReadError::new(SCRATCH, stored.origin.at, error.into()))?;
-        let leaf = Arc::new(Leaf {
-            flow: stored.flow,
-            serial: stored.serial,
-            direction: origin.direction,
-            transaction: origin.transaction.map(TransactionId),
-            steps: origin.steps,
-            len: stored.len,
-        });
+        let Some((leaf, map)) = runs.first().map(|run| provenance(store, run.leaf)).transpose()?.flatten()
+        else {
+            continue;
+        };
         let common = common(runs);
         for run in runs {
-            let (stream_ranges, transformed) = origin.map.trace(run.leaf_range());
+            let (stream_ranges, transformed) = map.trace(run.leaf_range());
             found.push(Found {
                 leaf: leaf.clone(),
                 artifact: Artifact::Content(run.content),
@@ -120,10 +121,54 @@ fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
                 shared: shared(run, &common),
                 inside_longer: false,
                 form: Form::Plain,
+                distance: None,
                 weight: 0,
                 in_context: false,
             });
         }
+    }
+    Ok(found)
+}
+
+/// A leaf that was kept, and where in the stream its bytes come from.
+fn provenance(store: &Store, no: usize) -> Result<Option<(Arc<Leaf>, StreamMap)>, ReadError> {
+    let Some(stored) = store.leaves.get(no) else { return Ok(None) };
+    let origin: Provenance = serde_json::from_slice(&store.read(stored.origin)?)
+        .map_err(|error| ReadError::new(SCRATCH, stored.origin.at, error.into()))?;
+    let leaf = Arc::new(Leaf {
+        flow: stored.flow,
+        serial: stored.serial,
+        direction: origin.direction,
+        transaction: origin.transaction.map(TransactionId),
+        steps: origin.steps,
+        len: stored.len,
+    });
+    Ok(Some((leaf, origin.map)))
+}
+
+/// Gives each altered copy the provenance of its leaf.
+fn describe_copies(catalog: &Catalog, store: &Store, copies: &Copies) -> Result<Vec<Found>, ReadError> {
+    let mut found = Vec::with_capacity(copies.copies.len());
+    for copy in &copies.copies {
+        let Some((leaf, map)) = provenance(store, copy.leaf)? else { continue };
+        let Some(content) = catalog.content(copy.content) else { continue };
+        let (picture, photo) = (ByteRange::new(0, leaf.len), ByteRange::new(0, content.len));
+        let (stream_ranges, transformed) = map.trace(picture);
+        found.push(Found {
+            leaf,
+            artifact: Artifact::CopyOf(copy.content),
+            grade: Grade::Derived,
+            leaf_range: picture,
+            artifact_range: photo,
+            stream_ranges,
+            transformed,
+            shared: if copy.shared { vec![photo] } else { Vec::new() },
+            inside_longer: false,
+            form: Form::Plain,
+            distance: Some(copy.likeness.distance()),
+            weight: copy.likeness.weight(),
+            in_context: false,
+        });
     }
     Ok(found)
 }
@@ -167,6 +212,8 @@ struct Totals {
     leaves: u64,
     named_fields: u64,
     device: u64,
+    /// Pictures among the leaves and photos of the device that were compared.
+    pictures: [u64; 2],
 }
 
 /// The weights of every content that was found.
@@ -206,6 +253,10 @@ fn weigh(found: Found, catalog: &Catalog, scales: &Scales, (totals, beside): (&T
             }
             (weigh_value(&found, catalog.needles.count(), totals, beside), Vec::new())
         }
+        Artifact::CopyOf(_) => {
+            let [sent, held] = totals.pictures;
+            (Chance::of_millidecades(&[sent, held, pictures::TURNS], found.weight), Vec::new())
+        }
         Artifact::Content(id) => {
             let partial = found.grade == Grade::Partial;
             let scale = if partial { scales.parts.get(&id) } else { scales.whole.get(&id) };
@@ -228,6 +279,7 @@ fn weigh(found: Found, catalog: &Catalog, scales: &Scales, (totals, beside): (&T
         artifact: found.artifact,
         grade: found.grade,
         form: found.form,
+        distance: found.distance,
         leaf_range: found.leaf_range,
         artifact_range: found.artifact_range,
         stream_ranges: found.stream_ranges,
@@ -270,7 +322,7 @@ impl Beside {
             Artifact::Value(id) | Artifact::HashOf(id) => {
                 catalog.value(id).is_some_and(|value| !value.placeholder)
             }
-            Artifact::Content(_) => false,
+            Artifact::Content(_) | Artifact::CopyOf(_) => false,
         };
         for one in found.iter().filter(|one| !one.inside_longer && tells(one.artifact)) {
             let leaf = by_leaf.entry((one.leaf.flow, one.leaf.serial)).or_default();

@@ -46,6 +46,8 @@ pub struct Leaf {
 pub enum Artifact {
     /// A content of the device.
     Content(ContentId),
+    /// A picture that shows what a content of the device shows.
+    CopyOf(ContentId),
     /// A value: an identifier of the phone, or of one of its records.
     Value(ValueId),
     /// The hash of a value.
@@ -84,10 +86,12 @@ pub struct Hit {
     pub leaf: Arc<Leaf>,
     /// What was found.
     pub artifact: Artifact,
-    /// How: `Exact`, `Partial`, `Record` or `Identifier`.
+    /// How: `Exact`, `Partial`, `Record`, `Identifier` or `Derived`.
     pub grade: Grade,
     /// In which form a value stood there; plain for content.
     pub form: Form,
+    /// How far an altered copy is from its photo, in thousandths: 0 for the same picture.
+    pub distance: Option<u32>,
     /// Which bytes of the leaf.
     pub leaf_range: ByteRange,
     /// Which bytes of the artifact.
@@ -136,7 +140,8 @@ pub(super) struct Found {
     pub(super) shared: Vec<ByteRange>,
     pub(super) inside_longer: bool,
     pub(super) form: Form,
-    /// Thousandths of a decade that a value weighs.
+    pub(super) distance: Option<u32>,
+    /// Thousandths of a decade that a value, or the likeness of a picture, weighs.
     pub(super) weight: u64,
     /// Whether the leaf is a field whose name says that it holds such a value, and nothing else stands in it.
     pub(super) in_context: bool,

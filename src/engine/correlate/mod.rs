@@ -1,4 +1,4 @@
-//! Leaves matched with artifacts: whole files, parts of files, identifiers.
+//! Leaves matched with artifacts: whole files, parts of files, altered copies of photos, identifiers.
 //!
 //! Enter the device's files and the phone's identifiers ([`Catalog`]) and, conversation by conversation,
 //! the leaves that decoding gives ([`Collector`]); leave [`Hit`]s, sorted, each with the place in the
@@ -21,6 +21,7 @@ mod meet;
 mod needles;
 mod origin;
 mod partial;
+mod pictures;
 mod shuffle;
 mod spool;
 mod weight;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Observed, outcome::Outcome};
 use crate::{
     case::scenario::plan::{Claim, Predicate},
-    findings::{EndpointSummary, Finding, Scope, Status, codes::Code},
+    findings::{EndpointSummary, Finding, Grade, Scope, Status, codes::Code},
 };
 
 /// The two sentences of a verdict.
@@ -108,10 +108,14 @@ fn finding_words(finding: &Finding) -> String {
     // A hash was sent, and nothing says that its value was.
     let what = match &finding.form {
         Some(form) if form.contains(" in ") => format!("{what} as its hash ({form})"),
+        _ if finding.grade == Grade::Derived => format!("an altered copy of {what}"),
         _ => what,
     };
     let how = match finding.artifact_bytes {
         0 => finding.grade.plain().to_owned(),
+        _ if finding.grade == Grade::Derived => {
+            format!("distance {} of 1000", finding.distance.unwrap_or_default())
+        }
         bytes if finding.matched_bytes == bytes => format!("{}, {bytes} bytes", finding.grade.plain()),
         bytes => format!("{}, {} of {bytes} bytes", finding.grade.plain(), finding.matched_bytes),
     };

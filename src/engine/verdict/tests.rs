@@ -226,6 +226,7 @@ fn photo(phase: &str, time: u64) -> Finding {
         sha256: None,
         encoding: String::new(),
         form: None,
+        distance: None,
         chance: "<=1e-99".into(),
         probative: true,
         caveats: Vec::new(),

@@ -1,0 +1,227 @@
+//! Altered copies of photos: scaled, coded anew, turned and stripped ones are found; pictures of something else are not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Cursor,
+    sync::Arc,
+};
+
+use exhibit::{
+    case::device::{Device, DeviceFile},
+    engine::{
+        correlate::{Artifact, Catalog, Collector, FlowRef, Outcome, Spool, conclude},
+        decode::sink::{Keep, Origin, Source},
+    },
+    evidence::{ByteRange, Direction, Limits, Scratch},
+    findings::Grade,
+};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
+
+mod support;
+
+use support::{Home, packets};
+
+/// A picture with structure at every size, coarse ones strongest, as in pictures of the world; the same for the same seed.
+fn scene(seed: u64, width: u32, height: u32) -> DynamicImage {
+    let mut layers = Vec::new();
+    for octave in 0..6_u32 {
+        let cells = 2_usize << octave;
+        let values: Vec<f64> = (0..(cells + 1) * (cells + 1) * 3)
+            .map(|no| mixed(seed * 1_000_003 + u64::from(octave) * 65_537 + no as u64))
+            .collect();
+        layers.push((cells, values));
+    }
+    let picture = RgbImage::from_fn(width, height, |x, y| {
+        let (x, y) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
+        Rgb([0, 1, 2].map(|channel| {
+            let mut sum = 0.0;
+            for (cells, values) in &layers {
+                let (fx, fy) = (x * *cells as f64, y * *cells as f64);
+                let (cx, cy) = (fx.floor() as usize, fy.floor() as usize);
+                let at = |dx: usize, dy: usize| values[((cy + dy) * (cells + 1) + cx + dx) * 3 + channel / 2];
+                let (tx, ty) = (fx.fract(), fy.fract());
+                let top = at(0, 0) * (1.0 - tx) + at(1, 0) * tx;
+                let low = at(0, 1) * (1.0 - tx) + at(1, 1) * tx;
+                sum += (top * (1.0 - ty) + low * ty) / *cells as f64;
+            }
+            (128.0 + 200.0 * sum).clamp(0.0, 255.0) as u8
+        }))
+    });
+    DynamicImage::ImageRgb8(picture)
+}
+
+/// Between -1 and 1 (splitmix64).
+fn mixed(no: u64) -> f64 {
+    let mut z = no.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+}
+
+fn jpeg(picture: &DynamicImage, quality: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality)).unwrap();
+    bytes
+}
+
+fn written(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.to_rgb8().write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn thumbnail(picture: &DynamicImage) -> Vec<u8> {
+    jpeg(&picture.resize(160, 160, FilterType::Triangle), 70)
+}
+
+/// Sends each leaf as a flow of its own from a phone that holds `photos`.
+fn sent(photos: &[Vec<u8>], leaves: &[Vec<u8>], threads: usize) -> (Catalog, Outcome) {
+    let limits = Limits { threads, ..Limits::default() };
+    let file = |(no, bytes): (usize, &Vec<u8>)| {
+        DeviceFile::new(format!("phone/{no:03}.jpg"), Arc::new(bytes.clone())).unwrap()
+    };
+    let device = Device { files: photos.iter().enumerate().map(file).collect() };
+    let devices = BTreeMap::from([("phone".to_owned(), device)]);
+    let catalog = Catalog::build(&devices, &BTreeMap::new(), &[], &limits).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::new(Scratch::new(folder.path()));
+    let send = |(flow, leaf): (u32, &Vec<u8>)| {
+        let mut collector = Collector::new(&catalog, &spool, FlowRef { capture: 0, flow }, &limits);
+        let origin =
+            Origin { direction: Direction::Up, transaction: None, steps: Vec::new(), keep: Keep::Search };
+        let id = collector.open(origin);
+        collector.write(id, leaf, Source::Copied(ByteRange::new(0, leaf.len() as u64)));
+        collector.close(id, &[]);
+        collector.finish().unwrap()
+    };
+    let harvests = (0..).zip(leaves).map(send).collect();
+    let outcome = conclude(&catalog, spool, harvests, &limits).unwrap();
+    (catalog, outcome)
+}
+
+/// Pairs of leaf and photo of which one is called an altered copy of the other.
+fn copies(outcome: &Outcome) -> BTreeSet<(u32, u32)> {
+    let copy = |hit: &exhibit::engine::correlate::Hit| match hit.artifact {
+        Artifact::CopyOf(id) => Some((hit.leaf.flow.flow, id.0)),
+        _ => None,
+    };
+    outcome.hits.iter().filter_map(copy).collect()
+}
+
+#[test]
+fn small_copies_are_found_and_carry_a_verdict() {
+    let (groups, of) = (30_u64, 10_u64);
+    let mut found = 0;
+    for group in 0..groups {
+        let scenes: Vec<_> = (0..of).map(|no| scene(group * of + no + 1, 320, 240)).collect();
+        let photos: Vec<_> = scenes.iter().map(|scene| jpeg(scene, 92)).collect();
+        let thumbnails: Vec<_> = scenes.iter().map(thumbnail).collect();
+        let (_, outcome) = sent(&photos, &thumbnails, 2);
+        found += outcome
+            .hits
+            .iter()
+            .filter(|hit| {
+                hit.artifact == Artifact::CopyOf(exhibit::engine::correlate::ContentId(hit.leaf.flow.flow))
+            })
+            .filter(|hit| hit.grade == Grade::Derived && hit.probative)
+            .count();
+        assert!(copies(&outcome).iter().all(|(leaf, photo)| leaf == photo), "a copy of another photo");
+    }
+    assert!(found * 100 >= 99 * usize::try_from(groups * of).unwrap(), "{found} of {}", groups * of);
+}
+
+#[test]
+fn pictures_of_something_else_are_not_found() {
+    // 340 thumbnails of pictures that are not on the phone, and 300 photos: 102,000 pairs, each in eight turns.
+    let photos: Vec<_> = (0..300).map(|no| jpeg(&scene(no + 10_001, 96, 96), 92)).collect();
+    let others: Vec<_> = (0..340).map(|no| jpeg(&scene(no + 20_001, 96, 72), 70)).collect();
+    let (_, outcome) = sent(&photos, &others, 2);
+    assert!(copies(&outcome).len() <= 1, "{:?}", copies(&outcome));
+}
+
+#[test]
+fn copies_are_found_however_they_are_coded_turned_or_scaled() {
+    let photo = scene(1, 320, 240);
+    let photos = [jpeg(&photo, 92), jpeg(&scene(2, 320, 240), 92), jpeg(&scene(3, 320, 240), 92)];
+    let smaller = |picture: &DynamicImage| picture.resize_exact(213, 160, FilterType::Lanczos3);
+    let leaves = [
+        ("coded anew", jpeg(&photo, 60)),
+        ("PNG", written(&photo, ImageFormat::Png)),
+        ("WebP, smaller", written(&smaller(&photo), ImageFormat::WebP)),
+        ("a quarter turn", jpeg(&photo.rotate90(), 80)),
+        ("half a turn, smaller", jpeg(&smaller(&photo.rotate180()), 80)),
+        ("three quarters", jpeg(&photo.rotate270(), 80)),
+        ("mirrored", jpeg(&photo.fliph(), 80)),
+        ("in grey", jpeg(&photo.grayscale(), 80)),
+        ("squeezed", jpeg(&photo.resize_exact(96, 96, FilterType::Triangle), 70)),
+    ];
+    let bytes: Vec<Vec<u8>> = leaves.iter().map(|(_, bytes)| bytes.clone()).collect();
+    let (_, outcome) = sent(&photos, &bytes, 2);
+    for (no, (name, _)) in (0..).zip(&leaves) {
+        assert!(copies(&outcome).contains(&(no, 0)), "{name}");
+    }
+    assert_eq!(copies(&outcome).len(), leaves.len());
+    let (_, alone) = sent(&photos, &bytes, 1);
+    assert_eq!(alone, outcome, "threads must not show");
+}
+
+#[test]
+fn a_copied_file_is_no_altered_copy_and_an_empty_page_is_none() {
+    let photo = jpeg(&scene(1, 320, 240), 92);
+    let page = DynamicImage::ImageRgb8(RgbImage::from_pixel(320, 240, Rgb([250, 250, 250])));
+    // Metadata taken away or put in: the picture's own bytes are there, and say more than a likeness.
+    let comment = [&photo[..2], b"\xff\xfe\x00\x0aexhibit!", &photo[2..]].concat();
+    let (_, outcome) = sent(&[photo.clone(), jpeg(&page, 92)], &[photo, comment, jpeg(&page, 50)], 1);
+    assert_eq!(copies(&outcome), BTreeSet::new());
+    let grades: Vec<Grade> = outcome.hits.iter().map(|hit| hit.grade).collect();
+    assert!(grades.contains(&Grade::Exact) && grades.contains(&Grade::Partial), "{grades:?}");
+}
+
+#[test]
+fn a_smaller_copy_in_a_capture_supports_that_a_photo_was_uploaded() {
+    let home = Home::new();
+    let photo = scene(7, 640, 480);
+    support::write(&home.path("case/phone/IMG_0001.jpg"), jpeg(&photo, 92));
+    support::write(&home.path("case/phone/IMG_0002.jpg"), jpeg(&scene(8, 640, 480), 92));
+    let thumbnail = thumbnail(&photo);
+    let head = format!(
+        "POST /preview HTTP/1.1\r\nHost: cdn.example\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+        thumbnail.len()
+    );
+    let frames = packets::connection(
+        ([192, 168, 43, 17], 40_000),
+        ([203, 0, 113, 9], 80),
+        &[head.as_bytes(), &thumbnail].concat(),
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    support::write(&home.path("case/capture.pcap"), packets::pcap(&frames));
+    let scenario = "exhibit: 1\ncapture: capture.pcap\nfiles: phone/\nclaims:\n  - {id: L2, says: uploads photos, uploads: photo}\n";
+    support::write(&home.path("case/scenario.yaml"), scenario);
+    let case = home.path("case");
+    let text = support::run(&mut home.exhibit(&["run", "--no-bundle", case.to_str().unwrap()]));
+    assert!(text.contains("altered copy"), "{text}");
+    let json =
+        support::run(&mut home.exhibit(&["run", "--no-bundle", "--format", "json", case.to_str().unwrap()]));
+    let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let derived: Vec<_> = findings["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["grade"] == "derived")
+        .collect();
+    let [finding] = derived.as_slice() else { panic!("{json}") };
+    assert_eq!(finding["artifact"], "phone/IMG_0001.jpg");
+    assert_eq!((finding["matched_bytes"].as_u64(), finding["probative"].as_bool()), (Some(0), Some(true)));
+    assert!(finding["distance"].as_u64().unwrap() < 150);
+    let permits = findings["claims"][0]["permits"].as_str().unwrap();
+    assert!(permits.contains("sent an altered copy of phone/IMG_0001.jpg"), "{permits}");
+    assert_eq!(findings["claims"][0]["status"], "supported");
+    assert_eq!(findings["claims"][0]["grade"], "derived");
+}
