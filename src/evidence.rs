@@ -640,6 +640,8 @@ anomaly_kinds! {
     MailMalformed = "mail_malformed",
     /// MQTT that breaks its grammar; the bytes stay a raw stream.
     MqttMalformed = "mqtt_malformed",
+    /// WebSocket frames that break their grammar (RFC 6455, RFC 7692); what no frame can be made of stays a raw stream.
+    WebsocketMalformed = "websocket_malformed",
     /// A DNS message that breaks its grammar.
     DnsMalformed = "dns_malformed",
     /// A TLS record or hello that breaks its grammar.

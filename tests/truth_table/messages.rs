@@ -64,11 +64,16 @@ fn websocket(pair: &Pair<'_>, tally: &mut Tally) {
             }
         }
         for (frame, at) in frames.iter().zip(of) {
-            let said = ours.get(at).map_or_else(
-                || "no such message".to_owned(),
-                |m| format!("{} of {} bytes", m.kind, m.body.as_ref().map_or(0, |body| body.wire_len)),
-            );
             let (kind, len) = &theirs[at];
+            let mut said = "no such message".to_owned();
+            if let Some(m) = ours.get(at) {
+                let mut ours = m.body.as_ref().map_or(0, |body| body.wire_len);
+                // tshark's field is the seven bits of the header: 126 says that the length stands elsewhere.
+                if *len == 126 && (126..=0xffff).contains(&ours) {
+                    ours = 126;
+                }
+                said = format!("{} of {ours} bytes", m.kind);
+            }
             let item = format!("{stream}/{port} {}", frame["frame"]);
             let item = unique(pair, tally, "WebSocket frames", item);
             tally.same("WebSocket frames", pair.name, item, said, format!("{kind} of {len} bytes"));

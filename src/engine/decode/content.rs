@@ -121,6 +121,12 @@ impl Content {
         Self { value, ..Self::new(stage, declared) }
     }
 
+    /// Content in a coding that its layer knows.
+    pub(super) fn coded(stage: Stage, op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Self {
+        let readings = coded(op, coding, inner);
+        Self { decided: true, readings, ..Self::new(stage, Declared::default()) }
+    }
+
     /// Nothing is taken off it.
     pub(super) fn unread(mut self) -> Self {
         self.decided = true;

@@ -202,7 +202,7 @@ impl Side<'_, '_, '_> {
         });
         self.connection.is_tunnel = Asked::of(head) == Asked::Connect;
         let upgrade = &mut self.connection.upgrade;
-        let asked = Upgrade::of(head, transaction);
+        let asked = Upgrade::of(head, transaction, self.out.direction);
         match answer {
             Answer::Refused => return Next::Head,
             Answer::Unknown => {
@@ -231,7 +231,12 @@ impl Side<'_, '_, '_> {
             protocol: "http1",
             stream: None,
         });
-        response_framing(head, request.map_or(Asked::Other, |request| request.asked))
+        let framing = response_framing(head, request.map_or(Asked::Other, |request| request.asked));
+        if framing.0 == Framing::Tunnel && request.is_none() {
+            // Only the answer was captured.
+            self.connection.upgrade = Upgrade::of(head, transaction, self.out.direction.other());
+        }
+        framing
     }
 }
 

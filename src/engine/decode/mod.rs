@@ -34,6 +34,7 @@ mod sniff;
 mod tls;
 mod upgrade;
 mod values;
+mod websocket;
 pub mod within;
 
 #[cfg(test)]
@@ -205,6 +206,9 @@ pub fn application(
         return http2::walk(conversation, client, context, shared, sink);
     }
     let openings = Openings::of(conversation)?;
+    if let Some(upgrade) = websocket::agreed(context, &openings) {
+        return websocket::walk(conversation, upgrade, context, shared, sink);
+    }
     if let Some(client) = smtp::client(conversation, &openings) {
         return smtp::walk(conversation, client, context, shared, sink);
     }

@@ -7,6 +7,7 @@ mod messaging;
 mod names;
 mod properties;
 mod upgrade;
+mod websocket;
 
 use std::{
     collections::BTreeMap,

@@ -7,7 +7,7 @@ use crate::{
         net::stream::{Chunk, Stream, StreamReader},
         proto::http1::{Asked, Framing, Handler, Head, Parser, Role, StartLine, response_framing, tokens},
     },
-    evidence::{ByteRange, ReadError, Timestamp},
+    evidence::{ByteRange, Direction, ReadError, Timestamp},
 };
 
 use super::sink::TransactionId;
@@ -29,6 +29,8 @@ pub(super) struct Upgrade {
     pub(super) protocol: String,
     /// The request that asked for it.
     pub(super) request: TransactionId,
+    /// Which way that request went.
+    pub(super) client: Direction,
     /// Sec-WebSocket-Extensions: what the server chose, or what the client offers where no answer was captured.
     pub(super) extensions: Vec<u8>,
     /// The payload of SETTINGS that stands in HTTP2-Settings (RFC 7540 section 3.2.1).
@@ -37,7 +39,7 @@ pub(super) struct Upgrade {
 
 impl Upgrade {
     /// What a request asks for; `None` for a CONNECT, which does not say what will be spoken.
-    pub(super) fn of(head: &Head<'_>, request: TransactionId) -> Option<Self> {
+    pub(super) fn of(head: &Head<'_>, request: TransactionId, client: Direction) -> Option<Self> {
         if Asked::of(head) == Asked::Connect {
             return None;
         }
@@ -45,6 +47,7 @@ impl Upgrade {
         Some(Self {
             protocol: tokens(head.values("upgrade")).into_iter().next()?,
             request,
+            client,
             extensions: joined(head, "sec-websocket-extensions"),
             settings,
         })

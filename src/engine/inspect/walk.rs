@@ -243,9 +243,9 @@ impl<'w> Walk<'w> {
     }
 }
 
-/// Codings of RFC 9110 section 8.4.1 that are taken off.
+/// Codings of RFC 9110 section 8.4.1 that are taken off, and that of RFC 7692.
 fn is_content_coding(op: &str) -> bool {
-    matches!(op, "gzip" | "zlib" | "deflate")
+    matches!(op, "gzip" | "zlib" | "deflate" | "permessage-deflate")
 }
 
 fn field(fields: &[(String, Vec<u8>)], name: &str) -> String {

@@ -21,3 +21,4 @@ pub mod quic;
 pub mod replies;
 pub mod smtp;
 pub mod tls;
+pub mod websocket;

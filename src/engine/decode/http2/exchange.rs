@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use crate::{
     engine::proto::http1::{self, Role},
-    evidence::ByteRange,
+    evidence::{ByteRange, Direction},
 };
 
-use super::super::{content::Declared, sink::TransactionId};
+use super::super::{content::Declared, sink::TransactionId, upgrade::Upgrade};
 
 /// Streams that are remembered of one connection: some 50 MiB of them. Servers close a connection after a
 /// thousand requests or so.
@@ -32,6 +32,8 @@ pub(super) struct Facts {
     pub(super) protocol: Option<Rc<[u8]>>,
     pub(super) status: Option<u16>,
     pub(super) media: Option<Rc<[u8]>>,
+    /// Sec-WebSocket-Extensions.
+    extensions: Option<Rc<[u8]>>,
     codings: Vec<Rc<[u8]>>,
     lengths: Vec<Rc<[u8]>>,
 }
@@ -48,6 +50,7 @@ impl Facts {
             b":authority" => &mut self.authority,
             b":protocol" => &mut self.protocol,
             b"content-type" => &mut self.media,
+            b"sec-websocket-extensions" => &mut self.extensions,
             b":status" => {
                 self.status = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
                 return;
@@ -144,6 +147,17 @@ impl Exchange {
         let asked = self.client.head.as_ref().is_some_and(Facts::is_connect);
         let status = self.server.head.as_ref().and_then(|head| head.status);
         asked && status.is_none_or(|status| (200..300).contains(&status))
+    }
+}
+
+impl Exchange {
+    /// What an extended CONNECT leads to (RFC 8441 section 4).
+    pub(super) fn upgrade(&self, request: TransactionId, client: Direction) -> Option<Upgrade> {
+        let asked = self.client.head.as_ref()?;
+        let protocol = String::from_utf8_lossy(asked.protocol.as_deref()?).to_ascii_lowercase();
+        let answer = self.server.head.as_ref().unwrap_or(asked);
+        let extensions = answer.extensions.as_deref().unwrap_or_default().to_vec();
+        Some(Upgrade { protocol, request, client, extensions, settings: Vec::new() })
     }
 }
 

@@ -273,7 +273,7 @@ impl<'c> Connection<'c> {
         let whole = roles.iter().all(|role| exchange.half(*role).late.is_empty());
         if exchange.is_tunnel() && whole && self.tunnels < MAX_TUNNELS {
             self.tunnels += 1;
-            return self.tunnel(stream, &mut exchange, shared, sink);
+            return self.tunnel(stream, &mut exchange, transaction, shared, sink);
         }
         for role in roles {
             let half = std::mem::take(exchange.half(role));
@@ -289,9 +289,11 @@ impl<'c> Connection<'c> {
         &mut self,
         stream: u32,
         exchange: &mut Exchange,
+        transaction: TransactionId,
         shared: &mut Shared,
         sink: &mut dyn Sink,
     ) -> Result<(), ReadError> {
+        let upgrade = exchange.upgrade(transaction, self.client);
         let mut cut = |role| {
             let param = Some(format!("stream {stream}"));
             let content = &exchange.half(role).content;
@@ -305,7 +307,7 @@ impl<'c> Connection<'c> {
         let inner = Conversation { up, down, ..*self.conversation };
         let mut within = Within::new(sink, up_wrap, down_wrap);
         match self.context.inside(None) {
-            Some(context) => application(&inner, &context, shared, &mut within),
+            Some(context) => application(&inner, &context.upgraded(upgrade.as_ref()), shared, &mut within),
             None => super::raw::streams(&inner, self.context.limits, &mut within),
         }
     }
