@@ -9,6 +9,9 @@ use crate::{
 /// An instruction. Its strings become entries, which must fit into a table; decoders announce 4 to 64 KiB.
 const MAX_INSTRUCTION: usize = 1 << 20;
 
+/// Bytes that are counted as unread: a number of entries with room to count on.
+const MAX_UNREAD: u64 = 1 << 60;
+
 /// What an encoder stream has put into its table, and how far it was read.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -19,6 +22,8 @@ pub struct Table {
     held: Vec<u8>,
     /// The stream can't be read on.
     lost: bool,
+    /// Bytes of the stream since then: each may have put an entry in.
+    pub(super) unread: u64,
 }
 
 /// An entry that was put into the table.
@@ -42,6 +47,7 @@ impl Table {
         each: &mut dyn FnMut(Insert<'_>),
     ) -> Result<(), &'static str> {
         if self.lost {
+            self.skip(data.len() as u64);
             return Ok(());
         }
         let mut held = std::mem::take(&mut self.held);
@@ -51,8 +57,12 @@ impl Table {
             match self.instruction(rest, frame, each) {
                 Ok(taken) => done += taken,
                 Err(Stop::Later) if rest.len() <= MAX_INSTRUCTION => break,
-                Err(Stop::Later) => return self.lose("an instruction of more than 1 MiB"),
-                Err(Stop::Broken) => return self.lose("an instruction that breaks its grammar"),
+                Err(Stop::Later) => {
+                    return self.lose(rest.len() as u64, "an instruction of more than 1 MiB");
+                }
+                Err(Stop::Broken) => {
+                    return self.lose(rest.len() as u64, "an instruction that breaks its grammar");
+                }
             }
         }
         held.drain(..done);
@@ -61,8 +71,9 @@ impl Table {
     }
 
     /// Bytes are missing: how many entries were put in is not known from here on.
-    pub fn gap(&mut self) {
-        self.held.clear();
+    pub fn gap(&mut self, missing: u64) {
+        let held = std::mem::take(&mut self.held).len() as u64;
+        self.skip(missing.saturating_add(held));
         self.lost = true;
     }
 
@@ -71,8 +82,18 @@ impl Table {
         self.inserted.count()
     }
 
-    fn lose(&mut self, why: &'static str) -> Result<(), &'static str> {
+    /// The largest capacity that was set.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    fn skip(&mut self, unread: u64) {
+        self.unread = self.unread.saturating_add(unread).min(MAX_UNREAD);
+    }
+
+    fn lose(&mut self, unread: u64, why: &'static str) -> Result<(), &'static str> {
         self.lost = true;
+        self.skip(unread);
         Err(why)
     }
 

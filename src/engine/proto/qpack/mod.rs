@@ -30,9 +30,17 @@ pub enum Damage {
     /// A prefix that no encoder writes (section 4.5.1).
     #[error("a prefix that no encoder writes")]
     Prefix,
-    /// References count from a base that the other end's settings fix, which are missing (section 4.5.1.1).
-    #[error("it refers to a table whose settings were not captured")]
-    Settings,
+}
+
+/// What the references of a section count from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Base {
+    /// It refers to no table.
+    None,
+    /// This many entries.
+    At(u64),
+    /// That depends on bytes that are missing.
+    Unknown,
 }
 
 impl Table {
@@ -77,44 +85,54 @@ impl Table {
         Ok(())
     }
 
-    /// Reads the prefix: the base that references count from; none where the section refers to no table.
-    fn base(
-        &self,
-        cursor: &mut Cursor<'_>,
-        frame: FrameNo,
-        capacity: Option<u64>,
-    ) -> Result<Option<u64>, Damage> {
+    /// Reads the prefix (section 4.5.1).
+    fn base(&self, cursor: &mut Cursor<'_>, frame: FrameNo, capacity: Option<u64>) -> Result<Base, Damage> {
         let encoded = cursor.integer(8)?;
         let below = cursor.peek().is_some_and(|byte| byte & 0x80 != 0);
         let delta = cursor.integer(7)?;
         if encoded == 0 {
-            return Ok(None);
+            return Ok(Base::None);
         }
         // Encoders rarely use less than they may: what they set stands in for settings that are missing.
         let capacity = capacity.filter(|&capacity| capacity > 0).unwrap_or(self.capacity);
         let entries = Self::max_entries(capacity);
         if entries == 0 {
-            return Err(Damage::Settings);
+            return Ok(Base::Unknown);
         }
-        let required = required(encoded, entries, self.inserted.count_at(frame))?;
+        let inserted = self.inserted.count_at(frame);
+        let required = match required(encoded, entries, inserted) {
+            result if self.unread == 0 => result?,
+            // Only the lowest part is sent: entries that were not seen may have carried it further.
+            Ok(least) if Ok(least) == required(encoded, entries, inserted + self.unread) => least,
+            _ => return Ok(Base::Unknown),
+        };
         let base = if below {
             required.checked_sub(delta).and_then(|base| base.checked_sub(1))
         } else {
             required.checked_add(delta)
         };
-        base.map(Some).ok_or(Damage::Prefix)
+        base.map(Base::At).ok_or(Damage::Prefix)
     }
 
     /// An entry counted back from the base.
-    fn before(&self, base: Option<u64>, index: u64) -> Result<Entry, Damage> {
-        let absolute = base.and_then(|base| base.checked_sub(1)?.checked_sub(index));
-        self.absolute(absolute.ok_or(Damage::Index(index))?)
+    fn before(&self, base: Base, index: u64) -> Result<Entry, Damage> {
+        match base {
+            Base::Unknown => Ok(Entry::UNKNOWN),
+            Base::None => Err(Damage::Index(index)),
+            Base::At(base) => {
+                let absolute = base.checked_sub(1).and_then(|last| last.checked_sub(index));
+                self.absolute(absolute.ok_or(Damage::Index(index))?)
+            }
+        }
     }
 
     /// An entry counted on from the base.
-    fn behind(&self, base: Option<u64>, index: u64) -> Result<Entry, Damage> {
-        let absolute = base.and_then(|base| base.checked_add(index));
-        self.absolute(absolute.ok_or(Damage::Index(index))?)
+    fn behind(&self, base: Base, index: u64) -> Result<Entry, Damage> {
+        match base {
+            Base::Unknown => Ok(Entry::UNKNOWN),
+            Base::None => Err(Damage::Index(index)),
+            Base::At(base) => self.absolute(base.checked_add(index).ok_or(Damage::Index(index))?),
+        }
     }
 
     fn absolute(&self, index: u64) -> Result<Entry, Damage> {
