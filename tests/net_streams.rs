@@ -518,6 +518,27 @@ mod links {
     }
 
     #[test]
+    fn of_fragments_whose_rest_never_comes_stands_what_was_captured() {
+        let datagram = udp(client(), server(), b"abcdefghijklmnopqrst");
+        let next = udp("10.0.0.9:9".parse().unwrap(), server(), b"x");
+        let parts = [fragment(&datagram, 0, 16, true), next, fragment(&datagram, 24, 28, false)];
+        let index = index(&parts);
+        assert_eq!(text(&upload(&index)), "abcdefgh........qrst");
+        let frames: Vec<u32> = index.flows.iter().map(|flow| flow.first_frame.0).collect();
+        assert_eq!(frames, [1, 2]);
+        assert_eq!((index.flows[0].payload(Side::Initiator), index.flows[0].frames), (12, 1));
+        let kinds: Vec<AnomalyKind> = index.anomalies.iter().map(|a| a.kind).collect();
+        assert_eq!(kinds, [AnomalyKind::FragmentNotReassembled]);
+        // UDP's own length tells what its last fragment would have; TCP has none, and nothing is invented.
+        let index = super::index(&[fragment(&datagram, 0, 16, true)]);
+        assert_eq!(text(&upload(&index)), "abcdefgh............");
+        let index = super::index(&[fragment(&up(1, b"abcdefghijkl"), 0, 24, true)]);
+        assert_eq!(text(&upload(&index)), "abcd");
+        // Without its beginning it is nobody's.
+        assert!(super::index(&[fragment(&datagram, 16, 28, false)]).flows.is_empty());
+    }
+
+    #[test]
     fn fragments_that_overlap_with_other_bytes_are_noted() {
         let (packet, other) = (up(1, b"abcdefghijkl"), up(1, b"abcdXXXXijkl"));
         let parts = [fragment(&packet, 0, 32, true), fragment(&other, 24, 32, false)];

@@ -2,11 +2,11 @@
 //!
 //! Where fragments overlap the first that came is kept, as for segments; that they did is noted. The bytes
 //! of a packet that waits for the rest are held, within limits; what was put together leads back to the
-//! frames that carried it.
+//! frames that carried it. A packet whose rest never comes is given as far as it was captured.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::packet::Fragment;
+use super::packet::{Fragment, Whole};
 use crate::{
     case::capture::Frame,
     evidence::{ByteRange, FrameNo, Timestamp},
@@ -32,14 +32,24 @@ pub(super) struct Source {
     pub(super) time: Timestamp,
 }
 
-/// A packet's payload, whole.
+/// A packet's payload, whole or as much of it as came.
 pub(super) struct Assembled {
+    pub(super) packet: Whole,
+    /// Zeros where nothing came.
     pub(super) bytes: Vec<u8>,
+    /// Its bytes on the wire.
+    pub(super) wire: u64,
+    /// When its first fragment came.
+    pub(super) since: Timestamp,
+    pub(super) first: FrameNo,
     /// In order of the bytes.
     pub(super) sources: Vec<Source>,
     /// Whether fragments overlapped with other bytes.
     pub(super) ambiguous: bool,
 }
+
+/// IP's number of TCP.
+const TCP: u8 = 6;
 
 type Key = (IpAddr, IpAddr, u32, u8);
 
@@ -47,12 +57,15 @@ type Key = (IpAddr, IpAddr, u32, u8);
 #[derive(Default)]
 pub(super) struct Fragments {
     pending: BTreeMap<Key, Pending>,
+    /// What was given up and not taken yet.
+    parts: Vec<Assembled>,
     /// Frames of fragments that were given up.
     given_up: u64,
     first_given_up: Option<FrameNo>,
 }
 
 struct Pending {
+    packet: Whole,
     since: Timestamp,
     first: FrameNo,
     frames: u64,
@@ -76,7 +89,7 @@ impl Fragments {
             let oldest = self.pending.iter().min_by_key(|(_, pending)| pending.first).map(|(&key, _)| key);
             oldest.into_iter().for_each(|key| self.give_up(key));
         }
-        let pending = self.pending.entry(key).or_insert_with(|| Pending::new(frame));
+        let pending = self.pending.entry(key).or_insert_with(|| Pending::new(fragment.whole(), frame));
         pending.frames += 1;
         if !pending.take(fragment, frame) {
             self.give_up(key);
@@ -85,8 +98,7 @@ impl Fragments {
         if !self.pending.get(&key)?.whole() {
             return None;
         }
-        let Pending { bytes, sources, ambiguous, .. } = self.pending.remove(&key)?;
-        Some(Assembled { bytes, sources, ambiguous })
+        Some(self.pending.remove(&key)?.end())
     }
 
     fn give_up(&mut self, key: Key) {
@@ -94,20 +106,34 @@ impl Fragments {
             self.given_up += pending.frames;
             let first = self.first_given_up.get_or_insert(pending.first);
             *first = pending.first.min(*first);
+            // Without its beginning it is nobody's.
+            if pending.sources.first().is_some_and(|source| source.range.start == 0) {
+                self.parts.push(pending.end());
+            }
         }
     }
 
-    /// How many frames held fragments that came to nothing, and the first of them.
-    pub(super) fn finish(mut self) -> Option<(FrameNo, u64)> {
+    /// Packets that were given up since this was asked last.
+    pub(super) fn parts(&mut self) -> Vec<Assembled> {
+        std::mem::take(&mut self.parts)
+    }
+
+    /// Gives up what still waits.
+    pub(super) fn give_up_all(&mut self) {
         let keys: Vec<Key> = self.pending.keys().copied().collect();
         keys.into_iter().for_each(|key| self.give_up(key));
+    }
+
+    /// How many frames held fragments that came to nothing, and the first of them.
+    pub(super) fn finish(self) -> Option<(FrameNo, u64)> {
         Some((self.first_given_up?, self.given_up))
     }
 }
 
 impl Pending {
-    fn new(frame: &Frame<'_>) -> Self {
+    fn new(packet: Whole, frame: &Frame<'_>) -> Self {
         Self {
+            packet,
             since: frame.time,
             first: frame.no,
             frames: 0,
@@ -116,6 +142,17 @@ impl Pending {
             total: None,
             ambiguous: false,
         }
+    }
+
+    fn end(self) -> Assembled {
+        let Self { packet, since, first, bytes, sources, total, ambiguous, .. } = self;
+        // A length that is not known is what the header inside says; TCP's says none.
+        let wire = match total {
+            Some(total) => total,
+            None if packet.protocol == TCP => bytes.len() as u64,
+            None => u64::from(MAX_LEN),
+        };
+        Assembled { packet, bytes, wire, since, first, sources, ambiguous }
     }
 
     /// Adds what is new in a fragment; false where the packet can't be one.

@@ -53,7 +53,12 @@ fn loopback(view: View<'_>) -> Read<'_> {
         2 => ipv4(view.skip(4)),
         // AF_INET6 of Linux, of NetBSD and OpenBSD, of FreeBSD, of Darwin.
         10 | 24 | 28 | 30 => ipv6(view.skip(4)),
-        other => Err(Unread::Protocol(u16::try_from(other).unwrap_or(u16::MAX))),
+        // Some writers put an EtherType behind sixteen bits of their own, and Wireshark reads it.
+        other => match view.u16(2) {
+            Some(0x0800) => ipv4(view.skip(4)),
+            Some(0x86dd) => ipv6(view.skip(4)),
+            _ => Err(Unread::Protocol(u16::try_from(other).unwrap_or(u16::MAX))),
+        },
     }
 }
 

@@ -159,10 +159,27 @@ pub(super) fn slice(link: LinkType, data: &[u8], wire_len: u32, depth: u32) -> S
     Sliced { mac: link::sender(link, &view), packet: link::read(link, view) }
 }
 
-/// Reads the payload of an IP packet that was put together from fragments.
-pub(super) fn assembled<'p>(fragment: &Fragment<'_>, data: &'p [u8]) -> Read<'p> {
-    let view = View { data, at: 0, wire: data.len(), depth: fragment.part.depth };
-    transport(fragment.protocol, fragment.source, fragment.destination, view)
+/// What fragments say of the packet that they are parts of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    source: IpAddr,
+    destination: IpAddr,
+    pub(super) protocol: u8,
+    depth: u32,
+}
+
+impl Fragment<'_> {
+    /// What it says of its packet.
+    pub(super) fn whole(&self) -> Whole {
+        let Self { source, destination, protocol, part: View { depth, .. }, .. } = *self;
+        Whole { source, destination, protocol, depth }
+    }
+}
+
+/// Reads the payload of an IP packet that was put together from fragments, of so many bytes.
+pub(super) fn assembled<'p>(whole: &Whole, data: &'p [u8], wire: usize) -> Read<'p> {
+    let view = View { data, at: 0, wire: wire.max(data.len()), depth: whole.depth };
+    transport(whole.protocol, whole.source, whole.destination, view)
 }
 
 /// IPv4 or IPv6, by the version.

@@ -13,7 +13,7 @@ use super::{
     anomalies::Oddities,
     dhcp::{self, Lease},
     flow::{End, Flow, FlowId},
-    fragments::{Fragments, Source},
+    fragments::{Assembled, Fragments, Source},
     groups,
     index::{Index, MacAddr, MacBinding},
     packet::{self, Fragment, Packet, Tcp, Unread, View},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     case::capture::{App, Capture, Container, Frame, LinkType, Trailer, Vantage},
-    evidence::{Anomaly, AnomalyKind, ByteRange, FrameNo, ReadError, Transport},
+    evidence::{Anomaly, AnomalyKind, ByteRange, FrameNo, ReadError, Timestamp, Transport},
 };
 
 /// Hardware addresses remembered: a hot spot has dozens, an attacker invents one a frame.
@@ -166,12 +166,38 @@ impl Pass {
         fragment: Fragment<'_>,
         mac: Option<[u8; 6]>,
     ) -> Result<(), ReadError> {
-        let Some(whole) = self.fragments.add(&fragment, frame) else { return Ok(()) };
+        // The flow begins here, whenever the rest comes.
+        if fragment.offset == 0
+            && let Ok(packet) = packet::assembled(&fragment.whole(), fragment.part.data, usize::MAX)
+        {
+            self.find(frame, &packet);
+        }
+        if let Some(whole) = self.fragments.add(&fragment, frame) {
+            self.assembled(frame, &whole, mac)?;
+        }
+        self.parts(frame)
+    }
+
+    /// Takes packets whose rest never came.
+    fn parts(&mut self, frame: &Frame<'_>) -> Result<(), ReadError> {
+        for part in self.fragments.parts() {
+            let frame = Frame { no: part.first, time: part.since, uid: None, ..*frame };
+            self.assembled(&frame, &part, None)?;
+        }
+        Ok(())
+    }
+
+    fn assembled(
+        &mut self,
+        frame: &Frame<'_>,
+        whole: &Assembled,
+        mac: Option<[u8; 6]>,
+    ) -> Result<(), ReadError> {
         if whole.ambiguous {
             let words = "IP fragments overlap with other bytes".to_owned();
             self.oddities.add(AnomalyKind::ConflictOverlap, frame.no, words);
         }
-        match packet::assembled(&fragment, &whole.bytes) {
+        match packet::assembled(&whole.packet, &whole.bytes, place(whole.wire)) {
             Ok(packet) => {
                 let start = packet.payload.at as u64;
                 let payload = ByteRange::new(start, start + packet.payload.data.len() as u64);
@@ -230,6 +256,7 @@ impl Pass {
         flow.opens_quic |= packet.tcp.is_none() && groups::may_open_quic(data, wire);
         flow.greets |= packet.tcp.is_some() && groups::may_greet(data);
         let missing = Segment::tail(wire - data.len());
+        let held: u64 = sources.iter().map(|source| source.range.len()).sum();
         let (seq, mark) = match &packet.tcp {
             Some(tcp) => {
                 flow.reset |= tcp.flags.rst();
@@ -241,18 +268,22 @@ impl Pass {
                 (self.datagrams, Segment::DATAGRAM)
             }
         };
-        end.payload += data.len() as u64;
-        end.missing += u64::from(missing);
+        end.payload += held;
+        end.missing += u64::from(missing) + (data.len() as u64 - held);
         let key = EndKey::new(number, usize::from(from_second));
         for (part, source) in sources.iter().enumerate() {
-            let last = part + 1 == sources.len();
             let bytes = data.get(place(source.range.start)..place(source.range.end)).unwrap_or_default();
-            let tail = if last { missing } else { 0 };
+            let datagram = mark == Segment::DATAGRAM;
+            // A fragment that never came: sequence numbers show it, datagrams have to be told.
+            let tail = match sources.get(part + 1) {
+                None => missing,
+                Some(next) if datagram => Segment::tail(place(next.range.start - source.range.end)),
+                Some(_) => 0,
+            };
             if bytes.is_empty() && tail == 0 {
                 continue;
             }
             let offset = u32::try_from(source.range.start).unwrap_or(u32::MAX);
-            let datagram = mark == Segment::DATAGRAM;
             let continues = if datagram && part > 0 { Segment::CONTINUES } else { 0 };
             let segment = Segment {
                 key,
@@ -336,6 +367,9 @@ impl Pass {
 
     /// Sums up.
     pub(super) fn finish(mut self, capture: &Capture, mut container: Container) -> Result<Index, ReadError> {
+        self.fragments.give_up_all();
+        let (no, time, link) = (FrameNo(0), Timestamp(0), LinkType::default());
+        self.parts(&Frame { no, time, interface: 0, link, wire_len: 0, at: 0, data: &[], uid: None })?;
         // A trailer says nothing of the way a packet went, which PCAPdroid's VPN leaves out.
         if !self.apps.is_empty() {
             container.vantage.get_or_insert(Vantage::VpnApp);
