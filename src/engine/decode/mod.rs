@@ -31,6 +31,7 @@ mod runs;
 mod session;
 mod smtp;
 mod sniff;
+mod socks;
 mod tls;
 mod upgrade;
 mod values;
@@ -208,6 +209,9 @@ pub fn application(
     let openings = Openings::of(conversation)?;
     if let Some(upgrade) = websocket::agreed(context, &openings) {
         return websocket::walk(conversation, upgrade, context, shared, sink);
+    }
+    if let Some((client, handshake)) = socks::handshake(&openings) {
+        return socks::walk(conversation, (client, &handshake), context, shared, sink);
     }
     if let Some(client) = smtp::client(conversation, &openings) {
         return smtp::walk(conversation, client, context, shared, sink);

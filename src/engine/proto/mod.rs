@@ -20,5 +20,6 @@ pub mod qpack;
 pub mod quic;
 pub mod replies;
 pub mod smtp;
+pub mod socks;
 pub mod tls;
 pub mod websocket;

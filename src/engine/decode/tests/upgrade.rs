@@ -104,3 +104,26 @@ fn tunnels_in_tunnels_end_at_a_depth_and_every_byte_is_searched() {
     let got = both(&[&up], &[&down]);
     assert_eq!(got.requests.len(), 9);
 }
+
+#[test]
+fn http_behind_socks_is_read_in_its_place() {
+    let ask = [&b"\x05\x02\x00\x02\x01\x02me\x03abc\x05\x01\x00\x03\x09h.example\x00\x50"[..]].concat();
+    let granted = b"\x05\x02\x01\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00";
+    let got = both(&[&ask, POST], &[granted, OK]);
+    let body = got.leaves.iter().find(|leaf| leaf.path() == "socks > http1.body").unwrap();
+    let end = (ask.len() + POST.len()) as u64;
+    assert_eq!((&body.bytes[..], &body.from[..]), (&b"photo"[..], &[ByteRange::new(end - 5, end)][..]));
+    assert!(got.leaves.iter().any(|leaf| leaf.path() == "socks.handshake" && leaf.bytes == ask));
+    let [asked] = &got.messages[..] else { panic!("{:?}", got.messages) };
+    assert_eq!((asked.kind.as_str(), &asked.name[..]), ("CONNECT", &b"h.example:80"[..]));
+    assert_eq!((got.protocols.clone(), got.kinds()), (vec!["socks", "http1"], vec![]));
+    // What was refused is no tunnel.
+    let refused = b"\x05\x02\x01\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00";
+    let got = both(&[&ask, POST], &[refused, OK]);
+    assert_eq!(
+        (got.requests.len(), got.leaves.iter().filter(|leaf| leaf.path() == "socks > stream").count()),
+        (0, 2)
+    );
+    let opaque = got.places.iter().filter(|(.., place)| *place == Place::Opaque).count();
+    assert_eq!(opaque, 2);
+}
