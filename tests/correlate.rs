@@ -58,6 +58,9 @@ impl Bench {
             Artifact::Content(id) => self.catalog.content(id).unwrap().names[0].path.clone(),
             Artifact::CopyOf(id) => format!("copy of {}", self.catalog.content(id).unwrap().names[0].path),
             Artifact::Value(id) => self.catalog.value(id).unwrap().kind.clone(),
+            Artifact::DigestOf(id) => {
+                format!("digest of {}", self.catalog.content(id).unwrap().names[0].path)
+            }
             Artifact::HashOf(id) => format!("hash of {}", self.catalog.value(id).unwrap().kind),
         }
     }

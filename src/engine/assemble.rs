@@ -221,7 +221,7 @@ fn artifacts(road: &Road<'_>, hits: &[Hit]) -> Vec<ArtifactSummary> {
         .iter()
         .filter_map(|hit| match hit.artifact {
             Artifact::Value(id) | Artifact::HashOf(id) => Some(road.catalog.value(id)?.name.as_str()),
-            Artifact::Content(_) | Artifact::CopyOf(_) => None,
+            Artifact::Content(_) | Artifact::CopyOf(_) | Artifact::DigestOf(_) => None,
         })
         .collect();
     let records = road.catalog.values().iter().filter(|value| value.grade == Grade::Record);
@@ -352,7 +352,7 @@ impl Finder<'_, '_> {
                 let name = self.road.catalog.value(id).map_or_else(String::new, |value| value.name.clone());
                 NamedArtifact { name, bytes: 0, sha256: None, content: None }
             }
-            Artifact::Content(id) | Artifact::CopyOf(id) => {
+            Artifact::Content(id) | Artifact::CopyOf(id) | Artifact::DigestOf(id) => {
                 let Some(content) = self.road.catalog.content(id) else {
                     return NamedArtifact { name: String::new(), bytes: 0, sha256: None, content: None };
                 };
@@ -371,7 +371,8 @@ impl Finder<'_, '_> {
                 let same = matches!(group.artifact, Artifact::Content(_));
                 NamedArtifact {
                     name,
-                    bytes: content.len,
+                    // Of its hash, not of the file, something was sent.
+                    bytes: if matches!(group.artifact, Artifact::DigestOf(_)) { 0 } else { content.len },
                     sha256: Some(content.digest),
                     content: same.then_some(id),
                 }
@@ -450,7 +451,11 @@ impl Finder<'_, '_> {
     /// Ten hex digits of a digest over what the finding is about, so that one more finding renumbers nothing.
     fn id(&self, group: &Group<'_, Key>, named: &NamedArtifact) -> String {
         use std::fmt::Write as _;
-        let hashed = if matches!(group.artifact, Artifact::HashOf(_)) { "hash of " } else { "" };
+        let hashed = if matches!(group.artifact, Artifact::HashOf(_) | Artifact::DigestOf(_)) {
+            "hash of "
+        } else {
+            ""
+        };
         let (grade, name) = (group.grade.name(), &named.name);
         let mut text = format!("{grade}\n{hashed}{name}\n{}\n{}\n", group.key.phase, group.key.family);
         for hit in &group.hits {

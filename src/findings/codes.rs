@@ -142,7 +142,7 @@ codes! {
     NotProbative = "not_probative", Caveat,
         "What matched is too short or too common: by chance alone it could be there.",
         "Use longer, random content, or a second, independent place.";
-    Dedup = "dedup", Reason,
+    Dedup = "dedup", Caveat,
         "Signs of a protocol that sends hashes or differences instead of content, so content may be known to the server without being sent.",
         "Use artifacts new to the world in each window.";
     CoverTraffic = "cover_traffic", Reason,

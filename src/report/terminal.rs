@@ -242,6 +242,7 @@ fn found_line(text: &mut String, findings: &Findings, finding: &Finding, width: 
             grouped(finding.artifact_bytes),
             percent(finding.matched_bytes, finding.artifact_bytes),
         ),
+        Grade::Record | Grade::Identifier if words::is_hash(finding) => "its hash sent".to_owned(),
         Grade::Record | Grade::Identifier => "value sent".to_owned(),
         Grade::Derived => "altered copy sent".to_owned(),
         Grade::Statistical => "size and time fit".to_owned(),

@@ -163,8 +163,20 @@ pub fn extent(finding: &Finding) -> String {
                 finding.distance.unwrap_or(0)
             )
         }
+        grade if is_hash(finding) => {
+            format!(
+                "{}: its hash ({}), not itself",
+                grade.plain(),
+                finding.form.as_deref().unwrap_or_default()
+            )
+        }
         grade => grade.plain().to_owned(),
     }
+}
+
+/// Whether the hash of something was sent, and not the thing.
+pub fn is_hash(finding: &Finding) -> bool {
+    finding.form.as_ref().is_some_and(|form| form.contains(" in "))
 }
 
 /// Parts that went up, in order of time.

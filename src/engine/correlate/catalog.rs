@@ -56,6 +56,11 @@ impl Content {
         ReadError::new(self.path(), offset, error)
     }
 
+    /// The error for a content that ends before it did.
+    pub(super) fn changed(&self, offset: u64) -> ReadError {
+        ReadError::changed(self.path(), offset)
+    }
+
     /// Reads the content once more and makes sure that it still is what its digest says: a part that was
     /// found later is then a part of the file that is sealed.
     pub(super) fn check_unchanged(&self) -> Result<(), ReadError> {

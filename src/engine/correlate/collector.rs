@@ -11,6 +11,7 @@ use super::{
     needles::{self, Form, MAX_HITS, Scanner, Spotted},
     origin::StreamMap,
     spool::{Extent, SCRATCH, Spool, Stored},
+    tokens::{MAX_TOKENS, Token, Tokens},
 };
 use crate::{
     engine::decode::sink::{Keep, LeafId, Origin, Source, TransactionId},
@@ -36,6 +37,7 @@ pub struct Closed {
 #[derive(Debug, Default)]
 pub struct Harvest {
     pub(super) found: Vec<Found>,
+    pub(super) tokens: Vec<Token>,
     /// Bytes of leaves that were searched.
     pub searched: u64,
     /// Leaves in all: each was held against the device's files as a whole.
@@ -71,6 +73,7 @@ struct OpenLeaf {
     hashing: Hashing,
     map: StreamMap,
     scanner: Scanner,
+    tokens: Tokens,
     spotted: Vec<Spotted>,
     held: Vec<u8>,
     spilled: Vec<Extent>,
@@ -121,6 +124,7 @@ impl<'c> Collector<'c> {
             hashing,
             map: StreamMap::default(),
             scanner: Scanner::default(),
+            tokens: Tokens::default(),
             spotted: Vec::new(),
             held: mem::take(&mut self.spare),
             spilled: Vec::new(),
@@ -140,6 +144,9 @@ impl<'c> Collector<'c> {
         if leaf.origin.keep == Keep::Search {
             if !self.catalog.needles.is_empty() {
                 leaf.scanner.push(&self.catalog.needles, bytes, &mut leaf.spotted);
+            }
+            if !self.catalog.contents.is_empty() {
+                leaf.tokens.push(bytes);
             }
             if self.catalog.longest() >= self.min_run
                 && let Err(error) = leaf.hold(bytes, self.spool)
@@ -172,6 +179,7 @@ impl<'c> Collector<'c> {
         if leaf.origin.keep == Keep::Search {
             self.harvest.searched += leaf.len;
             self.identifiers(&mut leaf, &facts);
+            self.tokens(&mut leaf, &facts);
             let kept = self.keep(&mut leaf, &facts, content);
             self.failure = mem::take(&mut self.failure).or(kept.err());
         }
@@ -204,6 +212,17 @@ impl<'c> Collector<'c> {
             found.in_context = spotted.leaf.len() == leaf.len
                 && field.is_some_and(|field| needles::names_kind(&value.kind, field));
             self.harvest.found.push(found);
+        }
+    }
+
+    fn tokens(&mut self, leaf: &mut OpenLeaf, facts: &Arc<Leaf>) {
+        for candidate in mem::take(&mut leaf.tokens).finish(leaf.len) {
+            if self.harvest.tokens.len() >= MAX_TOKENS {
+                self.harvest.omitted += 1;
+                continue;
+            }
+            let place = leaf.map.trace(candidate.range);
+            self.harvest.tokens.push(candidate.into_token(facts.clone(), place));
         }
     }
 

@@ -15,6 +15,7 @@ use super::{
     partial::{self, Effort, Run, Runs},
     pictures::{self, Copies},
     spool::{SCRATCH, Spool, Store},
+    tokens::{self, Token},
     weight::Weight,
 };
 use crate::{
@@ -56,9 +57,15 @@ pub fn conclude(
         named_fields: harvests.iter().map(|harvest| harvest.named_fields).sum(),
         device: catalog.bytes(),
         pictures: copies.compared,
+        tokens: harvests.iter().map(|harvest| harvest.tokens.len() as u64).sum(),
     };
     let limits_reached = limits_reached(catalog, &harvests, &runs, &copies);
-    let mut found: Vec<Found> = harvests.into_iter().flat_map(|harvest| harvest.found).collect();
+    let (mut found, mut candidates) = (Vec::new(), Vec::new());
+    for harvest in harvests {
+        found.extend(harvest.found);
+        candidates.extend(harvest.tokens);
+    }
+    found.extend(describe_digests(catalog, &candidates, limits.threads)?);
     found.extend(describe(&store, &runs.runs)?);
     found.extend(describe_copies(catalog, &store, &copies)?);
     let scales = Scales::new(catalog, &found)?;
@@ -173,6 +180,31 @@ fn describe_copies(catalog: &Catalog, store: &Store, copies: &Copies) -> Result<
     Ok(found)
 }
 
+/// Tokens that are the hash of a file.
+fn describe_digests(catalog: &Catalog, tokens: &[Token], threads: usize) -> Result<Vec<Found>, ReadError> {
+    let matched = tokens::matched(catalog, tokens, threads)?;
+    let found = matched.into_iter().filter_map(|(no, content)| {
+        let token = tokens.get(no)?;
+        Some(Found {
+            leaf: token.leaf.clone(),
+            artifact: Artifact::DigestOf(content),
+            grade: Grade::Identifier,
+            leaf_range: token.leaf_range,
+            artifact_range: ByteRange::new(0, token.leaf_range.len()),
+            stream_ranges: token.stream_ranges.clone(),
+            transformed: token.transformed,
+            shared: Vec::new(),
+            inside_longer: false,
+            form: Form::Hash(token.hash, token.written),
+            distance: None,
+            // 128 bits at least: those of MD5.
+            weight: 38_500,
+            in_context: false,
+        })
+    });
+    Ok(found.collect())
+}
+
 /// Ranges of one leaf that were found in more than one content.
 fn common(runs: &[Run]) -> Vec<ByteRange> {
     let mut of_content: BTreeMap<ContentId, Vec<ByteRange>> = BTreeMap::new();
@@ -214,6 +246,8 @@ struct Totals {
     device: u64,
     /// Pictures among the leaves and photos of the device that were compared.
     pictures: [u64; 2],
+    /// What is written like a hash.
+    tokens: u64,
 }
 
 /// The weights of every content that was found.
@@ -252,6 +286,11 @@ fn weigh(found: Found, catalog: &Catalog, scales: &Scales, (totals, beside): (&T
                 caveats.extend([Caveat::Placeholder, Caveat::NotProbative]);
             }
             (weigh_value(&found, catalog.needles.count(), totals, beside), Vec::new())
+        }
+        Artifact::DigestOf(_) => {
+            caveats.insert(Caveat::Dedup);
+            let contents = catalog.contents.len() as u64;
+            (Chance::of_millidecades(&[totals.tokens, contents], found.weight), Vec::new())
         }
         Artifact::CopyOf(_) => {
             let [sent, held] = totals.pictures;
@@ -322,7 +361,7 @@ impl Beside {
             Artifact::Value(id) | Artifact::HashOf(id) => {
                 catalog.value(id).is_some_and(|value| !value.placeholder)
             }
-            Artifact::Content(_) | Artifact::CopyOf(_) => false,
+            Artifact::Content(_) | Artifact::CopyOf(_) | Artifact::DigestOf(_) => false,
         };
         for one in found.iter().filter(|one| !one.inside_longer && tells(one.artifact)) {
             let leaf = by_leaf.entry((one.leaf.flow, one.leaf.serial)).or_default();

@@ -52,6 +52,8 @@ pub enum Artifact {
     Value(ValueId),
     /// The hash of a value.
     HashOf(ValueId),
+    /// The hash of a content of the device.
+    DigestOf(ContentId),
 }
 
 /// What stands beside a hit and lowers it. Codes are part of findings.
@@ -63,6 +65,8 @@ pub enum Caveat {
     InsideLonger,
     /// A constant that many phones share.
     Placeholder,
+    /// The hash of a file, by which a server may know the file without being sent it.
+    Dedup,
     /// Luck, or content without information, explains it.
     NotProbative,
 }
@@ -74,6 +78,7 @@ impl Caveat {
             Self::CommonContent => "common_content",
             Self::InsideLonger => "inside_longer",
             Self::Placeholder => "placeholder",
+            Self::Dedup => "dedup",
             Self::NotProbative => "not_probative",
         }
     }

@@ -24,6 +24,7 @@ mod partial;
 mod pictures;
 mod shuffle;
 mod spool;
+mod tokens;
 mod weight;
 
 pub use catalog::{Catalog, Content, ContentId, Name};

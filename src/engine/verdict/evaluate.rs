@@ -26,6 +26,7 @@ const DISABLING: &[Code] = &[
     Code::OtherDevice,
     Code::Placeholder,
     Code::InsideLonger,
+    Code::Dedup,
 ];
 
 /// Whether a finding, or one of its parts, is what a test looks for.

@@ -1,0 +1,299 @@
+//! Hashes of files: what is written like one is kept, and held against the device's files at the end.
+//!
+//! A backup that asks first whether the server has a file sends its hash and no content. Such a token is a run of exactly as
+//! many hexadecimal digits or letters of base64 as MD5, SHA-1, SHA-256 or SHA-512 have (RFC 4648; RFC 9530 for base64 in HTTP), or
+//! a value of exactly as many bytes. Files are hashed only with what some token could be, so that a case without tokens pays
+//! nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha512};
+
+use super::{
+    catalog::{Catalog, ContentId},
+    hit::Leaf,
+    needles::{Hash, Written},
+};
+use crate::evidence::{ByteRange, ReadError};
+
+/// Bytes of a leaf in which tokens are looked for. Values, heads and lists of values are shorter or come as leaves of their own;
+/// what is longer is content.
+const LOOKED_AT: u64 = 64 << 10;
+/// Tokens kept of one conversation, first come. A list of that many files is enough to show what it is.
+pub(super) const MAX_TOKENS: usize = 10_000;
+/// Letters of the longest token: SHA-512 in hexadecimal.
+const LONGEST: usize = 128;
+/// Bytes of a file that are read at a time.
+const READ: usize = 256 << 10;
+
+/// Bytes of the hashes that are looked for.
+const KINDS: [(Hash, usize); 4] = [(Hash::Md5, 16), (Hash::Sha1, 20), (Hash::Sha256, 32), (Hash::Sha512, 64)];
+
+/// What could be a hash, where it stood.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) leaf: Arc<Leaf>,
+    pub(super) leaf_range: ByteRange,
+    pub(super) stream_ranges: Vec<ByteRange>,
+    pub(super) transformed: bool,
+    pub(super) hash: Hash,
+    pub(super) written: Written,
+    /// Its bytes.
+    value: Vec<u8>,
+}
+
+/// A token within a leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) range: ByteRange,
+    pub(super) hash: Hash,
+    pub(super) written: Written,
+    pub(super) value: Vec<u8>,
+}
+
+impl Candidate {
+    /// The token that it is in a leaf.
+    pub(super) fn into_token(
+        self,
+        leaf: Arc<Leaf>,
+        (stream_ranges, transformed): (Vec<ByteRange>, bool),
+    ) -> Token {
+        let Self { range, hash, written, value } = self;
+        Token { leaf, leaf_range: range, stream_ranges, transformed, hash, written, value }
+    }
+}
+
+/// Looks for tokens in one leaf, chunk by chunk.
+#[derive(Default)]
+pub(super) struct Tokens {
+    at: u64,
+    /// The run of letters that goes on, as long as it can still be a token.
+    run: Vec<u8>,
+    /// Letters of it, also where there are too many.
+    len: u64,
+    found: Vec<Candidate>,
+    /// The first bytes: a leaf that is no longer than a hash may be one.
+    head: Vec<u8>,
+}
+
+impl Tokens {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = usize::try_from(LOOKED_AT.saturating_sub(self.at)).unwrap_or(0);
+        let looked_at = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        let most = KINDS.map(|(_, len)| len).into_iter().max().unwrap_or(0) + 1;
+        let head = most.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(bytes.get(..head).unwrap_or_default());
+        for &byte in looked_at {
+            self.at += 1;
+            if is_letter(byte) {
+                self.len += 1;
+                if self.len <= LONGEST as u64 {
+                    self.run.push(byte);
+                }
+            } else if self.len > 0 {
+                self.end(self.at - 1);
+            }
+        }
+        if looked_at.len() < bytes.len() {
+            // Whatever run was open goes beyond what is looked at.
+            self.run.clear();
+            self.len = 0;
+            self.at = self.at.max(LOOKED_AT + 1);
+        }
+    }
+
+    /// The tokens of the leaf, by place; a leaf of so many bytes may be one itself.
+    pub(super) fn finish(mut self, leaf: u64) -> Vec<Candidate> {
+        self.end(self.at);
+        let whole = KINDS.iter().find(|(_, len)| *len as u64 == leaf);
+        if let Some(&(hash, _)) = whole
+            && !self.head.iter().all(|byte| byte.is_ascii_graphic())
+        {
+            let value = std::mem::take(&mut self.head);
+            self.found.push(Candidate {
+                range: ByteRange::new(0, leaf),
+                hash,
+                written: Written::Bytes,
+                value,
+            });
+        }
+        self.found
+    }
+
+    fn end(&mut self, at: u64) {
+        let len = std::mem::replace(&mut self.len, 0);
+        if len == self.run.len() as u64 && self.found.len() < MAX_TOKENS {
+            let range = ByteRange::new(at - len, at);
+            self.found.extend(decoded(&self.run).map(|(hash, written, value)| Candidate {
+                range,
+                hash,
+                written,
+                value,
+            }));
+        }
+        self.run.clear();
+    }
+}
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
+}
+
+/// The hash that a run of letters could be. A name before an equals sign (`sha256=…`) is left away.
+fn decoded(run: &[u8]) -> Option<(Hash, Written, Vec<u8>)> {
+    let body = run.strip_suffix(b"==").or_else(|| run.strip_suffix(b"=")).unwrap_or(run);
+    let start = body.iter().rposition(|&byte| byte == b'=').map_or(0, |place| place + 1);
+    let body = body.get(start..)?;
+    let hexadecimal = body.len() == run.len() - start && body.iter().all(u8::is_ascii_hexdigit);
+    let kind = |letters: fn(usize) -> usize| KINDS.into_iter().find(|(_, len)| letters(*len) == body.len());
+    if hexadecimal && let Some((hash, _)) = kind(|len| 2 * len) {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let value = body.as_chunks::<2>().0.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
+        return Some((hash, Written::Hex, value.collect::<Option<Vec<u8>>>()?));
+    }
+    let (hash, len) = kind(|len| (len * 8).div_ceil(6))?;
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireNone);
+    let standard = !body.iter().any(|byte| matches!(byte, b'-' | b'_'));
+    let alphabet = if standard { &alphabet::STANDARD } else { &alphabet::URL_SAFE };
+    let value = GeneralPurpose::new(alphabet, config).decode(body).ok()?;
+    (value.len() == len).then_some((hash, Written::Base64, value))
+}
+
+/// Tokens that are the hash of a content, with the content; in the order of tokens.
+///
+/// # Errors
+/// When a device file can't be read.
+pub(super) fn matched(
+    catalog: &Catalog,
+    tokens: &[Token],
+    threads: usize,
+) -> Result<Vec<(usize, ContentId)>, ReadError> {
+    let wanted: BTreeSet<Hash> = tokens.iter().map(|token| token.hash).collect();
+    let known = known(catalog, &wanted, threads)?;
+    let content = |(no, token): (usize, &Token)| {
+        known.get(&(token.hash, token.value.clone())).map(|&content| (no, content))
+    };
+    Ok(tokens.iter().enumerate().filter_map(content).collect())
+}
+
+type Known = BTreeMap<(Hash, Vec<u8>), ContentId>;
+
+fn known(catalog: &Catalog, wanted: &BTreeSet<Hash>, threads: usize) -> Result<Known, ReadError> {
+    let mut known = Known::new();
+    if wanted.contains(&Hash::Sha256) {
+        known.extend(catalog.iter().map(|(id, content)| ((Hash::Sha256, content.digest.0.to_vec()), id)));
+    }
+    let others: BTreeSet<Hash> = wanted.iter().copied().filter(|hash| *hash != Hash::Sha256).collect();
+    if others.is_empty() {
+        return Ok(known);
+    }
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Known, ReadError> {
+        let (mut done, mut buffer) = (Known::new(), vec![0; READ]);
+        loop {
+            let no = next.fetch_add(1, Ordering::Relaxed);
+            let Some(content) = catalog.contents.get(no) else { return Ok(done) };
+            let id = ContentId(u32::try_from(no).unwrap_or(u32::MAX));
+            let (mut md5, mut sha1, mut sha512) = (Md5::new(), Sha1::new(), Sha512::new());
+            let mut at = 0;
+            while at < content.len {
+                let read =
+                    content.blob.read_at(&mut buffer, at).map_err(|error| content.failed(at, error))?;
+                let bytes = buffer.get(..read).filter(|bytes| !bytes.is_empty());
+                let Some(bytes) = bytes else { return Err(content.changed(at)) };
+                for hash in &others {
+                    match hash {
+                        Hash::Md5 => md5.update(bytes),
+                        Hash::Sha1 => sha1.update(bytes),
+                        Hash::Sha512 => sha512.update(bytes),
+                        Hash::Sha256 => {}
+                    }
+                }
+                at += read as u64;
+            }
+            for (hash, value) in [
+                (Hash::Md5, md5.finalize().to_vec()),
+                (Hash::Sha1, sha1.finalize().to_vec()),
+                (Hash::Sha512, sha512.finalize().to_vec()),
+            ] {
+                if others.contains(&hash) {
+                    done.insert((hash, value), id);
+                }
+            }
+        }
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads = threads.clamp(1, catalog.contents.len().max(1));
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    for result in results {
+        known.extend(result?);
+    }
+    Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &[u8], chunk: usize) -> Vec<(u64, u64, Hash, Written)> {
+        let mut tokens = Tokens::default();
+        text.chunks(chunk).for_each(|chunk| tokens.push(chunk));
+        let found = tokens.finish(text.len() as u64);
+        found.iter().map(|one| (one.range.start, one.range.end, one.hash, one.written)).collect()
+    }
+
+    #[test]
+    fn what_is_written_like_a_hash_is_kept_wherever_it_is_cut() {
+        // The hashes of the empty string: RFC 1321 appendix A.5, FIPS 180-4's examples.
+        let text = b"etag: \"d41d8cd98f00b204e9800998ecf8427e\", x=2jmj7l5rSw0yVb/vlWAYkK/YBwk=; \
+            sha256=E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        let wanted = [
+            (7, 39, Hash::Md5, Written::Hex),
+            (42, 72, Hash::Sha1, Written::Base64),
+            (74, 145, Hash::Sha256, Written::Hex),
+            (146, 189, Hash::Sha256, Written::Base64),
+        ];
+        for chunk in [1, 3, 50, 1_000] {
+            assert_eq!(found(text, chunk), wanted, "{chunk}");
+        }
+        let mut tokens = Tokens::default();
+        tokens.push(text);
+        let values: Vec<_> = tokens.finish(0).into_iter().map(|one| one.value).collect();
+        assert_eq!(values[1], Sha1::digest(b"").to_vec());
+        assert_eq!(values[2], values[3]);
+    }
+
+    #[test]
+    fn other_lengths_and_what_lies_deep_in_content_are_no_tokens() {
+        assert!(found(b"d41d8cd98f00b204e9800998ecf8427 d41d8cd98f00b204e9800998ecf8427e0", 9).is_empty());
+        let deep = [vec![b' '; 70_000], b"d41d8cd98f00b204e9800998ecf8427e".to_vec()].concat();
+        assert!(found(&deep, 1_000).is_empty());
+        let across = [vec![b' '; 65_520], b"d41d8cd98f00b204e9800998ecf8427e".to_vec()].concat();
+        assert!(found(&across, 1_000).is_empty());
+    }
+
+    #[test]
+    fn a_value_of_as_many_bytes_may_be_one_and_text_is_not() {
+        assert_eq!(found(&Sha1::digest(b"photo"), 7), [(0, 20, Hash::Sha1, Written::Bytes)]);
+        assert!(found(b"twenty letters, or so", 7).is_empty());
+        assert!(found(b"twenty-letters-or-so", 7).is_empty());
+    }
+}

@@ -1,0 +1,90 @@
+//! Hashes of files: found however they are written, and never taken for the file.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+mod support;
+
+use support::{Home, packets};
+
+fn photo(seed: u32) -> Vec<u8> {
+    let body =
+        (0..30_000_u32).map(|no| (no.wrapping_mul(2_654_435_761).rotate_left(seed) >> 24).to_le_bytes()[0]);
+    [0xff, 0xd8, 0xff, 0xe0].into_iter().chain(body).collect()
+}
+
+/// The digest of a file as openssl prints it.
+fn openssl(hash: &str, path: &std::path::Path) -> String {
+    let text = support::run(Command::new("openssl").args(["dgst", "-r", hash]).arg(path));
+    text.split_whitespace().next().unwrap().to_owned()
+}
+
+fn findings(home: &Home, body: &str, claim: &str) -> Value {
+    let head = format!("POST /check HTTP/1.1\r\nHost: cdn.example\r\nContent-Length: {}\r\n\r\n", body.len());
+    let frames = packets::connection(
+        ([192, 168, 43, 17], 40_000),
+        ([203, 0, 113, 9], 80),
+        format!("{head}{body}").as_bytes(),
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    support::write(&home.path("case/capture.pcap"), packets::pcap(&frames));
+    let scenario = format!(
+        "exhibit: 1\ncapture: capture.pcap\nfiles: phone/\nclaims:\n  - {{id: L2, says: photos, {claim}: photo}}\n"
+    );
+    support::write(&home.path("case/scenario.yaml"), scenario);
+    let case = home.path("case");
+    let json =
+        support::run(&mut home.exhibit(&["run", "--no-bundle", "--format", "json", case.to_str().unwrap()]));
+    serde_json::from_str(&json).unwrap()
+}
+
+#[test]
+fn the_hash_of_a_photo_is_found_in_each_spelling_and_settles_nothing_about_the_photo() {
+    if support::peer("openssl").is_none() {
+        return support::skip("openssl");
+    }
+    let home = Home::new();
+    support::write(&home.path("case/phone/IMG_0001.jpg"), photo(1));
+    support::write(&home.path("case/phone/IMG_0002.jpg"), photo(2));
+    let path = home.path("case/phone/IMG_0001.jpg");
+    for hash in ["-md5", "-sha1", "-sha256", "-sha512"] {
+        let hex = openssl(hash, &path);
+        let bytes: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        for (written, text) in [("hex", hex.to_uppercase()), ("hex", hex), ("base64", base64)] {
+            let found = findings(&home, &format!("{{\"name\":\"1.jpg\",\"etag\":\"{text}\"}}"), "uploads");
+            let [finding] = found["findings"].as_array().unwrap().as_slice() else {
+                panic!("{text}: {found}")
+            };
+            assert_eq!(finding["artifact"], "phone/IMG_0001.jpg", "{text}");
+            assert_eq!(finding["grade"], "identifier");
+            assert_eq!(finding["form"], format!("{} in {written}", &hash[1..]));
+            assert_eq!(finding["matched_bytes"], finding["artifact_ranges"][0][1]);
+            assert_eq!(finding["artifact_bytes"], 0);
+            assert_eq!(finding["caveats"], serde_json::json!(["dedup"]));
+            let claim = &found["claims"][0];
+            assert_eq!(claim["status"], "inconclusive", "{claim}");
+            assert!(claim["reasons"].as_array().unwrap().contains(&"dedup".into()), "{claim}");
+        }
+        let never = findings(&home, &format!("h={}", openssl(hash, &path)), "never_uploads");
+        assert_eq!(never["claims"][0]["status"], "inconclusive");
+    }
+}
+
+#[test]
+fn the_hash_of_something_else_is_not_found() {
+    if support::peer("openssl").is_none() {
+        return support::skip("openssl");
+    }
+    let home = Home::new();
+    support::write(&home.path("case/phone/IMG_0001.jpg"), photo(1));
+    support::write(&home.path("other.jpg"), photo(3));
+    let other = openssl("-sha1", &home.path("other.jpg"));
+    let own = openssl("-sha1", &home.path("case/phone/IMG_0001.jpg"));
+    // Another file's; the own one cut short; the own one inside a longer number.
+    let body = format!("a={other}&b={}&c={own}00", &own[..38]);
+    assert_eq!(findings(&home, &body, "uploads")["findings"], serde_json::json!([]));
+}
