@@ -628,6 +628,12 @@ anomaly_kinds! {
     Http2FramesLost = "http2_frames_lost",
     /// HTTP/2 header fields that refer to a part of the connection that is missing, or are missing themselves.
     Http2HeadersUnknown = "http2_headers_unknown",
+    /// HTTP/3 that breaks its grammar (RFC 9114, RFC 9204); what can be read is read on.
+    Http3Malformed = "http3_malformed",
+    /// HTTP/3 frames are not found after a part of their stream that is missing; the bytes are searched as they stand.
+    Http3FramesLost = "http3_frames_lost",
+    /// HTTP/3 header fields that refer to a part of the connection that is missing, or are missing themselves.
+    Http3HeadersUnknown = "http3_headers_unknown",
     /// Lengths of one HTTP message contradict each other (RFC 9112 section 6.3).
     HttpAmbiguousLength = "http_ambiguous_length",
     /// An HTTP body ends before its announced length.

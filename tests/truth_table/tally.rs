@@ -47,6 +47,9 @@ pub(crate) const CATEGORIES: &[Category] = &[
     category("TLS plaintext directions", 104, |t| 2 * list(&t["tls_decrypted_streams"]).len()),
     category("HTTP/2 headers", 53, |t| list(&t["http2"]).len()),
     category("HTTP/2 data", 53, |t| list(&t["http2"]).len()),
+    category("QUIC connections", 9, |t| {
+        usize::from(t["counts"]["quic_connections"].as_u64().is_some_and(|count| count > 0))
+    }),
     category("QUIC streams", 63, |t| list(&t["quic_streams"]).len()),
     category("HTTP/3 headers", 50, |t| list(&t["http3"]).len()),
     category("HTTP/3 data", 50, |t| list(&t["http3"]).len()),

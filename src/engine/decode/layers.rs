@@ -87,10 +87,11 @@ impl Layer {
 
     /// Whether it only cuts bytes out, so that positions in it follow from those in the layer before.
     fn is_a_cut(&self) -> bool {
-        const CUTS: [&str; 25] = [
+        const CUTS: [&str; 26] = [
             "stream",
             "http1.body",
             "http2.body",
+            "http3.body",
             "http1.target",
             "http1.field",
             "multipart.part",

@@ -10,12 +10,14 @@ pub mod sink;
 
 mod body;
 mod content;
+mod facts;
 mod fields;
 mod form;
 mod ftp;
 mod heads;
 mod http;
 mod http2;
+mod http3;
 mod imap;
 mod layers;
 mod letter;

@@ -1,13 +1,17 @@
 //! What is known of each stream of a connection.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
 use crate::{
-    engine::proto::http1::{self, Role},
+    engine::proto::http1::Role,
     evidence::{ByteRange, Direction},
 };
 
-use super::super::{content::Declared, sink::TransactionId, upgrade::Upgrade};
+use super::super::{
+    facts::{self, Facts},
+    sink::TransactionId,
+    upgrade::Upgrade,
+};
 
 /// Streams that are remembered of one connection: some 50 MiB of them. Servers close a connection after a
 /// thousand requests or so.
@@ -15,76 +19,6 @@ const MAX_EXCHANGES: usize = 1 << 18;
 
 /// Frames of DATA that are remembered of one direction: 64 MiB of them, for 64 GiB in frames of the usual 16 KiB.
 const MAX_CONTENT: usize = 1 << 22;
-
-/// A value that is remembered of a head. A boundary has at most 70 characters (RFC 2046 section 5.1.1).
-const MAX_VALUE: usize = 1 << 10;
-
-/// Content codings that are remembered of a head; more than two are a joke.
-const MAX_CODINGS: usize = 8;
-
-/// What a head says about what follows it. Values are shared with the table of the compression.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
-    pub(super) method: Option<Rc<[u8]>>,
-    pub(super) path: Option<Rc<[u8]>>,
-    pub(super) authority: Option<Rc<[u8]>>,
-    /// Of an extended CONNECT (RFC 8441).
-    pub(super) protocol: Option<Rc<[u8]>>,
-    pub(super) status: Option<u16>,
-    pub(super) media: Option<Rc<[u8]>>,
-    /// Sec-WebSocket-Extensions.
-    extensions: Option<Rc<[u8]>>,
-    codings: Vec<Rc<[u8]>>,
-    lengths: Vec<Rc<[u8]>>,
-}
-
-impl Facts {
-    /// Takes a field.
-    pub(super) fn take(&mut self, name: &[u8], value: &Rc<[u8]>) {
-        if value.len() > MAX_VALUE && name != b":path" {
-            return;
-        }
-        let place = match name {
-            b":method" => &mut self.method,
-            b":path" => &mut self.path,
-            b":authority" => &mut self.authority,
-            b":protocol" => &mut self.protocol,
-            b"content-type" => &mut self.media,
-            b"sec-websocket-extensions" => &mut self.extensions,
-            b":status" => {
-                self.status = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-                return;
-            }
-            b"content-encoding" | b"content-length" => {
-                let list = if name == b"content-length" { &mut self.lengths } else { &mut self.codings };
-                if list.len() < MAX_CODINGS {
-                    list.push(value.clone());
-                }
-                return;
-            }
-            _ => return,
-        };
-        place.get_or_insert_with(|| value.clone());
-    }
-
-    /// What is declared about the content.
-    pub(super) fn declared(&self) -> Declared {
-        Declared {
-            codings: http1::tokens(self.codings.iter().map(|value| &**value)),
-            media: self.media.as_ref().map(|media| String::from_utf8_lossy(media).into_owned()),
-            ..Declared::default()
-        }
-    }
-
-    /// The length that is announced.
-    pub(super) fn length(&self) -> Option<u64> {
-        http1::content_length(self.lengths.iter().map(|value| &**value)).ok().flatten()
-    }
-
-    pub(super) fn is_connect(&self) -> bool {
-        self.method.as_deref() == Some(b"CONNECT")
-    }
-}
 
 /// How one side of a stream ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,22 +76,14 @@ impl Exchange {
         }
     }
 
-    /// Whether the stream is a tunnel: a CONNECT that was not refused.
+    /// Whether the stream is a tunnel.
     pub(super) fn is_tunnel(&self) -> bool {
-        let asked = self.client.head.as_ref().is_some_and(Facts::is_connect);
-        let status = self.server.head.as_ref().and_then(|head| head.status);
-        asked && status.is_none_or(|status| (200..300).contains(&status))
+        facts::is_tunnel(self.client.head.as_ref(), self.server.head.as_ref())
     }
-}
 
-impl Exchange {
-    /// What an extended CONNECT leads to (RFC 8441 section 4).
+    /// What an extended CONNECT leads to.
     pub(super) fn upgrade(&self, request: TransactionId, client: Direction) -> Option<Upgrade> {
-        let asked = self.client.head.as_ref()?;
-        let protocol = String::from_utf8_lossy(asked.protocol.as_deref()?).to_ascii_lowercase();
-        let answer = self.server.head.as_ref().unwrap_or(asked);
-        let extensions = answer.extensions.as_deref().unwrap_or_default().to_vec();
-        Some(Upgrade { protocol, request, client, extensions, settings: Vec::new() })
+        facts::upgrade((self.client.head.as_ref(), self.server.head.as_ref()), request, client)
     }
 }
 
@@ -210,6 +136,8 @@ impl Exchanges {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]

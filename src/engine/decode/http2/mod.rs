@@ -22,12 +22,13 @@ use crate::{
 use super::{
     Context, Conversation, Shared, application,
     body::Body,
+    facts::Facts,
     layers::{Bytes, Out, Stage, Tally},
     raw::Raw,
     sink::{BodyEnd, Sink, TransactionId},
     within::{Within, Wrap},
 };
-use exchange::{End, Exchange, Exchanges, Facts, Half};
+use exchange::{End, Exchange, Exchanges, Half};
 use side::{Announced, Side};
 
 /// How far into a stream whose start is missing frames are looked for: three of the usual 16 KiB stand anywhere in it.

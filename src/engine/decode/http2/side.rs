@@ -11,24 +11,14 @@ use crate::{
 
 use super::{
     super::{
-        Shared, heads,
+        Shared,
+        facts::{Facts, List, Room, text},
+        heads,
         layers::{Bytes, Out, Stage},
         sink::{Keep, Place, RequestHead, ResponseHead},
     },
-    exchange::{End, Exchanges, Facts, TooMany},
+    exchange::{End, Exchanges, TooMany},
 };
-
-/// One header list. Servers refuse lists of more than 8 KiB to 1 MiB.
-const MAX_LIST: u64 = 1 << 20;
-
-/// Bytes of header lists for each byte of their blocks: cookies of some KiB come again in a byte each.
-const MAX_EXPANSION: u64 = 256;
-
-/// Bytes of header lists that are always allowed.
-const FREE_LISTS: u64 = 16 << 20;
-
-/// Names that start with a colon (RFC 9113 section 8.3, RFC 8441).
-const PSEUDO: [&[u8]; 6] = [b":method", b":scheme", b":authority", b":path", b":status", b":protocol"];
 
 /// What a direction announced and used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,8 +39,7 @@ pub(super) struct Side<'s, 'c> {
     shared: &'c mut Shared,
     decoder: hpack::Decoder,
     framing: Stage,
-    /// Bytes of header lists that may still come.
-    room: u64,
+    room: Room,
     /// Since when frames are not found.
     lost: Option<u64>,
     /// How often that happened.
@@ -77,7 +66,7 @@ impl<'s, 'c> Side<'s, 'c> {
             shared,
             decoder: hpack::Decoder::new(),
             framing: Stage::new("http2.framing", None, 0, Keep::Search),
-            room: FREE_LISTS,
+            room: Room::default(),
             lost: None,
             losses: 0,
             raw_from: None,
@@ -120,64 +109,20 @@ impl<'s, 'c> Side<'s, 'c> {
 
     /// Reads a block: its fields, and what they say.
     fn fields(&mut self, block: &Block<'_>) -> (Vec<(String, Vec<u8>)>, Facts) {
-        self.room += (block.fragment.len() as u64).saturating_mul(MAX_EXPANSION);
-        let (mut list, mut facts) = (Vec::new(), Facts::default());
-        let (mut size, mut unknown, mut omitted) = (0, 0_u64, 0_u64);
-        let mut odd = None;
-        let most = MAX_LIST.min(self.room);
-        let result = self.decoder.decode(block.fragment, &mut |field| {
-            let hpack::Field { name, value, .. } = field;
-            let (Some(name), Some(value)) = (&name, &value) else {
-                unknown += 1;
-                // A name that is not known does not hide its value.
-                if let Some(value) = value.filter(|value| size + value.len() as u64 <= most) {
-                    size += value.len() as u64;
-                    list.push((name.map_or("?".to_owned(), |name| text(&name)), value.to_vec()));
-                }
-                return;
-            };
-            size += name.len() as u64 + value.len() as u64;
-            if size > most {
-                omitted += 1;
-                return;
-            }
-            let pseudo = name.first() == Some(&b':');
-            let after_fields = list.last().is_some_and(|(name, _): &(String, _)| !name.starts_with(':'));
-            odd = odd.or(match pseudo {
-                true if after_fields => Some("a pseudo-header stands after a field"),
-                true if !PSEUDO.contains(&&**name) => Some("a pseudo-header that is not defined"),
-                false if name.iter().any(u8::is_ascii_uppercase) => {
-                    Some("a field name with upper-case letters")
-                }
-                _ => None,
-            });
-            facts.take(name, value);
-            list.push((text(name), value.to_vec()));
-        });
-        self.room = self.room.saturating_sub(size.min(most));
-        let at = Some(block.range.start);
+        let mut list = List::new(&mut self.room, block.fragment.len());
+        let result = self.decoder.decode(block.fragment, &mut |field| list.push(field));
+        let at = block.range.start;
         if let (Err(damage), true) = (result, block.whole) {
-            self.out.anomaly(AnomalyKind::Http2Malformed, at, format!("HPACK: {damage}"));
+            self.out.anomaly(AnomalyKind::Http2Malformed, Some(at), format!("HPACK: {damage}"));
         }
-        if let Some(why) = odd {
-            self.out.anomaly(AnomalyKind::Http2Malformed, at, format!("header block: {why}"));
-        }
-        if unknown > 0 {
-            let detail = format!(
-                "{unknown} fields of a header block refer to a part of the connection that is missing"
-            );
-            self.out.anomaly(AnomalyKind::Http2HeadersUnknown, at, detail);
-        }
-        if omitted > 0 {
-            let detail = format!("{omitted} fields of a header block of {size} bytes were left out");
-            self.out.anomaly(AnomalyKind::LimitReached, at, detail);
-        }
+        let (malformed, missing) = (AnomalyKind::Http2Malformed, AnomalyKind::Http2HeadersUnknown);
+        let taken = list.finish(&mut self.out, at, malformed, missing);
         if !block.whole {
             let detail = "a header block is not whole".to_owned();
-            self.out.anomaly(AnomalyKind::Http2HeadersUnknown, at, detail);
+            self.out.anomaly(AnomalyKind::Http2HeadersUnknown, Some(at), detail);
             self.decoder.lose();
         }
-        (list, facts)
+        taken
     }
 
     fn header_block(&mut self, block: &Block<'_>) -> Result<(), TooMany> {
@@ -277,11 +222,6 @@ impl<'s, 'c> Side<'s, 'c> {
 pub(super) fn table(payload: &[u8]) -> Option<u32> {
     let tables = settings(payload).filter(|setting| setting.id == Setting::HEADER_TABLE_SIZE);
     tables.map(|setting| setting.value).max()
-}
-
-/// Text of a field; broken UTF-8 is replaced.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Handler for Side<'_, '_> {

@@ -52,7 +52,9 @@ pub(super) struct Flowing {
     pub(super) segments: Vec<Segment>,
     /// Bytes in all, where an end was announced.
     pub(super) length: Option<u64>,
-    /// Whether it was broken off.
+    /// Whether its sender ended it.
+    pub(super) ended: bool,
+    /// Whether its sender broke it off.
     pub(super) reset: bool,
 }
 
@@ -703,6 +705,7 @@ impl Flow<'_> {
             flowing.segments.push(Segment { offset, packet, at, len });
         }
         if last {
+            flowing.ended = true;
             flowing.length.get_or_insert(offset.saturating_add(u64::from(len)));
         }
         true

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    engine::decode::http3::Session,
     engine::proto::quic::{self, ByRole, Connection, Role, Version, packet::Kind},
     evidence::{ByteRange, Direction, FrameNo},
 };
@@ -60,6 +61,8 @@ pub(super) struct Known {
     pub(super) end: Option<End>,
     /// What came of each stream in earlier flows.
     pub(super) delivered: BTreeMap<(u64, Role), Vec<ByteRange>>,
+    /// What HTTP/3 in it goes on with.
+    pub(super) http3: Session,
 }
 
 impl Known {
@@ -75,6 +78,7 @@ impl Known {
             retried: false,
             end: None,
             delivered: BTreeMap::new(),
+            http3: Session::default(),
         }
     }
 

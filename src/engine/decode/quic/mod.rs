@@ -16,13 +16,14 @@ mod streams;
 use crate::{
     engine::{
         net::stream::{Chunk, Stream},
-        proto::quic::{Missing, Role, Space, Version, packet::probe, stream::Part},
+        proto::quic::{ByRole, Missing, Role, Space, Version, packet::probe, stream::Part},
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, ReadError, Transport},
 };
 
 use super::{
     Context, Conversation, Shared,
+    http3::{self, Turn},
     layers::{Bytes, Out, Stage},
     names,
     raw::Raw,
@@ -97,6 +98,19 @@ struct Walk<'w> {
 struct Both {
     up: Option<Derived>,
     down: Option<Derived>,
+}
+
+impl Both {
+    /// Each direction, or one in which nothing came.
+    fn streams<'b>(
+        &'b self,
+        (up, down): &'b ((Stream, Wrap), (Stream, Wrap)),
+    ) -> ((&'b Stream, &'b Wrap), (&'b Stream, &'b Wrap)) {
+        let one = |derived: &'b Option<Derived>, silent: &'b (Stream, Wrap)| {
+            derived.as_ref().map_or((&silent.0, &silent.1), |one| (&one.stream, &one.wrap))
+        };
+        (one(&self.up, up), one(&self.down, down))
+    }
 }
 
 impl<'w> Walk<'w> {
@@ -217,28 +231,82 @@ impl<'w> Walk<'w> {
         self.streams(place, &mut here, protocol.as_deref())
     }
 
-    /// Walks each stream as a conversation.
+    /// Walks each stream as a conversation, or all of them as one of HTTP/3.
     fn streams(&mut self, place: Place, here: &mut Here, protocol: Option<&str>) -> Result<(), ReadError> {
         let name = self.connections.get(place).map(Known::name).unwrap_or_default();
         let mut ids: Vec<u64> = here.streams.keys().map(|(id, _)| *id).collect();
         ids.dedup();
-        for id in ids {
-            let mut both = Both::default();
-            for role in Role::BOTH {
-                let (Some(direction), Some(flowing)) =
-                    (here.direction(role), here.streams.remove(&(id, role)))
-                else {
-                    continue;
-                };
-                let derived = self.derived((place, role), direction, flowing, id)?;
-                match direction {
-                    Direction::Up => both.up = Some(derived),
-                    Direction::Down => both.down = Some(derived),
-                }
+        let client = here.client.filter(|_| protocol.is_some_and(http3::is_http3) && !ids.is_empty());
+        let (Some(client), Some(context)) = (client, self.context.inside(None)) else {
+            for id in ids {
+                let both = self.both(place, here, id)?;
+                self.stream((&name, id), &both, protocol)?;
             }
-            self.stream((&name, id), &both, protocol)?;
+            return Ok(());
+        };
+        self.sink.protocol("http3");
+        let known = self.connections.get_mut(place);
+        let session = known.map(|known| std::mem::take(&mut known.http3)).unwrap_or_default();
+        let mut http3 = http3::Streams::new(session, client, &context);
+        http3::Streams::order(&mut ids);
+        let mut last = Vec::new();
+        for id in ids {
+            let both = self.both(place, here, id)?;
+            if let Some(both) = self.of_http3((&name, id), both, client, &mut http3, Turn::Now)? {
+                last.push((id, both));
+            }
+        }
+        for (id, both) in last {
+            self.of_http3((&name, id), both, client, &mut http3, Turn::Last)?;
+        }
+        if let Some(known) = self.connections.get_mut(place) {
+            known.http3 = http3.finish();
         }
         Ok(())
+    }
+
+    /// Both directions of a stream.
+    fn both(&mut self, place: Place, here: &mut Here, id: u64) -> Result<Both, ReadError> {
+        let mut both = Both::default();
+        for role in Role::BOTH {
+            let (Some(direction), Some(flowing)) = (here.direction(role), here.streams.remove(&(id, role)))
+            else {
+                continue;
+            };
+            let derived = self.derived((place, role), direction, flowing, id)?;
+            match direction {
+                Direction::Up => both.up = Some(derived),
+                Direction::Down => both.down = Some(derived),
+            }
+        }
+        Ok(both)
+    }
+
+    /// Walks a stream of HTTP/3, or gives it back where its turn comes later than now.
+    fn of_http3(
+        &mut self,
+        (name, id): (&str, u64),
+        both: Both,
+        client: Direction,
+        http3: &mut http3::Streams<'_>,
+        now: Turn,
+    ) -> Result<Option<Both>, ReadError> {
+        let silent = (silent(self.conversation.up), silent(self.conversation.down));
+        let ((up, up_wrap), (down, down_wrap)) = both.streams(&silent);
+        let inner = Conversation { transport: Transport::Tcp, up, down, ..*self.conversation };
+        if http3.turn(id, &inner)? > now {
+            return Ok(Some(both));
+        }
+        self.sink.inner(&Inner { protocol: "quic", id: Some(id), connection: Some(name), up, down })?;
+        let ended = |one: &Option<Derived>| one.as_ref().map(|one| one.ended).unwrap_or_default();
+        let (up, down) = (ended(&both.up), ended(&both.down));
+        let ends = match client {
+            Direction::Up => ByRole { client: up, server: down },
+            Direction::Down => ByRole { client: down, server: up },
+        };
+        let mut within = Within::new(self.sink, up_wrap, down_wrap);
+        http3.stream(id, &inner, &ends, self.shared, &mut within)?;
+        Ok(None)
     }
 
     fn derived(
@@ -279,14 +347,8 @@ impl<'w> Walk<'w> {
         both: &Both,
         protocol: Option<&str>,
     ) -> Result<(), ReadError> {
-        let none = |direction: Direction| {
-            let outer = self.conversation.stream(direction);
-            (silent(outer), Wrap::default())
-        };
-        let (no_up, no_down) = (none(Direction::Up), none(Direction::Down));
-        let (up, up_wrap) = both.up.as_ref().map_or((&no_up.0, &no_up.1), |one| (&one.stream, &one.wrap));
-        let (down, down_wrap) =
-            both.down.as_ref().map_or((&no_down.0, &no_down.1), |one| (&one.stream, &one.wrap));
+        let silent = (silent(self.conversation.up), silent(self.conversation.down));
+        let ((up, up_wrap), (down, down_wrap)) = both.streams(&silent);
         let inner = Conversation { transport: Transport::Tcp, up, down, ..*self.conversation };
         self.sink.inner(&Inner { protocol: "quic", id: Some(id), connection: Some(name), up, down })?;
         let mut within = Within::new(self.sink, up_wrap, down_wrap);
@@ -346,10 +408,10 @@ fn missing(gap: ByteRange, came: &[ByteRange]) -> Vec<ByteRange> {
 }
 
 /// A direction of a stream in which nothing came.
-fn silent(outer: &Stream) -> Stream {
+fn silent(outer: &Stream) -> (Stream, Wrap) {
     let mut stream = Stream::empty(&outer.capture, outer.blob.clone());
     stream.from_start = true;
-    stream
+    (stream, Wrap::default())
 }
 
 fn run(part: &Part) -> Option<flow::Run> {

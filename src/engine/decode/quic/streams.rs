@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     engine::{
-        decode::within::{Places, Wrap},
+        decode::{
+            http3::Ended,
+            within::{Places, Wrap},
+        },
         net::stream::{Conflict, Piece, Stream},
         proto::quic::stream::{Assembled, Part, Repeat, Segment, assemble},
     },
@@ -29,6 +32,7 @@ pub(super) struct Source<'s> {
 /// A stream with its places.
 pub(super) struct Derived {
     pub(super) stream: Stream,
+    pub(super) ended: Ended,
     pub(super) wrap: Wrap,
     /// What came again and was the same, in the captured stream.
     pub(super) same: Vec<ByteRange>,
@@ -98,7 +102,8 @@ impl<'s> Source<'s> {
             }
         }
         let wrap = wrap(op, name, places, stream.end());
-        Ok(Derived { stream, wrap, same, differs })
+        let Flowing { length, ended: whole, reset, .. } = *flowing;
+        Ok(Derived { stream, ended: Ended { length, whole, reset }, wrap, same, differs })
     }
 
     /// Runs of payload one after the other, as they came.
@@ -114,7 +119,7 @@ impl<'s> Source<'s> {
             }
         }
         let wrap = wrap(op, name, places, end);
-        Derived { stream, wrap, same: Vec::new(), differs: Vec::new() }
+        Derived { stream, ended: Ended::default(), wrap, same: Vec::new(), differs: Vec::new() }
     }
 
     /// Puts segments together in the order of capture, which need not be that of opening.
