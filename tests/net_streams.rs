@@ -187,6 +187,76 @@ fn overlapping_segments_that_disagree_keep_both_versions() {
     assert_eq!(text(&index.stream_last_wins(FlowId(0), Side::Initiator).unwrap()), "abcXYfgh!");
 }
 
+/// What each way of reassembly makes of the first conflict: first, last, bsd, linux.
+fn receivers(stream: &Stream) -> [&'static str; 4] {
+    stream.conflicts[0].receivers.unwrap().0.map(|version| version.name())
+}
+
+#[test]
+fn which_receiver_would_take_which_version_is_said() {
+    // In order: whoever is first has been handed on.
+    let stream = upload(&after_syn(0, &[up(1, b"abcdef"), up(3, b"cXYfgh")]));
+    assert_eq!(receivers(&stream), ["kept"; 4]);
+    // A byte is missing before both: the later one begins earlier.
+    let stream = upload(&after_syn(0, &[up(4, b"defg"), up(2, b"bcXY"), up(1, b"a")]));
+    assert_eq!(text(&stream), "abcdefg");
+    assert_eq!(receivers(&stream), ["kept", "other", "other", "other"]);
+    // They begin together, and the later one is longer.
+    let stream = upload(&after_syn(0, &[up(2, b"bc"), up(2, b"XYd"), up(1, b"a")]));
+    assert_eq!(receivers(&stream), ["kept", "other", "kept", "other"]);
+    let detail = &stream.anomalies("f")[0].detail;
+    let words = "which were kept; receivers take: first kept, last other, bsd kept, linux other";
+    assert!(detail.ends_with(words), "{detail}");
+}
+
+/// Fills in the checksum of a segment (RFC 9293 section 3.1), written independently of the engine: one word after the other.
+fn summed(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[36..38].fill(0);
+    let len = packet.len() as u32 - 20;
+    let pseudo = [&packet[12..20], &[0, 6], &(len as u16).to_be_bytes()].concat();
+    let words = [&pseudo, &packet[20..]].concat();
+    let mut sum = 0_u32;
+    for word in words.chunks(2) {
+        sum += u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0));
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    packet[36..38].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    packet
+}
+
+#[test]
+fn a_version_with_a_wrong_checksum_is_dropped_by_receivers() {
+    let frames =
+        |wrong: Vec<u8>| [summed(up(1, b"abc")), wrong, summed(up(4, b"def")), summed(up(7, b"ghi"))];
+    let mut wrong = summed(up(4, b"XYZ"));
+    wrong[36] ^= 0x55;
+    let stream = upload(&after_syn(0, &frames(wrong)));
+    assert_eq!(text(&stream), "abcXYZghi", "the first version stands, whatever its checksum");
+    assert_eq!(receivers(&stream), ["other"; 4]);
+    let conflict = &stream.conflicts[0];
+    assert_eq!(
+        (conflict.kept_checksum, conflict.other_checksum),
+        (net::Checksum::Wrong, net::Checksum::Right)
+    );
+    let detail = &stream.anomalies("f")[0].detail;
+    assert!(detail.ends_with("; the checksum of frame 5 is wrong, so receivers drop it"), "{detail}");
+    // Right ones, none at all, and wrong ones everywhere (a capture that was anonymised) tell nothing.
+    for frames in [
+        frames(summed(up(4, b"XYZ"))).to_vec(),
+        vec![up(1, b"abc"), up(4, b"XYZ"), up(4, b"def")],
+        frames(up(4, b"XYZ"))
+            .map(|mut frame| {
+                frame[36] ^= 0x55;
+                frame
+            })
+            .to_vec(),
+    ] {
+        let stream = upload(&after_syn(0, &frames));
+        assert_eq!(receivers(&stream), ["kept"; 4]);
+        assert_ne!(stream.conflicts[0].kept_checksum, net::Checksum::Wrong);
+    }
+}
+
 #[test]
 fn a_keep_alive_is_no_conflict() {
     let idle = [up(1, b"abc"), down(701, 4, b""), up(3, b"\0"), up(4, b"d")];

@@ -3,7 +3,7 @@
 //! The format is `exhibit-inspection/1`. Digests are SHA-256, offsets and lengths are bytes, times
 //! are `seconds.nanoseconds` of the Unix epoch, as capture tools print them.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -289,6 +289,26 @@ record! {
         pub gaps: Vec<ByteRange>,
         /// Bytes about which segments disagree.
         pub conflict_bytes: u64,
+        /// Where they do: the first hundred.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub conflicts: Vec<Conflict>,
+    }
+
+    /// Two frames that disagree about the same bytes.
+    pub struct Conflict {
+        /// From the first byte that differs to the last.
+        pub range: ByteRange,
+        /// Whose version stands in `islands`.
+        pub kept: FrameNo,
+        /// Whose version differs.
+        pub other: FrameNo,
+        /// Which version a receiver takes, by its way to put segments together: `first`, `last`, `bsd`, `linux`, as the
+        /// literature calls them, to `kept`, `other` or `mixed`. Absent where that was not asked.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+        pub receivers: BTreeMap<String, String>,
+        /// Those of the two frames whose checksum is wrong, so that receivers drop them.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub wrong_checksum: Vec<FrameNo>,
     }
 
     /// A run of bytes.

@@ -16,7 +16,10 @@ use super::{
         sink::{DnsMessage, LeafId, Origin, Sink, Source},
     },
     keys::keys,
-    net::{self, Flow, Index, Side, stream::Stream},
+    net::{
+        self, Flow, Index, Side,
+        stream::{Conflict, Stream},
+    },
     subject::Subject,
 };
 use crate::{
@@ -76,6 +79,30 @@ pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), 
         tally.hand(view, part)?;
     }
     view.end(&End { anomaly_count: tally.anomalies }).map_err(AnalysisError::View)
+}
+
+/// Conflicts listed of one direction.
+const MAX_CONFLICTS: usize = 100;
+
+fn conflicts(stream: &Stream) -> Vec<inspection::Conflict> {
+    let conflict = |conflict: &Conflict| {
+        let receivers = conflict.receivers.iter().flat_map(net::Receivers::of);
+        let sums = [(conflict.kept, conflict.kept_checksum), (conflict.other, conflict.other_checksum)];
+        inspection::Conflict {
+            range: conflict.range,
+            kept: conflict.kept,
+            other: conflict.other,
+            receivers: receivers
+                .map(|(policy, version)| (policy.name().to_owned(), version.name().to_owned()))
+                .collect(),
+            wrong_checksum: sums
+                .into_iter()
+                .filter(|(_, sum)| *sum == net::Checksum::Wrong)
+                .map(|(frame, _)| frame)
+                .collect(),
+        }
+    };
+    stream.conflicts.iter().take(MAX_CONFLICTS).map(conflict).collect()
 }
 
 fn comments(index: &Index) -> Vec<Comment> {
@@ -292,6 +319,7 @@ impl Inspector<'_> {
             islands_last_wins: last,
             gaps: stream.gaps.clone(),
             conflict_bytes,
+            conflicts: conflicts(stream),
         })
     }
 }

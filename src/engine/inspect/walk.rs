@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    conflicts,
     islands::{self, islands, lock},
     lockstep::Slot,
 };
@@ -277,6 +278,7 @@ fn inner_side(
         islands_last_wins: Vec::new(),
         gaps: stream.gaps.clone(),
         conflict_bytes: ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range)),
+        conflicts: conflicts(stream),
     })
 }
 

@@ -111,7 +111,10 @@ impl Index {
         let segments = self.segments.of(key).map_err(|error| ReadError::new("scratch file", 0, error))?;
         let stream = Stream::empty(&self.capture, Arc::clone(&self.blob));
         match flow.transport {
-            Transport::Tcp => reassembly::tcp(stream, flow.end(side), segments, choice),
+            Transport::Tcp => {
+                let addresses = (flow.address(side), flow.address(side.other()));
+                reassembly::tcp(stream, flow.end(side), addresses, segments, choice)
+            }
             Transport::Udp => Ok(reassembly::udp(stream, &segments)),
         }
     }

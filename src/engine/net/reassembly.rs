@@ -5,10 +5,11 @@
 //! so late segments meet just the appended pieces before them and each other. Bytes of overlapping
 //! segments are read and compared; each byte of a late segment once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
     flow::End,
+    receivers,
     segments::Segment,
     stream::{Conflict, Piece, Stray, Stream},
 };
@@ -54,6 +55,7 @@ pub(super) fn udp(mut stream: Stream, segments: &[Segment]) -> Stream {
 pub(super) fn tcp(
     stream: Stream,
     end: &End,
+    addresses: (SocketAddr, SocketAddr),
     mut segments: Vec<Segment>,
     choice: Choice,
 ) -> Result<Stream, ReadError> {
@@ -90,6 +92,17 @@ pub(super) fn tcp(
     let known = known_end(end, &line).map(|known| known - shift);
     let mut stream = builder.finish(known);
     stream.from_start = end.isn.is_some();
+    if !stream.conflicts.is_empty() && choice == Choice::First {
+        let placed = segments.iter().zip(&places).filter_map(|(segment, &place)| {
+            let place = if place == STRAY { None } else { place.checked_sub(shift) }?;
+            let below = place.min(0).unsigned_abs();
+            let len = u64::from(segment.len).checked_sub(below)?;
+            let start = u64::try_from(place.max(0)).unwrap_or(0);
+            Some((*segment, ByteRange::new(start, start + len), segment.at + below))
+        });
+        let placed: Vec<_> = placed.collect();
+        receivers::judge(&mut stream, &placed, addresses)?;
+    }
     Ok(stream)
 }
 
@@ -303,12 +316,7 @@ impl Builder {
         // outnumber segments.
         match self.stream.conflicts.last_mut() {
             Some(conflict) if conflict.other == frame => conflict.range.end = range.end,
-            _ => self.stream.conflicts.push(Conflict {
-                range,
-                kept: piece.frame,
-                other: frame,
-                other_at: at + first as u64,
-            }),
+            _ => self.stream.conflicts.push(Conflict::new(range, piece.frame, frame, at + first as u64)),
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::receivers::{Checksum, Receivers};
 use crate::evidence::{
     Anomaly, AnomalyKind, Blob, ByteRange, FrameNo, FrameRange, ReadError, Timestamp, read_exact_at,
 };
@@ -30,6 +31,20 @@ pub struct Conflict {
     pub other: FrameNo,
     /// Where the other bytes of `range` stand in the capture's (uncompressed) bytes.
     pub other_at: u64,
+    /// Which version receivers would take, where that was asked.
+    pub receivers: Option<Receivers>,
+    /// What the checksum of the frame says whose bytes stand in the stream.
+    pub kept_checksum: Checksum,
+    /// What that of the other says.
+    pub other_checksum: Checksum,
+}
+
+impl Conflict {
+    /// Two frames that disagree, before anything is known of it.
+    pub fn new(range: ByteRange, kept: FrameNo, other: FrameNo, other_at: u64) -> Self {
+        let (kept_checksum, other_checksum) = (Checksum::Unknown, Checksum::Unknown);
+        Self { range, kept, other, other_at, receivers: None, kept_checksum, other_checksum }
+    }
 }
 
 /// A payload that has no place in its stream: it lies beyond any window or before the initial number, or is the
@@ -265,7 +280,19 @@ impl Stream {
         }
         list.extend(self.conflicts.iter().take(MAX_LISTED).map(|conflict| {
             let Conflict { range: ByteRange { start, end }, kept, .. } = conflict;
-            let detail = format!("bytes {start} to {end} differ from those of frame {kept}, which were kept");
+            let mut detail =
+                format!("bytes {start} to {end} differ from those of frame {kept}, which were kept");
+            if let Some(receivers) = &conflict.receivers {
+                detail.push_str(&format!("; receivers take: {receivers}"));
+            }
+            for (checksum, frame) in
+                [(conflict.kept_checksum, kept), (conflict.other_checksum, &conflict.other)]
+            {
+                if checksum == Checksum::Wrong {
+                    detail
+                        .push_str(&format!("; the checksum of frame {frame} is wrong, so receivers drop it"));
+                }
+            }
             anomaly(AnomalyKind::ConflictOverlap, Some(conflict.other), detail)
         }));
         list.extend(self.gaps.iter().take(MAX_LISTED).map(|gap| {

@@ -148,11 +148,10 @@ impl<'s> Source<'s> {
             }
             done += length;
         }
-        Ok(first.map(|first| Conflict {
-            range: ByteRange::new(range.start + first, range.start + last + 1),
-            kept: self.stamp(self.outer_of(&repeat.kept)).0,
-            other: self.stamp(self.outer_of(&repeat.other)).0,
-            other_at: other + first,
+        Ok(first.map(|first| {
+            let range = ByteRange::new(range.start + first, range.start + last + 1);
+            let frame = |outer| self.stamp(self.outer_of(outer)).0;
+            Conflict::new(range, frame(&repeat.kept), frame(&repeat.other), other + first)
         }))
     }
 
