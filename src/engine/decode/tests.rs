@@ -2,6 +2,7 @@
 
 mod http;
 mod http2;
+mod http3;
 mod mail;
 mod messaging;
 mod names;

@@ -31,7 +31,7 @@ use super::{
     heads,
     layers::{Bytes, Out, Stage, Tally},
     raw::{self, Raw},
-    sink::{BodyEnd, Keep, Sink, TransactionId},
+    sink::{BodyEnd, Keep, Place, Sink, TransactionId},
     within::{Within, Wrap},
 };
 use session::{Kept, Reading};
@@ -192,6 +192,11 @@ impl<'w> Streams<'w> {
             self.session.tables.get_mut(sender).gap(stream.end());
             return self.foreign(conversation, shared, sink);
         };
+        let back = conversation.stream(self.direction(sender.other()));
+        if back.end() > 0 && kept.reading != Reading::Other {
+            // Nothing comes back on such a stream (RFC 9000 section 2.1).
+            self.against(id, sender.other(), back, sink)?;
+        }
         match kept.reading {
             Reading::Control | Reading::Push(_) => {
                 let mut transaction = match kept.reading {
@@ -207,7 +212,11 @@ impl<'w> Streams<'w> {
                 return Ok(());
             }
             Reading::Encoder => self.encoder((id, sender), &kept, stream, sink)?,
-            Reading::Decoder => self.plain(sender, stream, "qpack.decoder", sink)?,
+            Reading::Decoder => {
+                let mut out = self.out(sender, stream, sink);
+                as_it_stands(stream, Raw::new("qpack.decoder"), None, &mut out)?;
+                *self.tallies.get_mut(sender) = out.tally();
+            }
             // Reserved types are there to be ignored (RFC 9114 section 6.2.3); others are extensions.
             Reading::Other | Reading::Request => self.foreign(conversation, shared, sink)?,
         }
@@ -275,24 +284,19 @@ impl<'w> Streams<'w> {
         Ok(())
     }
 
-    /// A stream as it stands.
-    fn plain(
+    /// What comes against the direction of a stream.
+    fn against(
         &mut self,
+        id: u64,
         sender: Role,
         stream: &Stream,
-        op: &'static str,
         sink: &mut dyn Sink,
     ) -> Result<(), ReadError> {
         let mut out = self.out(sender, stream, sink);
-        let mut raw = Raw::new(op);
-        let mut reader = stream.reader();
-        while let Some(chunk) = reader.next_chunk()? {
-            match chunk {
-                Chunk::Bytes { range, data } => raw.write(&mut out, data, range),
-                Chunk::Gap(_) => raw.close(&mut out),
-            }
-        }
-        raw.close(&mut out);
+        let detail = format!("stream {id}: data of the end that may not send on it");
+        let first = stream.pieces.first().map(|piece| piece.range.start);
+        out.anomaly(AnomalyKind::Http3Malformed, first, detail);
+        as_it_stands(stream, Raw::unknown(), Some(Place::Opaque), &mut out)?;
         *self.tallies.get_mut(sender) = out.tally();
         Ok(())
     }
@@ -381,7 +385,7 @@ impl<'w> Streams<'w> {
         if let Some(from) = side.over {
             side.rest(from)?;
         }
-        let (half, tally) = side.finish(parser.is_between_frames());
+        let (half, tally) = side.finish(parser.is_between_frames() && parser.wanted() <= captured(stream));
         *self.tallies.get_mut(sender) = tally;
         if ended.length.is_none_or(|length| length > captured(stream)) && half.is_sound() {
             let seen = captured(stream).max(seen);
@@ -485,6 +489,29 @@ fn after_gap(stream: &Stream, before: u64, out: &mut Out<'_>) -> Result<u64, Rea
     }
     stage.close(out);
     Ok(stream.end())
+}
+
+/// A stream without anything taken off.
+fn as_it_stands(
+    stream: &Stream,
+    mut raw: Raw,
+    place: Option<Place>,
+    out: &mut Out<'_>,
+) -> Result<(), ReadError> {
+    let mut reader = stream.reader();
+    while let Some(chunk) = reader.next_chunk()? {
+        match chunk {
+            Chunk::Bytes { range, data } => {
+                raw.write(out, data, range);
+                if let Some(place) = place {
+                    out.place(range, place);
+                }
+            }
+            Chunk::Gap(_) => raw.close(out),
+        }
+    }
+    raw.close(out);
+    Ok(())
 }
 
 /// One past the last byte that was captured.
