@@ -648,6 +648,8 @@ anomaly_kinds! {
     MqttMalformed = "mqtt_malformed",
     /// WebSocket frames that break their grammar (RFC 6455, RFC 7692); what no frame can be made of stays a raw stream.
     WebsocketMalformed = "websocket_malformed",
+    /// A body of gRPC messages that breaks its framing.
+    GrpcMalformed = "grpc_malformed",
     /// A DNS message that breaks its grammar.
     DnsMalformed = "dns_malformed",
     /// A TLS record or hello that breaks its grammar.

@@ -15,6 +15,9 @@ use super::{
     sink::{Keep, Place},
 };
 
+/// Fields that say how the messages in a body are compressed: of gRPC, and of Connect.
+pub(super) const MESSAGE_CODINGS: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];
+
 /// A body while it streams by.
 pub(super) struct Body {
     /// What the root of its layers is called.
@@ -31,8 +34,9 @@ impl Body {
         let start = head.range().end;
         let mut codings = tokens(head.values("content-encoding"));
         codings.extend(tokens(head.values("transfer-encoding")).into_iter().filter(|name| name != "chunked"));
-        let declared =
-            Declared { codings, media: head.value("content-type"), again: true, ..Declared::default() };
+        let messages = MESSAGE_CODINGS.iter().find_map(|name| head.value(name));
+        let media = head.value("content-type");
+        let declared = Declared { codings, media, messages, again: true, ..Declared::default() };
         let chunked = framing == Framing::Chunked;
         let stage = |op, at, keep| Stage::new(op, None, at, keep);
         let op = "http1.body";

@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     form::Form,
+    grpc::{self, Grpc},
     layers::{Bytes, Held, Out, Stage},
     mime::Message,
     multipart::Multipart,
@@ -39,6 +40,8 @@ pub(super) struct Declared {
     pub(super) transfer: Option<String>,
     /// The Content-Type.
     pub(super) media: Option<String>,
+    /// How messages inside are compressed, where they are (`grpc-encoding`).
+    pub(super) messages: Option<String>,
     /// Whether the bytes can be read from the stream once more, so that they need not be searched while
     /// there is hope that a coding comes off.
     pub(super) again: bool,
@@ -93,6 +96,7 @@ enum Reading {
     Coded(Box<Coded>),
     Multipart(Box<Multipart>),
     Message(Box<Message>),
+    Grpc(Box<Grpc>),
     Form(Box<Form>),
     Values(Box<Values>),
     Runs(Box<Runs>),
@@ -332,7 +336,7 @@ impl Content {
         let declared = matches!(reading, Reading::Coded(coded) if coded.gives_all());
         let split = match reading {
             Reading::Multipart(multipart) => multipart.is_declared(),
-            Reading::Message(_) => true,
+            Reading::Message(_) | Reading::Grpc(_) => true,
             _ => false,
         };
         if split || (declared && self.declared.again) {
@@ -371,8 +375,9 @@ impl Content {
                 }
             }
         }
-        let Declared { media, mail, .. } = &self.declared;
-        let inner = Declared { media: media.clone(), mail: *mail, ..Declared::default() };
+        let Declared { media, mail, messages, .. } = &self.declared;
+        let inner =
+            Declared { media: media.clone(), mail: *mail, messages: messages.clone(), ..Declared::default() };
         match self.declared.transfer.take().as_deref() {
             Some("base64") => return Some(coded("base64", Box::<Base64>::default(), inner)),
             Some("quoted-printable") => {
@@ -385,6 +390,16 @@ impl Content {
         let media = self.declared.media.clone().unwrap_or_default();
         if let Some(multipart) = Multipart::of(&media, self.declared.mail) {
             return Some(vec![Reading::Multipart(Box::new(multipart))]);
+        }
+        match grpc::kind(&media) {
+            Some(grpc::Kind::Binary) => {
+                return Some(vec![Reading::Grpc(Box::new(Grpc::new(&media, inner.messages)))]);
+            }
+            Some(grpc::Kind::Text) if first.iter().all(|byte| Base64::may_hold(*byte)) => {
+                let inner = Declared { media: Some(grpc::without_text(&media)), ..inner };
+                return Some(coded("base64", Box::<Base64>::default(), inner));
+            }
+            _ => {}
         }
         if matches!(media_type(&media).as_str(), "message/rfc822" | "message/global") {
             return Some(vec![Reading::Message(Box::new(Message::new()))]);
@@ -453,7 +468,7 @@ impl Reading {
 
     /// Whether it only splits bytes, so that blocks would show nowhere.
     fn is_split(&self) -> bool {
-        matches!(self, Self::Multipart(_) | Self::Message(_))
+        matches!(self, Self::Multipart(_) | Self::Message(_) | Self::Grpc(_))
     }
 
     /// Whether its failure is that of a coding somebody declared.
@@ -477,6 +492,10 @@ impl Reading {
             }
             Self::Message(message) => {
                 message.push(out, bytes, at);
+                None
+            }
+            Self::Grpc(messages) => {
+                messages.push(out, bytes, at);
                 None
             }
             Self::Form(form) => {
@@ -505,6 +524,10 @@ impl Reading {
                 message.gap(out, at, missing);
                 return false;
             }
+            Self::Grpc(messages) => {
+                messages.gap(out, at, missing);
+                return false;
+            }
             Self::Form(form) => {
                 form.gap(out);
                 return false;
@@ -522,6 +545,7 @@ impl Reading {
             Self::Values(values) => values.finish(out),
             Self::Multipart(multipart) => multipart.finish(out),
             Self::Message(message) => message.finish(out),
+            Self::Grpc(messages) => messages.finish(out),
             Self::Form(form) => form.finish(out),
             Self::Runs(runs) => runs.close(out),
         }

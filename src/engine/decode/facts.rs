@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) media: Option<Rc<[u8]>>,
     /// Sec-WebSocket-Extensions.
     extensions: Option<Rc<[u8]>>,
+    /// How messages in the content are compressed (gRPC).
+    messages: Option<Rc<[u8]>>,
     codings: Vec<Rc<[u8]>>,
     lengths: Vec<Rc<[u8]>>,
 }
@@ -45,6 +47,7 @@ impl Facts {
             b":protocol" => &mut self.protocol,
             b"content-type" => &mut self.media,
             b"sec-websocket-extensions" => &mut self.extensions,
+            b"grpc-encoding" | b"connect-content-encoding" => &mut self.messages,
             b":status" => {
                 self.status = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
                 return;
@@ -65,7 +68,8 @@ impl Facts {
     pub(super) fn declared(&self) -> Declared {
         Declared {
             codings: http1::tokens(self.codings.iter().map(|value| &**value)),
-            media: self.media.as_ref().map(|media| String::from_utf8_lossy(media).into_owned()),
+            media: self.media.as_deref().map(text),
+            messages: self.messages.as_deref().map(text),
             ..Declared::default()
         }
     }

@@ -87,7 +87,7 @@ impl Layer {
 
     /// Whether it only cuts bytes out, so that positions in it follow from those in the layer before.
     fn is_a_cut(&self) -> bool {
-        const CUTS: [&str; 26] = [
+        const CUTS: [&str; 27] = [
             "stream",
             "http1.body",
             "http2.body",
@@ -95,6 +95,7 @@ impl Layer {
             "http1.target",
             "http1.field",
             "multipart.part",
+            "grpc.message",
             "mime.body",
             "mime.part",
             "mqtt.payload",

@@ -14,6 +14,7 @@ mod facts;
 mod fields;
 mod form;
 mod ftp;
+mod grpc;
 mod heads;
 mod http;
 mod http2;

@@ -1,5 +1,6 @@
 //! Conversations in memory against the leaves they give.
 
+mod grpc;
 mod http;
 mod http2;
 mod http3;
