@@ -218,6 +218,15 @@ fn conversation(
         down: &down,
     };
     decode::walk(&conversation, &means.context, shared, &mut observer)?;
+    // What was sent in another version was sent too.
+    for (direction, side) in [(Direction::Up, uplink), (Direction::Down, uplink.other())] {
+        let conflicts = &conversation.stream(direction).conflicts;
+        if !conflicts.is_empty() {
+            let last = index.stream_last_wins(id, side)?;
+            let ranges = conflicts.iter().map(|conflict| conflict.range);
+            decode::disputed(&last, ranges, direction, means.context.limits, &mut observer)?;
+        }
+    }
     let mut seen = observer.seen;
     seen.anomalies.extend(up.anomalies(&name));
     seen.anomalies.extend(down.anomalies(&name));

@@ -11,9 +11,13 @@ use std::{
 use super::{
     analyze::{Road, side},
     correlate::{Artifact, FlowRef, Hit, Outcome},
+    decode::LAST_VERSION,
     endpoints::{self, EndKey, Endpoints, Talk},
     ledger::{self, Destination, LedgerBuilder, PlaceMap},
-    net::{Flow, Index, Side, stream::Stream},
+    net::{
+        Flow, FlowId, Index, Side,
+        stream::{Conflict, Stream},
+    },
     observe::Observation,
     timeline::{window_at, window_id},
     verdict,
@@ -138,10 +142,10 @@ impl Walk<'_, '_> {
         let road = self.road;
         let Some((id, up_side)) = side(road, at, Direction::Up) else { return Ok(()) };
         let up = index.stream(id, up_side)?;
-        self.carry(&up, Direction::Up, hits);
+        self.carry_both(index, &up, (id, up_side), Direction::Up, hits)?;
         if hits.iter().any(|hit| hit.leaf.direction == Direction::Down) {
-            let down = index.stream(id, up_side.other())?;
-            self.carry(&down, Direction::Down, hits);
+            let side = up_side.other();
+            self.carry_both(index, &index.stream(id, side)?, (id, side), Direction::Down, hits)?;
         }
         let remote = flow.address(up_side.other());
         let seen = road.observations.get(&at);
@@ -159,16 +163,43 @@ impl Walk<'_, '_> {
             .map_err(|error| ReadError::new("scratch file", 0, error))
     }
 
-    /// Finds frames and times of the hits of one direction.
-    fn carry(&mut self, stream: &Stream, direction: Direction, hits: &[&Hit]) {
-        for hit in hits.iter().filter(|hit| hit.leaf.direction == direction) {
+    /// Finds frames and times of the hits of one direction, in whichever version they stand.
+    fn carry_both(
+        &mut self,
+        index: &Index,
+        stream: &Stream,
+        (id, side): (FlowId, Side),
+        direction: Direction,
+        hits: &[&Hit],
+    ) -> Result<(), ReadError> {
+        let own = hits.iter().copied().filter(|hit| hit.leaf.direction == direction);
+        let (last, first): (Vec<&Hit>, Vec<&Hit>) = own.partition(|hit| is_last_version(hit));
+        self.carry(stream, stream, first.into_iter());
+        if !last.is_empty() {
+            // What stands around disputed bytes was found in the first version.
+            let touches = |hit: &&Hit| {
+                let ranges = &hit.stream_ranges;
+                let meets = |conflict: &Conflict| {
+                    ranges.iter().any(|range| range.intersection(conflict.range).is_some())
+                };
+                stream.conflicts.iter().any(meets)
+            };
+            let other = index.stream_last_wins(id, side)?;
+            self.carry(&other, stream, last.into_iter().filter(touches));
+        }
+        Ok(())
+    }
+
+    /// Finds the frames of hits in a version of a stream; `first` is its first version.
+    fn carry<'h>(&mut self, stream: &Stream, first_version: &Stream, hits: impl Iterator<Item = &'h Hit>) {
+        for hit in hits {
             let pieces = || hit.stream_ranges.iter().flat_map(|range| stream.pieces_in(*range));
             let (Some(first), Some(last)) =
                 (pieces().map(|piece| piece.time).min(), pieces().map(|piece| piece.time).max())
             else {
                 continue;
             };
-            let ambiguous = stream.conflicts.iter().any(|conflict| {
+            let ambiguous = first_version.conflicts.iter().any(|conflict| {
                 hit.stream_ranges.iter().any(|range| range.intersection(conflict.range).is_some())
             });
             let frames = FrameRange::unite(pieces().map(|piece| piece.frame));
@@ -284,6 +315,11 @@ impl Walk<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether a hit stands in the version of disputed bytes that was captured last.
+fn is_last_version(hit: &Hit) -> bool {
+    hit.leaf.steps.first().is_some_and(|step| step.op == LAST_VERSION)
 }
 
 /// Where in the record a moment lies.

@@ -1,7 +1,8 @@
 //! Captures made by hand: Ethernet, IPv4, TCP and UDP without checksums, as sending machines capture them.
 
 const SYN: u8 = 2;
-const ACK: u8 = 16;
+/// The flag of an acknowledgement.
+pub const ACK: u8 = 16;
 const FIN_ACK: u8 = 17;
 
 /// An address and a port.
@@ -54,7 +55,8 @@ pub fn dns_answer(client: End, resolver: [u8; 4], name: &[&[u8]], address: [u8; 
     udp((resolver, 53), client, &message)
 }
 
-fn tcp(from: End, to: End, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+/// A TCP segment.
+pub fn tcp(from: End, to: End, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     let mut segment = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
     segment.extend(seq.to_be_bytes());
     segment.extend(ack.to_be_bytes());

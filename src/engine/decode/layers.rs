@@ -89,6 +89,7 @@ impl Layer {
     fn is_a_cut(&self) -> bool {
         const CUTS: [&str; 27] = [
             "stream",
+            super::LAST_VERSION,
             "http1.body",
             "http2.body",
             "http3.body",

@@ -41,6 +41,8 @@ mod values;
 mod websocket;
 pub mod within;
 
+pub use raw::disputed;
+
 #[cfg(test)]
 mod tests;
 
@@ -128,6 +130,9 @@ impl<'a> Context<'a> {
         Self { upgrade, ..self }
     }
 }
+
+/// The step that gives the version of disputed bytes that was captured last.
+pub const LAST_VERSION: &str = "stream.last";
 
 /// Conversations inside conversations: DNS in HTTP/2 in TLS through a proxy that is reached with TLS makes five.
 const MAX_NESTED: u8 = 8;

@@ -91,6 +91,39 @@ pub(super) fn datagrams(
     streams(conversation, limits, sink)
 }
 
+/// How much of what stands around disputed bytes comes along: a value or a run of a file may begin before them.
+const AROUND: u64 = 4 << 10;
+
+/// The other version of disputed bytes: leaves beside those of the first version. `last` holds the version that was
+/// captured last, `disputed` is where it differs.
+///
+/// # Errors
+/// When the capture can't be read.
+pub fn disputed(
+    last: &Stream,
+    disputed: impl Iterator<Item = ByteRange>,
+    direction: Direction,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let around = |range: ByteRange| ByteRange::new(range.start.saturating_sub(AROUND), range.end + AROUND);
+    let mut out = Out::new(sink, last, direction, limits);
+    let mut raw = Raw { unknown: true, ..Raw::new(super::LAST_VERSION) };
+    let mut reader = last.reader();
+    for wanted in ByteRange::unite(disputed.map(around)) {
+        reader.skip_to(wanted.start);
+        while reader.offset() < wanted.end {
+            let Some(chunk) = reader.next_chunk()? else { break };
+            let Chunk::Bytes { range, data } = chunk else { continue };
+            let Some(part) = range.intersection(wanted) else { continue };
+            let place = |at: u64| usize::try_from(at - range.start).unwrap_or(usize::MAX);
+            raw.write(&mut out, data.get(place(part.start)..place(part.end)).unwrap_or_default(), part);
+        }
+    }
+    raw.close(&mut out);
+    Ok(())
+}
+
 fn stream(
     stream: &Stream,
     direction: Direction,
