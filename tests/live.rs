@@ -10,11 +10,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -24,16 +23,11 @@ use exhibit::{
 };
 
 mod support;
-use support::{exhibit, output, peer, run, skip, write};
-
-/// A photo that the world has not seen: a JPEG's first bytes, then the system's random ones.
-fn fresh_photo(path: &Path, len: usize) {
-    let mut bytes = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00".to_vec();
-    let head = bytes.len();
-    bytes.resize(len, 0);
-    fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes[head..]).unwrap();
-    write(path, bytes);
-}
+use support::{
+    exhibit, output, peer,
+    recording::{Recording, fresh_photo, writable_by_all},
+    run, write,
+};
 
 /// A process that ends with its owner.
 struct Running(Child);
@@ -80,64 +74,6 @@ fn start_nginx(nginx: &Path, folder: &Path, port: u16) -> Running {
     panic!("nginx does not listen: {}", fs::read_to_string(folder.join("error.log")).unwrap_or_default());
 }
 
-/// Records loopback until it is told to stop.
-struct Recording {
-    child: Child,
-    file: PathBuf,
-    last_words: JoinHandle<Vec<String>>,
-}
-
-impl Recording {
-    /// `None` where this user may not capture.
-    fn start(tcpdump: &Path, file: &Path, port: u16) -> Option<Self> {
-        let mut child = Command::new(tcpdump)
-            // A buffer (KiB) that holds everything: a busy machine must not make the kernel drop packets.
-            .args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-w"])
-            .arg(file)
-            .arg(format!("tcp port {port}"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        loop {
-            match lines.next() {
-                Some(Ok(line)) if line.contains("listening on") => break,
-                Some(Ok(_)) => {}
-                _ => {
-                    skip("this user may not record loopback with tcpdump");
-                    return None;
-                }
-            }
-        }
-        let last_words = thread::spawn(move || lines.map_while(Result::ok).collect());
-        Some(Self { child, file: file.to_owned(), last_words })
-    }
-
-    /// Stops once the file has not grown for a while.
-    fn stop(mut self) -> PathBuf {
-        let (mut len, mut quiet) = (0, 0);
-        while quiet < 6 {
-            thread::sleep(Duration::from_millis(100));
-            let now = fs::metadata(&self.file).unwrap().len();
-            quiet = if now == len { quiet + 1 } else { 0 };
-            len = now;
-        }
-        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
-        self.child.wait().unwrap();
-        let last_words = self.last_words.join().unwrap();
-        assert!(
-            last_words.iter().any(|line| line.starts_with("0 packets dropped")),
-            "tcpdump lost packets: {last_words:?}"
-        );
-        self.file
-    }
-}
-
-/// tcpdump gives up root's rights unless it is told not to; then it could not write into our folder.
-fn writable_by_all(folder: &Path) {
-    run(Command::new("chmod").arg("0777").arg(folder));
-}
-
 #[test]
 fn curl_to_nginx_gives_exactly_what_was_sent() {
     let (Some(nginx), Some(tcpdump), Some(curl)) = (peer("nginx"), peer("tcpdump"), peer("curl")) else {
@@ -159,7 +95,10 @@ fn curl_to_nginx_gives_exactly_what_was_sent() {
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let _server = start_nginx(&nginx, &at.join("nginx"), port);
-    let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), port) else { return };
+    let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), &format!("tcp port {port}"))
+    else {
+        return;
+    };
 
     let base = format!("http://127.0.0.1:{port}");
     let send =

@@ -15,6 +15,7 @@ use std::{
 
 pub mod packets;
 pub mod quic;
+pub mod recording;
 
 /// Whether peers must be there.
 pub fn required() -> bool {
