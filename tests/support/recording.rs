@@ -1,4 +1,5 @@
 //! What live tests need: photos that nobody has seen, and a recording of loopback.
+#![allow(clippy::zombie_processes, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::{
     fs,
