@@ -87,7 +87,7 @@ impl Layer {
 
     /// Whether it only cuts bytes out, so that positions in it follow from those in the layer before.
     fn is_a_cut(&self) -> bool {
-        const CUTS: [&str; 27] = [
+        const CUTS: [&str; 28] = [
             "stream",
             super::LAST_VERSION,
             "http1.body",
