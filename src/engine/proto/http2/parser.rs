@@ -151,8 +151,10 @@ impl Parser {
         if matches!(self.state, State::Lost) {
             self.look(true, handler);
         }
-        if let State::Payload { header, .. } = self.state {
-            self.interrupt(&header, handler);
+        match self.state {
+            State::Payload { header, .. } => self.interrupt(&header, handler),
+            State::Padding { .. } => self.padding(handler),
+            _ => {}
         }
         self.break_block(handler);
     }
@@ -185,7 +187,6 @@ impl Parser {
         let range = ByteRange::new(self.at, self.at + bytes.len() as u64);
         handler.framing(bytes, range);
         match self.state {
-            State::Padding { .. } => handler.padding(range, bytes.iter().all(|&byte| byte == 0)),
             State::Payload { kept: false, .. } => {}
             _ => self.held.extend_from_slice(bytes),
         }
@@ -218,7 +219,10 @@ impl Parser {
                     self.content(&header, until, u64::from(pad), handler);
                 }
             }
-            State::Padding { until } if self.at >= until => self.next_frame(),
+            State::Padding { until } if self.at >= until => {
+                self.padding(handler);
+                self.next_frame();
+            }
             State::Payload { header, until, kept } if self.at >= until => {
                 self.payload(&header, kept, handler);
                 self.next_frame();
@@ -288,6 +292,15 @@ impl Parser {
         self.at = end;
         self.held.clear();
         self.state = if end < until { State::Padding { until } } else { State::Header };
+    }
+
+    /// Gives the padding that is held: at once, since one byte decides for all of them.
+    fn padding(&mut self, handler: &mut dyn Handler) {
+        if !self.held.is_empty() {
+            let range = ByteRange::new(self.at - self.held.len() as u64, self.at);
+            handler.padding(range, self.held.iter().all(|&byte| byte == 0));
+            self.held.clear();
+        }
     }
 
     fn payload(&mut self, header: &Header, kept: bool, handler: &mut dyn Handler) {
@@ -395,7 +408,10 @@ impl Parser {
             return;
         }
         match &mut self.state {
-            State::Padding { until } if gap.end <= *until => self.at = gap.end,
+            State::Padding { until } if gap.end <= *until => {
+                self.padding(handler);
+                self.at = gap.end;
+            }
             State::Payload { until, kept, .. } if gap.end <= *until => {
                 *kept = false;
                 self.at = gap.end;
@@ -417,8 +433,10 @@ impl Parser {
 
     /// The place where the next frame starts is missing.
     fn lose(&mut self, gap: ByteRange, handler: &mut dyn Handler) {
-        if let State::Payload { header, .. } = self.state {
-            self.interrupt(&header, handler);
+        match self.state {
+            State::Payload { header, .. } => self.interrupt(&header, handler),
+            State::Padding { .. } => self.padding(handler),
+            _ => {}
         }
         self.break_block(handler);
         self.held.clear();
