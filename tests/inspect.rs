@@ -111,3 +111,42 @@ fn a_flow_belongs_to_the_app_that_pcapdroid_names() {
     let text = ends(0, &mut home.exhibit(&["inspect", "c.pcap"])).out;
     assert!(text.contains("captured at vpn_app") && text.contains("app Gallery (uid 10123)"), "{text}");
 }
+
+#[test]
+fn the_table_stands_in_columns_and_one_flow_can_be_followed() {
+    let home = Home::new();
+    let server = ([203, 0, 113, 9], 80);
+    let request = b"POST /up?a=b HTTP/1.1\r\nHost: cdn.example\r\nContent-Length: 5\r\n\r\nphoto";
+    let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok";
+    let first = packets::connection((PHONE, 40_000), server, request, answer);
+    let second = packets::connection((PHONE, 40_001), ([198, 51, 100, 7], 5_222), b"\x01\x02\x03", b"");
+    write(&home.path("c.pcap"), packets::pcap(&[first, second].concat()));
+    let text = ends(0, &mut home.exhibit(&["inspect", "c.pcap"])).out;
+    let line =
+        |begins: &str| text.lines().find(|line| line.starts_with(begins)).unwrap_or_else(|| panic!("{text}"));
+    // Every row's first column ends where its title does, and the flow's facts stand under their titles.
+    let title = line("frame  time");
+    let row = line("    1  14:13:20.000");
+    for (name, value) in [
+        ("from", ":40000"),
+        ("to", "203.0.113.9:80"),
+        ("name", "cdn.example"),
+        ("notes", "1 upload of 5 bytes"),
+    ] {
+        let at = title.find(name).unwrap_or_else(|| panic!("{name}\n{text}"));
+        assert!(row[at..].starts_with(value), "{name}\n{text}");
+    }
+    assert!(line("    9  ").contains("unknown"), "{text}");
+    assert!(text.contains("from 2026-09-21 14:13:20.000 UTC to 2026-09-21"), "{text}");
+    assert!(line("    4  POST").ends_with(&exhibit::evidence::Digest::of(b"photo").to_string()), "{text}");
+
+    let flow = ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--flow", "1"])).out;
+    for wanted in
+        ["> POST cdn.example/up?a=", "Host: cdn.example", "[body of 5 bytes, sha256 ", "< 201 for POST"]
+    {
+        assert!(flow.contains(wanted), "{wanted}\n{flow}");
+    }
+    assert!(!flow.contains('\x1b') && !text.contains('\x1b') && !flow.contains("198.51.100.7"), "{flow}");
+    let failed = ends(2, &mut home.exhibit(&["inspect", "c.pcap", "--flow", "2"]));
+    assert!(failed.err.contains("no flow begins with frame 2"), "{}", failed.err);
+}

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use exhibit::{
     case::{Case, Parts, folder::Disk},
     engine,
-    evidence::Scratch,
+    evidence::{FrameNo, Scratch},
     findings::inspection::{End, Head, Part, View},
     report,
 };
@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// The phone's address (IP or MAC): its traffic is uplink.
     #[arg(long, value_name = "IP|MAC")]
     phone: Option<String>,
+    /// Follow one flow: the frame it begins with, as the first column names it.
+    #[arg(long, value_name = "FRAME", conflicts_with = "format")]
+    flow: Option<u32>,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
@@ -56,17 +59,26 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         Case::from_parts(&Disk::new("."), parts, &environment::scratch()).map_err(|error| failed(&error))?;
     let limits = environment::limits(None, None);
     let scratch = environment::scratch();
-    match arguments.format {
-        Format::Text => {
+    match (arguments.format, arguments.flow) {
+        (_, Some(frame)) => {
+            let mut follow = report::inspection::Follow::new(FrameNo(frame));
+            engine::inspect(&case, &limits, &mut follow).map_err(|error| not_analyzed(&error))?;
+            let text = follow.text().ok_or_else(|| {
+                Failure::new(format!("no flow begins with frame {frame}"))
+                    .hint("`exhibit inspect CAPTURE` lists the flows by their first frames")
+            })?;
+            write!(terminal.out, "{text}")?;
+        }
+        (Format::Text, None) => {
             let mut sheet = report::inspection::Sheet::default();
             engine::inspect(&case, &limits, &mut sheet).map_err(|error| not_analyzed(&error))?;
-            write!(terminal.out, "{}", sheet.text())?;
+            write!(terminal.out, "{}", sheet.text(Terminal::columns()))?;
         }
-        Format::Json => {
+        (Format::Json, None) => {
             let mut document = Document::new(terminal, &scratch);
             engine::inspect(&case, &limits, &mut document).map_err(|error| not_analyzed(&error))?;
         }
-        Format::Jsonl => {
+        (Format::Jsonl, None) => {
             let mut lines = Lines { out: Json::new(terminal) };
             engine::inspect(&case, &limits, &mut lines).map_err(|error| not_analyzed(&error))?;
         }

@@ -175,6 +175,11 @@ impl Terminal {
         let _ = writeln!(self.err, "exhibit: {}", shown(&text.to_string()));
     }
 
+    /// Columns of the terminal that stdout is; none where it is something else.
+    pub(crate) fn columns() -> Option<usize> {
+        terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+    }
+
     /// Whether a person watches stderr.
     pub(crate) fn is_watched() -> bool {
         io::stderr().is_terminal()
