@@ -8,6 +8,7 @@
 //! | `flows` | small HTTP exchanges, ten packets each, some hundred under way at a time, DNS between | flows |
 //! | `reverse` | one upload whose one-byte segments come last byte first | segments |
 //! | `gap` | one upload with a hole of almost 4 GiB in its sequence numbers | bytes of each side |
+//! | `gapless` | the same without the hole | bytes of each side |
 //!
 //! Nothing here uses the engine: packets are written by the code below, without checksums.
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a generator of known sizes")]
@@ -55,7 +56,9 @@ fn main() -> Done {
         "flood" => flood(&mut link, &mut random, count)?,
         "flows" => flows(&mut link, &mut random, count)?,
         "reverse" => reverse(&mut link, count)?,
-        "gap" => gap(&mut link, count)?,
+        // Four steps of just under 1 GiB, each within the largest window of the one before.
+        "gap" => gap(&mut link, count, 0x3fff_0000)?,
+        "gapless" => gap(&mut link, count, 0)?,
         other => return Err(format!("unknown shape {other:?}").into()),
     }
     link.out.flush()?;
@@ -146,8 +149,7 @@ fn reverse(link: &mut Link, count: u32) -> Done {
 }
 
 /// The hole is larger than any window, so the other end has to acknowledge across it.
-fn gap(link: &mut Link, count: u32) -> Done {
-    const STEP: u32 = 0x3fff_0000;
+fn gap(link: &mut Link, count: u32, step: u32) -> Done {
     let phone = (PHONE, 40_000);
     link.tcp(phone, SERVER, (999, 0), SYN, &[])?;
     let mut seq = 1_000_u32;
@@ -155,9 +157,8 @@ fn gap(link: &mut Link, count: u32) -> Done {
         link.tcp(phone, SERVER, (seq, 1), ACK, &[b'a' + (piece % 26) as u8; 1_400])?;
         seq = seq.wrapping_add(1_400);
     }
-    // Four steps of just under 1 GiB, each within the largest window of the one before.
     for _ in 0..4 {
-        seq = seq.wrapping_add(STEP);
+        seq = seq.wrapping_add(step);
         link.tcp(phone, SERVER, (seq, 1), ACK, b"x")?;
         seq = seq.wrapping_add(1);
     }
