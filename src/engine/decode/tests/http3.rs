@@ -506,10 +506,13 @@ fn uploads() -> impl Strategy<Value = Vec<Upload>> {
     prop::collection::vec(upload, 1..12)
 }
 
+/// The bytes of a request's stream, and the fields of its head.
+type Sections = Vec<(Vec<u8>, Vec<String>)>;
+
 /// How the table's stream and each request are sent: a table of 220 bytes holds 5 of the entries that are used here.
-fn schedule(uploads: &[Upload]) -> (Sent, Vec<(Vec<u8>, Vec<String>)>) {
+fn schedule(uploads: &[Upload]) -> (Sent, Sections) {
     let mut encoder = vec![(0, 1, vec![2, 0x3f, 0xbd, 0x01])];
-    let (mut entries, mut requests): (Vec<String>, Vec<_>) = (Vec::new(), Vec::new());
+    let (mut entries, mut requests): (Vec<String>, _) = (Vec::new(), Sections::new());
     for (n, upload) in (0..).zip(uploads) {
         for value in &upload.values {
             let value = format!("{value:03}");
