@@ -271,6 +271,8 @@ struct Upload {
     pad: u8,
     split: usize,
     trailer: bool,
+    /// After how many frames the stream is reset, if so many come.
+    reset: Option<usize>,
 }
 
 fn uploads() -> impl Strategy<Value = Vec<Upload>> {
@@ -280,9 +282,16 @@ fn uploads() -> impl Strategy<Value = Vec<Upload>> {
         prop_oneof![3 => Just(0), 1 => 1..20_u8],
         0..60usize,
         any::<bool>(),
+        prop::option::weighted(0.15, 1..8usize),
     );
-    let upload =
-        upload.prop_map(|(bytes, chunks, pad, split, trailer)| Upload { bytes, chunks, pad, split, trailer });
+    let upload = upload.prop_map(|(bytes, chunks, pad, split, trailer, reset)| Upload {
+        bytes,
+        chunks,
+        pad,
+        split,
+        trailer,
+        reset,
+    });
     prop::collection::vec(upload, 1..5)
 }
 
@@ -312,7 +321,23 @@ fn frames(stream: u32, upload: &Upload) -> Vec<Vec<u8>> {
     } else if upload.bytes.is_empty() {
         list.push(frame(0, 1, stream, b""));
     }
+    if let Some(kept) = upload.reset.filter(|&kept| kept < list.len()) {
+        list.truncate(kept);
+        list.push(frame(3, 0, stream, &[0, 0, 0, 8]));
+    }
     list
+}
+
+/// The bytes of an upload that are sent, and whether it is reset after them.
+fn sent(upload: &Upload) -> (&[u8], bool) {
+    let frames = frames(1, upload);
+    let reset = frames.last().is_some_and(|frame| frame[3] == 3);
+    let mut len = 0;
+    for frame in frames.iter().filter(|frame| frame[3] == 0) {
+        let padding = if frame[4] & 8 != 0 { 1 + usize::from(frame[9]) } else { 0 };
+        len += frame.len() - 9 - padding;
+    }
+    (&upload.bytes[..len], reset)
 }
 
 /// Frames of all uploads in turns that `order` gives, with frames of the connection between them.
@@ -380,7 +405,8 @@ proptest! {
             None => {}
             Some((at, None)) => bytes.truncate(at.index(bytes.len()).max(PREFACE.len())),
             Some((at, Some(length))) => {
-                let start = at.index(bytes.len()).max(PREFACE.len());
+                // The start of the connection may be missing as well.
+                let start = at.index(bytes.len());
                 gap = Some((start, (start + length).min(bytes.len())));
             }
         }
@@ -396,22 +422,29 @@ proptest! {
         let got = walked(&up, &down, Transport::Tcp, 443);
         assert_all_searched(&got, &up, &down);
         let told = bodies(&got);
+        let mut resets = 0;
         for (n, upload) in (0_u64..).zip(&uploads) {
             let (runs, end) = told.get(&(2 * n + 1)).cloned().unwrap_or_default();
+            let (bytes, reset) = sent(upload);
             if end == Some(BodyEnd::Complete) || damage.is_none() {
-                prop_assert_eq!(runs.concat(), upload.bytes.clone(), "stream {}: {:?}", 2 * n + 1, got.anomalies);
+                prop_assert_eq!(runs.concat(), bytes, "stream {}: {:?}", 2 * n + 1, got.anomalies);
             }
+            prop_assert!(!reset || end != Some(BodyEnd::Complete), "stream {}", 2 * n + 1);
             if damage.is_none() {
-                prop_assert_eq!(&got.anomalies, &[]);
-                prop_assert_eq!(end.is_none(), upload.bytes.is_empty());
+                let cut_short = reset && !bytes.is_empty();
+                resets += usize::from(cut_short);
+                prop_assert_eq!(end, (!bytes.is_empty()).then_some(if reset { BodyEnd::Incomplete } else { BodyEnd::Complete }));
             }
             // Whatever came out was sent, in this order; bytes of other streams are never among it.
-            let mut rest = upload.bytes.as_slice();
+            let mut rest = bytes;
             for run in runs {
                 let at = rest.windows(run.len().max(1)).position(|window| window == run);
                 prop_assert!(at.is_some(), "stream {}: {:?} is not in {:?}", 2 * n + 1, run, rest);
                 rest = &rest[at.unwrap_or_default() + run.len()..];
             }
+        }
+        if damage.is_none() {
+            prop_assert_eq!(got.kinds(), vec![AnomalyKind::HttpBodyIncomplete; resets]);
         }
     }
 }
