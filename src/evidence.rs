@@ -616,6 +616,10 @@ anomaly_kinds! {
     FragmentNotReassembled = "fragment_not_reassembled",
     /// Two segments give different bytes for the same sequence numbers (both are kept).
     ConflictOverlap = "conflict_overlap",
+    /// A byte that its sender marked as urgent: a receiver may read it apart from the stream (RFC 6093).
+    UrgentData = "urgent_data",
+    /// A RST outside its receiver's window, which ignores it (RFC 9293 section 3.10.7.4, RFC 5961): often injected.
+    ResetOutsideWindow = "reset_outside_window",
     /// Bytes of a stream that the capture does not hold.
     StreamGap = "stream_gap",
     /// The capture starts inside a connection.

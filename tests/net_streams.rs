@@ -345,6 +345,40 @@ fn text_in_a_reset_is_no_data() {
 }
 
 #[test]
+fn urgent_bytes_stay_in_the_stream_and_are_named() {
+    let mut urgent = up(4, b"dXe");
+    // The flag, and a pointer to what follows the urgent byte (RFC 6093).
+    urgent[33] |= 0x20;
+    urgent[38..40].copy_from_slice(&2_u16.to_be_bytes());
+    let stream = upload(&after_syn(0, &[up(1, b"abc"), urgent, up(7, b"f")]));
+    assert_eq!((text(&stream).as_str(), &stream.urgent[..]), ("abcdXef", &[(4, FrameNo(5))][..]));
+    let anomalies = stream.anomalies("f");
+    assert_eq!((anomalies[0].kind, anomalies[0].frame), (AnomalyKind::UrgentData, Some(FrameNo(5))));
+    // A pointer without the flag says nothing.
+    let mut plain = up(4, b"dXe");
+    plain[38..40].copy_from_slice(&2_u16.to_be_bytes());
+    assert_eq!(upload(&after_syn(0, &[up(1, b"abc"), plain])).urgent, []);
+}
+
+#[test]
+fn a_reset_outside_the_window_is_named_and_ends_nothing() {
+    let kinds = |reset: Vec<u8>| {
+        let index = after_syn(0, &[up(1, b"abc"), down(701, 4, b""), reset, up(4, b"def")]);
+        assert_eq!(text(&upload(&index)), "abcdef");
+        index.anomalies.iter().map(|anomaly| (anomaly.kind, anomaly.frame.unwrap().0)).collect::<Vec<_>>()
+    };
+    let reset = |seq| tcp(client(), server(), seq, 0, RST, b"");
+    assert_eq!(kinds(reset(4)), []);
+    assert_eq!(kinds(reset(4 + 65_535)), [], "within the window");
+    assert_eq!(kinds(reset(4 + 65_536)), [(AnomalyKind::ResetOutsideWindow, 6)]);
+    assert_eq!(kinds(reset(0x5000_0000)), [(AnomalyKind::ResetOutsideWindow, 6)]);
+    assert_eq!(kinds(reset(1)), [(AnomalyKind::ResetOutsideWindow, 6)], "acknowledged already");
+    // The answer to a SYN has the number 0.
+    let refused = tcp(server(), client(), 0, 1, RST | ACK, b"");
+    assert_eq!(index(&[opened(0)[0].clone(), refused]).anomalies, []);
+}
+
+#[test]
 fn a_syn_with_another_number_is_another_connection() {
     let again = tcp(client(), server(), 0, 0, SYN, b"");
     let next = tcp(client(), server(), 5_000, 0, SYN, b"");

@@ -91,6 +91,10 @@ pub(super) struct End {
     pub(super) next: Option<u32>,
     /// The first and the highest acknowledgement by the other end.
     pub(super) acked: Option<(u32, u32)>,
+    /// The largest window that this end has offered, before its scale.
+    pub(super) window: u16,
+    /// The scale of its windows.
+    pub(super) scale: Option<u8>,
     /// The hardware address that last sent in its name.
     pub(super) mac: Option<[u8; 6]>,
 }

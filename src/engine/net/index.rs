@@ -59,6 +59,8 @@ pub struct Index {
     pub(super) segments: Segments,
     pub(super) bindings: Vec<MacBinding>,
     pub(super) leases: Vec<Lease>,
+    /// By end and frame.
+    pub(super) urgent: Vec<(EndKey, FrameNo, u32)>,
 }
 
 /// Walks a capture once and sorts its packets into flows.
@@ -113,7 +115,10 @@ impl Index {
         match flow.transport {
             Transport::Tcp => {
                 let addresses = (flow.address(side), flow.address(side.other()));
-                reassembly::tcp(stream, flow.end(side), addresses, segments, choice)
+                let from = self.urgent.partition_point(|(other, ..)| *other < key);
+                let urgent = self.urgent.iter().skip(from).take_while(|(other, ..)| *other == key);
+                let urgent = urgent.map(|&(_, frame, number)| (frame, number)).collect();
+                reassembly::tcp(stream, flow.end(side), addresses, segments, urgent, choice)
             }
             Transport::Udp => Ok(reassembly::udp(stream, &segments)),
         }

@@ -83,6 +83,9 @@ impl TcpFlags {
     pub(super) fn rst(self) -> bool {
         self.0 & 0x04 != 0
     }
+    pub(super) fn urg(self) -> bool {
+        self.0 & 0x20 != 0
+    }
     pub(super) fn ack(self) -> bool {
         self.0 & 0x10 != 0
     }
@@ -94,6 +97,12 @@ pub(super) struct Tcp {
     pub(super) seq: u32,
     pub(super) ack: u32,
     pub(super) flags: TcpFlags,
+    /// As it stands in the header, without scale.
+    pub(super) window: u16,
+    /// The shift of later windows, of a SYN that gives one (RFC 7323 section 2.2).
+    pub(super) scale: Option<u8>,
+    /// How far from its first byte the urgent data end, where it has any (RFC 6093).
+    pub(super) urgent: Option<u16>,
 }
 
 /// A frame that carries TCP or UDP.
@@ -296,22 +305,39 @@ fn transport(protocol: u8, source: IpAddr, destination: IpAddr, view: View<'_>) 
 
 /// RFC 9293 section 3.1.
 fn tcp(source: IpAddr, destination: IpAddr, view: View<'_>) -> Read<'_> {
-    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] =
+    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, _, _, u0, u1] =
         view.data.first_chunk::<20>().ok_or(Unread::Truncated("TCP header"))?;
     let header = usize::from(offset >> 4) * 4;
     if header < 20 || header > view.wire {
         return Err(Unread::Malformed("TCP data offset"));
     }
+    let flags = TcpFlags(flags);
+    let urgent = u16::from_be_bytes([u0, u1]);
     Ok(Packet {
         source: SocketAddr::new(source, u16::from_be_bytes([s0, s1])),
         destination: SocketAddr::new(destination, u16::from_be_bytes([d0, d1])),
         tcp: Some(Tcp {
             seq: u32::from_be_bytes([q0, q1, q2, q3]),
             ack: u32::from_be_bytes([a0, a1, a2, a3]),
-            flags: TcpFlags(flags),
+            flags,
+            window: u16::from_be_bytes([w0, w1]),
+            scale: if flags.syn() { scale(view.data.get(20..header).unwrap_or_default()) } else { None },
+            urgent: (flags.urg() && urgent > 0).then_some(urgent),
         }),
         payload: view.skip(header),
     })
+}
+
+/// The window scale among the options of a SYN (RFC 7323 section 2.2), at most 14 (section 2.3).
+fn scale(mut options: &[u8]) -> Option<u8> {
+    loop {
+        options = match options {
+            [1, rest @ ..] => rest,
+            [3, 3, shift, ..] => return Some((*shift).min(14)),
+            [kind, len, ..] if *kind > 1 => options.get(usize::from(*len).max(2)..)?,
+            _ => return None,
+        }
+    }
 }
 
 /// RFC 768; a length of zero is a jumbogram's (RFC 2675 section 4).

@@ -28,6 +28,8 @@ use crate::{
 const MAX_BINDINGS: usize = 65_536;
 /// Apps remembered: Android gives out 10,000 user numbers for apps.
 const MAX_APPS: usize = 65_536;
+/// Urgent bytes remembered: of today's protocols only Telnet and the r-commands send any.
+const MAX_URGENT: usize = 65_536;
 /// DHCP leases remembered.
 const MAX_LEASES: usize = 4_096;
 
@@ -84,6 +86,8 @@ pub(super) struct Pass {
     truncated: Option<(FrameNo, u64, u64)>,
     bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
     leases: Vec<Lease>,
+    /// Bytes that were marked as urgent, by sequence number.
+    urgent: Vec<(EndKey, FrameNo, u32)>,
     /// Apps that frames name, by user number.
     apps: BTreeMap<i32, App>,
 }
@@ -104,6 +108,7 @@ impl Pass {
             truncated: None,
             bindings: BTreeMap::new(),
             leases: Vec::new(),
+            urgent: Vec::new(),
             apps: BTreeMap::new(),
         }
     }
@@ -260,6 +265,14 @@ impl Pass {
         let (seq, mark) = match &packet.tcp {
             Some(tcp) => {
                 flow.reset |= tcp.flags.rst();
+                if tcp.flags.rst() && is_outside_window(end, other, tcp) {
+                    let words = "a RST outside its receiver's window, which ignores it".to_owned();
+                    self.oddities.add(AnomalyKind::ResetOutsideWindow, frame.no, words);
+                }
+                if let Some(past) = tcp.urgent.filter(|_| self.urgent.len() < MAX_URGENT) {
+                    let at = tcp.seq.wrapping_add(u32::from(past)).wrapping_sub(1);
+                    self.urgent.push((EndKey::new(number, usize::from(from_second)), frame.no, at));
+                }
                 let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 tcp_state(end, other, tcp, len, missing)
             }
@@ -405,12 +418,31 @@ impl Pass {
             segments,
             bindings: bindings.map(|((address, mac), frame)| MacBinding { address, mac, frame }).collect(),
             leases: self.leases,
+            urgent: {
+                self.urgent.sort_unstable();
+                self.urgent
+            },
         })
     }
 }
 
 fn place(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// Whether a RST's number lies outside what its receiver would take (RFC 9293 section 3.10.7.4). Unknown is no.
+fn is_outside_window(sender: &End, receiver: &End, tcp: &Tcp) -> bool {
+    // What the receiver has acknowledged; without an acknowledgement nothing is known, and a RST may answer a SYN.
+    let Some((_, next)) = sender.acked else { return false };
+    // Both ends have to give a scale for it to hold, and a SYN that was not captured may have given the largest.
+    let scale = match (sender.isn, receiver.isn) {
+        (Some(_), Some(_)) => sender.scale.and(receiver.scale).unwrap_or(0),
+        _ => 14,
+    };
+    let window = u32::from(receiver.window.max(1)) << scale;
+    // Acknowledgements may have been missed, as far as the sender's own numbers go.
+    let reach = sender.next.map_or(0, |sent| if after(sent, next) { sent.wrapping_sub(next) } else { 0 });
+    tcp.seq.wrapping_sub(next) > window.saturating_add(reach)
 }
 
 /// Takes what a segment says of its connection; gives its data's sequence number and mark.
@@ -421,7 +453,9 @@ fn tcp_state(end: &mut End, other: &mut End, tcp: &Tcp, len: u32, missing: u32) 
     if tcp.flags.rst() {
         return (tcp.seq, Segment::RESET);
     }
+    end.window = end.window.max(tcp.window);
     if syn {
+        end.scale = end.scale.or(tcp.scale);
         end.isn.get_or_insert(tcp.seq);
         end.opened |= !ack;
     }

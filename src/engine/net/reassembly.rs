@@ -57,6 +57,7 @@ pub(super) fn tcp(
     end: &End,
     addresses: (SocketAddr, SocketAddr),
     mut segments: Vec<Segment>,
+    urgent: Vec<(FrameNo, u32)>,
     choice: Choice,
 ) -> Result<Stream, ReadError> {
     let mut builder = Builder::new(stream);
@@ -89,6 +90,9 @@ pub(super) fn tcp(
         Choice::First => segments.iter().zip(&places).try_for_each(&mut take)?,
         Choice::Last => segments.iter().zip(&places).rev().try_for_each(&mut take)?,
     }
+    let place = |number| u64::try_from(line.near(number, line.high) - shift).ok();
+    builder.stream.urgent =
+        urgent.into_iter().filter_map(|(frame, number)| Some((place(number)?, frame))).collect();
     let known = known_end(end, &line).map(|known| known - shift);
     let mut stream = builder.finish(known);
     stream.from_start = end.isn.is_some();

@@ -76,6 +76,8 @@ pub struct Stream {
     pub conflicts: Vec<Conflict>,
     /// Payloads that have no place in the stream.
     pub strays: Vec<Stray>,
+    /// Bytes that were marked as urgent, each with the first frame that says so.
+    pub urgent: Vec<(u64, FrameNo)>,
     /// Whether the first byte is the stream's first (a SYN was seen); always true for UDP.
     pub from_start: bool,
     /// Whether pieces are datagrams that must not be joined with the next.
@@ -148,6 +150,7 @@ impl Stream {
             gaps: Vec::new(),
             conflicts: Vec::new(),
             strays: Vec::new(),
+            urgent: Vec::new(),
             from_start: false,
             datagrams: false,
             continued: Vec::new(),
@@ -295,6 +298,12 @@ impl Stream {
             }
             anomaly(AnomalyKind::ConflictOverlap, Some(conflict.other), detail)
         }));
+        list.extend(self.urgent.iter().take(MAX_LISTED).map(|(at, frame)| {
+            let detail = format!(
+                "byte {at} is urgent: a receiver reads it apart from the stream, unless it asked for it in line"
+            );
+            anomaly(AnomalyKind::UrgentData, Some(*frame), detail)
+        }));
         list.extend(self.gaps.iter().take(MAX_LISTED).map(|gap| {
             let next = self.pieces_in(ByteRange::new(gap.end, gap.end + 1)).first().map(|piece| piece.frame);
             let detail = format!("{} bytes from {} were not captured", gap.len(), gap.start);
@@ -307,9 +316,12 @@ impl Stream {
             );
             anomaly(AnomalyKind::HeaderMalformed, Some(stray.frame), detail)
         }));
-        for (count, what) in
-            [(self.conflicts.len(), "conflicts"), (self.gaps.len(), "gaps"), (self.strays.len(), "strays")]
-        {
+        for (count, what) in [
+            (self.conflicts.len(), "conflicts"),
+            (self.gaps.len(), "gaps"),
+            (self.strays.len(), "strays"),
+            (self.urgent.len(), "urgent bytes"),
+        ] {
             if let Some(more @ 1..) = count.checked_sub(MAX_LISTED) {
                 list.push(anomaly(
                     AnomalyKind::LimitReached,
