@@ -1,20 +1,25 @@
 //! `exhibit show`: the findings of a bundle, or one of them with its proof.
 
 use std::{
-    io::{self, Write},
-    path::PathBuf,
+    collections::BTreeSet,
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
 use exhibit::{
     bundle::Bundle,
-    case::folder::Folder as _,
+    case::{
+        capture::{Capture, Excerpt, Wanted},
+        folder::Folder as _,
+    },
     evidence::read_exact_at,
     findings::{Finding, Findings},
-    report::{proof::Wanted, terminal},
+    report::{proof, quantity::counted, terminal},
 };
 
-use super::{DONE, Failure, Terminal, environment};
+use super::{DONE, Failure, Terminal, environment, place, shown};
 
 /// Bytes of a device file set beside an excerpt at most.
 const MAX_WANTED: usize = 4_096;
@@ -25,12 +30,21 @@ pub(crate) struct Arguments {
     bundle: PathBuf,
     /// A finding's id, or its beginning; all are listed when left out.
     finding: Option<String>,
+    /// Write the frames that carry the finding as a pcapng, with a comment beside each.
+    #[arg(long, value_name = "FILE", requires = "finding")]
+    pcapng: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
     let bundle = super::report::open_bundle(&arguments.bundle, &environment::scratch())?;
     terminal.note("not verified: `exhibit verify` says what holds");
-    let bytes = |wanted: &Wanted<'_>| device_bytes(&bundle, wanted);
+    if let (Some(file), Some(id)) = (&arguments.pcapng, &arguments.finding) {
+        let finding = pick(bundle.findings(), id)
+            .map_err(|error| Failure::of(&error).hint("`exhibit show BUNDLE` lists the findings"))?;
+        let frames = excerpt(&bundle, finding, file)?;
+        terminal.note(format!("wrote {} to {}", counted(frames, "frame"), file.display()));
+    }
+    let bytes = |wanted: &proof::Wanted<'_>| device_bytes(&bundle, wanted);
     match show(bundle.findings(), arguments.finding.as_deref(), &bytes, &mut terminal.out) {
         Ok(()) => Ok(DONE),
         Err(ShowError::Write(error)) => Err(error.into()),
@@ -38,7 +52,47 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     }
 }
 
-fn device_bytes(bundle: &Bundle, wanted: &Wanted<'_>) -> Option<Vec<u8>> {
+/// Writes the frames of a finding as a capture of their own.
+fn excerpt(bundle: &Bundle, finding: &Finding, file: &Path) -> Result<u64, Failure> {
+    place::refuse(file)?;
+    let cannot = |error: &dyn std::error::Error| Failure::cannot(format!("write {}", file.display()), error);
+    let findings = bundle.findings();
+    let mut about = format!("frames of finding {} of case {}", finding.id, findings.case);
+    if findings.simulated {
+        about.push_str("; SIMULATED: made by a program, not captured from a phone");
+    }
+    let beside = place::Beside::new(file).map_err(|error| cannot(&error))?;
+    let out = BufWriter::new(File::create_new(beside.path()).map_err(|error| cannot(&error))?);
+    let mut excerpt = Excerpt::new(out, &shown(&about)).map_err(|error| cannot(&error))?;
+    let captures: BTreeSet<&str> = finding.parts.iter().map(|part| part.capture.as_str()).collect();
+    let mut frames = 0;
+    for name in captures {
+        let blob = bundle.folder().open(name).map_err(|error| cannot(&error))?;
+        let capture = Capture::open(name, blob, &environment::scratch()).map_err(|error| cannot(&error))?;
+        let wanted: Vec<Wanted> = finding
+            .parts
+            .iter()
+            .filter(|part| part.capture == name)
+            .map(|part| Wanted {
+                frames: part.frames.clone(),
+                comment: shown(&format!(
+                    "{} {} bytes {} to {} of {}",
+                    finding.id,
+                    finding.grade.name(),
+                    part.artifact_range.start,
+                    part.artifact_range.end,
+                    finding.artifact
+                )),
+            })
+            .collect();
+        frames += excerpt.add(&capture, &wanted).map_err(|error| cannot(&error))?;
+    }
+    excerpt.finish().map_err(|error| cannot(&error))?;
+    beside.place().map_err(|error| cannot(&error))?;
+    Ok(frames)
+}
+
+fn device_bytes(bundle: &Bundle, wanted: &proof::Wanted<'_>) -> Option<Vec<u8>> {
     let blob = bundle.folder().open(&wanted.finding.artifact).ok()?;
     let mut bytes = vec![0; wanted.length.min(MAX_WANTED)];
     read_exact_at(&*blob, &mut bytes, wanted.offset).ok()?;
@@ -77,7 +131,7 @@ pub(crate) enum ShowError {
 pub(crate) fn show(
     findings: &Findings,
     id: Option<&str>,
-    bytes: &dyn Fn(&Wanted<'_>) -> Option<Vec<u8>>,
+    bytes: &dyn Fn(&proof::Wanted<'_>) -> Option<Vec<u8>>,
     out: &mut dyn Write,
 ) -> Result<(), ShowError> {
     let text = match id {

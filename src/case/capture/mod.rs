@@ -9,6 +9,7 @@ use std::{fmt, sync::Arc};
 
 use crate::evidence::{Anomaly, Blob, Digest, ReadError, Scratch, printable, read_exact_at};
 
+mod excerpt;
 mod frames;
 mod link;
 mod packed;
@@ -18,6 +19,7 @@ mod pcapng;
 mod window;
 mod zstd;
 
+pub use excerpt::{Excerpt, ExcerptError, Wanted};
 pub use frames::{Comment, Container, Frame, Frames, Secrets, Vantage};
 pub use link::LinkType;
 pub use packed::Packing;
