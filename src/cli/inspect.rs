@@ -3,21 +3,23 @@
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Seek as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{Args, ValueEnum};
 use exhibit::{
     case::{Case, Parts, folder::Disk},
     engine,
-    evidence::{FrameNo, Scratch},
+    evidence::{FrameNo, Limits, Scratch},
     findings::inspection::{End, Head, Part, View},
-    report,
+    report::{self, quantity::counted},
 };
 
 use super::{
     DONE, Failure, Terminal, environment,
+    extract::{Folder, LIST},
     run::{failed, not_analyzed},
+    shown,
 };
 
 #[derive(Args)]
@@ -33,6 +35,9 @@ pub(crate) struct Arguments {
     /// Follow one flow: the frame it begins with, as the first column names it.
     #[arg(long, value_name = "FRAME", conflicts_with = "format")]
     flow: Option<u32>,
+    /// Write bodies, messages, parts and members into this folder, with a list of them.
+    #[arg(long, value_name = "DIR", conflicts_with = "format")]
+    extract: Option<PathBuf>,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
@@ -59,14 +64,14 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         Case::from_parts(&Disk::new("."), parts, &environment::scratch()).map_err(|error| failed(&error))?;
     let limits = environment::limits(None, None);
     let scratch = environment::scratch();
+    if let Some(folder) = &arguments.extract {
+        return extract(&case, &limits, arguments.flow.map(FrameNo), folder, terminal);
+    }
     match (arguments.format, arguments.flow) {
         (_, Some(frame)) => {
             let mut follow = report::inspection::Follow::new(FrameNo(frame));
             engine::inspect(&case, &limits, &mut follow).map_err(|error| not_analyzed(&error))?;
-            let text = follow.text().ok_or_else(|| {
-                Failure::new(format!("no flow begins with frame {frame}"))
-                    .hint("`exhibit inspect CAPTURE` lists the flows by their first frames")
-            })?;
+            let text = follow.text().ok_or_else(|| no_flow(FrameNo(frame)))?;
             write!(terminal.out, "{text}")?;
         }
         (Format::Text, None) => {
@@ -84,6 +89,46 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         }
     }
     Ok(DONE)
+}
+
+/// Writes the contents of one flow or of all.
+fn extract(
+    case: &Case,
+    limits: &Limits,
+    only: Option<FrameNo>,
+    folder: &Path,
+    terminal: &mut Terminal,
+) -> Result<u8, Failure> {
+    let cannot = |error: io::Error| {
+        let failure = Failure::cannot(format!("write into {}", folder.display()), &error);
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return failure
+                .hint("a folder that holds an earlier extraction is left as it is: name another one");
+        }
+        failure
+    };
+    let mut files = Folder::new(folder).map_err(cannot)?;
+    let flows =
+        engine::extract::extract(case, limits, only, &mut files).map_err(|error| not_analyzed(&error))?;
+    if let Some(frame) = only.filter(|_| flows == 0) {
+        return Err(no_flow(frame));
+    }
+    let (written, beyond) = files.finish().map_err(cannot)?;
+    writeln!(
+        terminal.out,
+        "{} in {}, listed in {LIST}",
+        counted(written, "file"),
+        shown(&folder.display().to_string())
+    )?;
+    if beyond > 0 {
+        terminal.note(format!("{} more were left out", counted(beyond, "content")));
+    }
+    Ok(DONE)
+}
+
+fn no_flow(frame: FrameNo) -> Failure {
+    Failure::new(format!("no flow begins with frame {frame}"))
+        .hint("`exhibit inspect CAPTURE` lists the flows by their first frames")
 }
 
 /// JSON on its way to stdout: written in pieces that hold whole values, since a terminal gets escapes for

@@ -15,6 +15,7 @@ use exhibit::evidence::is_deceptive;
 mod check;
 mod environment;
 mod explain;
+mod extract;
 mod find;
 mod inspect;
 mod key;

@@ -11,6 +11,7 @@ pub mod decode;
 mod decoys;
 mod downlink;
 mod endpoints;
+pub mod extract;
 mod inspect;
 mod keys;
 pub mod ledger;

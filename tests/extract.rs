@@ -1,0 +1,91 @@
+//! `exhibit inspect --extract`: the files that Wireshark's reader exports, and a list that says the truth about each.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test")]
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use exhibit::evidence::Digest;
+use serde_json::Value;
+
+mod support;
+
+use support::{Home, ends, packets, write};
+
+/// The list of an extraction; each file is what its line says.
+fn listed(folder: &Path) -> Vec<Value> {
+    let list = fs::read_to_string(folder.join("extracted.jsonl")).unwrap();
+    let lines: Vec<Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        let bytes = fs::read(folder.join(line["file"].as_str().unwrap())).unwrap();
+        assert_eq!(line["sha256"], Digest::of(&bytes).to_string());
+        assert_eq!(line["bytes"], bytes.len());
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), lines.len() + 1, "nothing else lies there");
+    lines
+}
+
+#[test]
+fn what_wireshark_exports_is_among_it() {
+    let Some(captures) = support::captures() else { return support::skip("captures") };
+    if support::peer("tshark").is_none() {
+        return support::skip("tshark");
+    }
+    let home = Home::new();
+    let mut objects = 0;
+    for name in [
+        "arkime__http-content-gzip.pcap",
+        "arkime__http-post-upload.pcap",
+        "arkime__http-no-length.pcap",
+        "zeek__get.trace",
+    ] {
+        let capture = captures.join(name);
+        if !capture.exists() {
+            continue;
+        }
+        let (ours, theirs) = (home.path(&format!("{name}.ours")), home.path(&format!("{name}.theirs")));
+        ends(
+            0,
+            &mut home.exhibit(&["inspect", capture.to_str().unwrap(), "--extract", ours.to_str().unwrap()]),
+        );
+        let digests: BTreeSet<String> =
+            listed(&ours).iter().map(|line| line["sha256"].as_str().unwrap().to_owned()).collect();
+        let mut tshark = Command::new("tshark");
+        tshark.args(["-q", "-o", "tcp.reassemble_out_of_order:TRUE", "-r"]).arg(&capture);
+        support::run(tshark.arg("--export-objects").arg(format!("http,{}", theirs.display())));
+        for object in fs::read_dir(&theirs).unwrap().map(|entry| entry.unwrap().path()) {
+            let bytes = fs::read(&object).unwrap();
+            // Whole multipart bodies stand in ours as their parts and as a whole.
+            assert!(digests.contains(&Digest::of(&bytes).to_string()), "{name}: {}", object.display());
+            objects += 1;
+        }
+    }
+    assert!(objects >= 6, "{objects} objects");
+}
+
+#[test]
+fn one_flow_alone_can_be_extracted_and_nothing_leaves_the_folder() {
+    let home = Home::new();
+    let (phone, server) = ([192, 168, 1, 2], ([203, 0, 113, 9], 80));
+    let request = |target: &str, body: &str| {
+        format!("PUT {target} HTTP/1.1\r\nHost: h.example\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let first = packets::connection(
+        (phone, 40_000),
+        server,
+        request("/../../../../tmp/owned.jpg", "photo").as_bytes(),
+        b"",
+    );
+    let second = packets::connection((phone, 40_001), server, request("/b.txt", "other").as_bytes(), b"");
+    write(&home.path("c.pcap"), packets::pcap(&[first.clone(), second].concat()));
+    ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--extract", "all"]));
+    let names: BTreeSet<String> =
+        listed(&home.path("all")).iter().map(|line| line["file"].as_str().unwrap().to_owned()).collect();
+    let frame = first.len() + 1;
+    assert_eq!(names, ["1-0-up-owned.jpg".to_owned(), format!("{frame}-0-up-b.txt")].into());
+    ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--extract", "one", "--flow", "1"]));
+    let lines = listed(&home.path("one"));
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["name"], "/../../../../tmp/owned.jpg");
+    assert_eq!(fs::read(home.path("one/1-0-up-owned.jpg")).unwrap(), b"photo");
+    ends(2, &mut home.exhibit(&["inspect", "c.pcap", "--extract", "one"]));
+    ends(2, &mut home.exhibit(&["inspect", "c.pcap", "--extract", "none", "--flow", "3"]));
+}
