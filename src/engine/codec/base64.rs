@@ -1,5 +1,7 @@
 //! base64 (RFC 4648 sections 4 and 5), with the line breaks of RFC 2045 section 6.8.
 
+use std::ops::Range;
+
 use ::base64::{
     Engine as _,
     alphabet::STANDARD,
@@ -67,6 +69,36 @@ impl Base64 {
         Ok(())
     }
 
+    /// Gives what the whole groups that are held decode to, those before one that breaks the coding too.
+    fn give(
+        &mut self,
+        consumed: Range<usize>,
+        budget: &Budget,
+        out: &mut dyn FnMut(Output<'_>),
+    ) -> Result<(), Damage> {
+        let groups = self.held.as_chunks::<4>().0;
+        if groups.is_empty() {
+            return Ok(());
+        }
+        self.decoded.clear();
+        let mut result = ENGINE.decode_vec(groups.as_flattened(), &mut self.decoded);
+        if result.is_err() {
+            self.decoded.clear();
+            let decoded = &mut self.decoded;
+            result = groups.iter().try_for_each(|group| {
+                let before = decoded.len();
+                ENGINE.decode_vec(group, decoded).inspect_err(|_| decoded.truncate(before))
+            });
+        }
+        let symbols = groups.as_flattened().len();
+        self.held.drain(..symbols);
+        if !self.decoded.is_empty() {
+            budget.output(self.decoded.len())?;
+            out(Output { consumed, bytes: &self.decoded, kind: Kind::Content });
+        }
+        result.map_err(|_| Damage::Corrupt)
+    }
+
     /// Decodes the first `symbols` of what is held.
     fn decode(&mut self, symbols: usize, budget: &Budget) -> Result<&[u8], Damage> {
         self.decoded.clear();
@@ -85,20 +117,17 @@ impl Coding for Base64 {
             if matches!(byte, b'\r' | b'\n' | b'\t' | b' ') {
                 continue;
             }
-            self.symbol(byte)?;
+            if let Err(damage) = self.symbol(byte) {
+                self.give(given..index, budget, out)?;
+                return Err(damage);
+            }
             let whole = self.held.len().is_multiple_of(4);
             if whole && (byte == b'=' || self.held.len() >= BLOCK) {
-                let bytes = self.decode(self.held.len(), budget)?;
-                out(Output { consumed: given..index + 1, bytes, kind: Kind::Content });
+                self.give(given..index + 1, budget, out)?;
                 given = index + 1;
             }
         }
-        let symbols = self.held.len() / 4 * 4;
-        if symbols > 0 {
-            let bytes = self.decode(symbols, budget)?;
-            out(Output { consumed: given..input.len(), bytes, kind: Kind::Content });
-        }
-        Ok(())
+        self.give(given..input.len(), budget, out)
     }
 
     fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
@@ -152,6 +181,27 @@ mod tests {
         assert_eq!(decoded(b"Zm9vY"), Err(Damage::CutOff));
         assert_eq!(decoded(b"Z=g="), Err(Damage::Corrupt));
         assert_eq!(decoded(b"Zm9v!"), Err(Damage::Corrupt));
+    }
+
+    #[test]
+    fn what_stands_before_damage_is_given_wherever_it_is_cut() {
+        let cases = [
+            ("Zm9vYmFy!", "foobar"),
+            ("Zm9vYg==Zm9vZ=g=", "foobfoo"),
+            ("Zm9vZ===", "foo"),
+            ("Zm9vZm9v-_+/", "foofoo"),
+        ];
+        for (text, expected) in cases {
+            for at in 0..=text.len() {
+                let (left, right) = text.as_bytes().split_at(at);
+                let (content, _, result) = all(&mut Base64::new(), &[left, right], 99);
+                assert_eq!(
+                    (content.as_slice(), result),
+                    (expected.as_bytes(), Err(Damage::Corrupt)),
+                    "{text} cut at {at}"
+                );
+            }
+        }
     }
 
     proptest! {

@@ -138,15 +138,15 @@ impl Json {
         let end = memchr::memchr2(b'"', b'\\', rest);
         let whole = end.is_none_or(|end| rest.get(end) == Some(&b'"'));
         if plain && whole {
-            let bytes = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            if bytes.iter().any(|byte| matches!(byte, 0..=8 | 11 | 12 | 14..=31)) {
-                return Err(Damage::Corrupt);
-            }
+            let until = end.unwrap_or(rest.len());
+            let bytes = rest.get(..until).unwrap_or_default();
+            let damage = bytes.iter().position(|byte| matches!(byte, 0..=8 | 11 | 12 | 14..=31));
+            let bytes = bytes.get(..damage.unwrap_or(until)).unwrap_or_default();
             self.remember(bytes);
             if !bytes.is_empty() {
                 out(Event::Data { consumed: from..from + bytes.len(), bytes, copied: true });
             }
-            return Ok(from + bytes.len());
+            return if damage.is_some() { Err(Damage::Corrupt) } else { Ok(from + bytes.len()) };
         }
         self.decoded.clear();
         let end = self.escaped(input, from);
@@ -234,6 +234,11 @@ mod tests {
         assert_eq!(result("\"\\u12g4\""), Err(Damage::Corrupt));
         assert_eq!(result("\"\0\""), Err(Damage::Corrupt));
         assert_eq!(result("\"abc"), Err(Damage::CutOff));
+        // What stands before the damage is given, wherever it is cut.
+        for at in 0..5 {
+            let (left, right) = b"\"ab\0c".split_at(at);
+            assert_eq!(values(&mut Json::new(), &[left, right]).0[0].bytes, b"ab", "cut at {at}");
+        }
     }
 
     proptest! {

@@ -3,8 +3,9 @@
 //! Buffers, MessagePack, CBOR, zip, tar).
 //!
 //! Encoded bytes enter in slices of any size; decoded bytes leave with the part of the input that was
-//! consumed for them. How the input is cut into slices never changes what comes out. Damage is a value:
-//! what was decoded before it has already been given out, and the caller goes back to the encoded bytes.
+//! consumed for them. How the input is cut into slices never changes what comes out (but for the last bytes before
+//! damage in Brotli, which its decoder keeps). Damage is a value: what was decoded before it has already been given out,
+//! and the caller goes back to the encoded bytes.
 //! Nothing here knows about protocols or chooses a coding.
 
 use std::{cell::Cell, ops::Range, rc::Rc};
