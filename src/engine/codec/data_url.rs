@@ -1,5 +1,7 @@
 //! `data:` URLs (RFC 2397).
 
+use std::ops::Range;
+
 use super::{Base64, Budget, Coding, Damage, Output, Percent};
 
 /// Bytes before the comma: a media type with its parameters.
@@ -61,9 +63,10 @@ impl Body {
         percent(coding, &mut |plain: Output<'_>| {
             let Some(base64) = base64 else { return out(plain) };
             if result.is_ok() {
-                let consumed = plain.consumed.clone();
+                let Range { mut start, end } = plain.consumed;
                 result = base64.push(plain.bytes, budget, &mut |output: Output<'_>| {
-                    out(Output { consumed: consumed.clone(), ..output });
+                    out(Output { consumed: start..end, ..output });
+                    start = end;
                 });
             }
         })?;
