@@ -11,8 +11,8 @@ enum At {
     Start,
     /// After a dot that began the line.
     Dot,
-    /// After a dot and a CR that began the line.
-    DotCr,
+    /// After a dot and a CR that began the line; the CR, which is held, stands here.
+    DotCr(u64),
     /// After a CR.
     Cr,
     Middle,
@@ -64,16 +64,16 @@ impl Dots {
                 // The CR is held: it is framing if LF follows.
                 (At::Dot, b'\r') => {
                     from = next + 1;
-                    self.at = At::DotCr;
+                    self.at = At::DotCr(position + next as u64);
                 }
-                (At::DotCr, b'\n') => {
+                (At::DotCr(_), b'\n') => {
                     let end = position + next as u64 + 1;
                     out(Part::Framing, b"\r\n", ByteRange::new(end - 2, end));
                     from = next + 1;
                     self.at = At::End;
                 }
-                (At::DotCr, _) => {
-                    self.give_held(position + next as u64, out);
+                (At::DotCr(_), _) => {
+                    self.end(out);
                     continue;
                 }
                 (At::Cr, b'\n') => self.at = At::Start,
@@ -91,17 +91,17 @@ impl Dots {
         next
     }
 
-    /// Gives the CR after a dot on as content, since what follows (at `position`) is no LF.
-    fn give_held(&mut self, position: u64, out: &mut dyn FnMut(Part, &[u8], ByteRange)) {
-        out(Part::Data, b"\r", ByteRange::new(position - 1, position));
-        self.at = At::Cr;
+    /// Gives on what is held, the CR after a dot, as content: no LF follows.
+    pub fn end(&mut self, out: &mut dyn FnMut(Part, &[u8], ByteRange)) {
+        if let At::DotCr(at) = self.at {
+            out(Part::Data, b"\r", ByteRange::new(at, at + 1));
+            self.at = At::Cr;
+        }
     }
 
-    /// Bytes from `position` on are missing: the next ones may stand anywhere in a line.
-    pub fn gap(&mut self, position: u64, out: &mut dyn FnMut(Part, &[u8], ByteRange)) {
-        if self.at == At::DotCr {
-            self.give_held(position, out);
-        }
+    /// Bytes are missing: the next ones may stand anywhere in a line.
+    pub fn gap(&mut self, out: &mut dyn FnMut(Part, &[u8], ByteRange)) {
+        self.end(out);
         if self.at != At::End {
             self.at = At::Middle;
         }
@@ -135,7 +135,7 @@ mod tests {
                 break;
             }
         }
-        dots.gap(position as u64, &mut |_, bytes, _| content.extend_from_slice(bytes));
+        dots.gap(&mut |_, bytes, _| content.extend_from_slice(bytes));
         (content, framing, position, dots.is_done())
     }
 

@@ -176,6 +176,9 @@ impl Client {
     /// Ends the stream.
     pub fn finish(&mut self, handler: &mut dyn Handler) {
         self.cut_line(handler);
+        if let State::Data(dots) = &mut self.state {
+            dots.end(&mut |part, bytes, range| handler.content(part, bytes, range));
+        }
         if self.chunks || matches!(self.state, State::Data(_)) {
             handler.message_end(false);
         }
@@ -307,7 +310,7 @@ impl Client {
                 self.state = State::Command;
             }
             State::Data(dots) => {
-                dots.gap(gap.start, &mut |part, bytes, range| handler.content(part, bytes, range));
+                dots.gap(&mut |part, bytes, range| handler.content(part, bytes, range));
                 handler.content_gap(gap);
             }
             State::Chunk { left, .. } if gap.len() < *left => {
