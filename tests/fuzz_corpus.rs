@@ -1,11 +1,18 @@
 //! Replays what fuzzing keeps: the seeds of each target (`tests/fuzz/corpus`) and what it once broke on
 //! (`tests/fuzz/regressions`), which are named tests as well.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test may panic and read the environment and the clock"
+)]
 
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 #[path = "support/fuzz/mod.rs"]
@@ -52,6 +59,83 @@ fn every_seed_is_read_as_it_must_be() {
     assert_eq!(broken, 0, "inputs on which a target breaks");
 }
 
+/// A change of a seed, drawn: what libFuzzer does, without looking at what is covered.
+fn changed(seed: &[u8], other: &[u8], random: &mut fuzz::Random) -> Vec<u8> {
+    const TOKENS: [&[u8]; 12] = [
+        b"\0",
+        b"\xff",
+        b"\xff\xff\xff\xff",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"0",
+        b"99999999999999999999",
+        b" ",
+        b"{1}\r\n",
+        fuzz::GAP,
+        b"<<<",
+        b"|||",
+    ];
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len() + 1);
+        let end = at + random.below((bytes.len() - at).min(64) + 1);
+        match random.below(9) {
+            0 => bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << (random.next() & 7)),
+            1 => bytes.get_mut(at).into_iter().for_each(|byte| *byte = random.next() as u8),
+            2 => bytes.get_mut(at).into_iter().for_each(|byte| *byte = byte.wrapping_add(1)),
+            3 => drop(bytes.drain(at..end)),
+            4 => bytes.truncate(at),
+            5 => drop(bytes.splice(at..at, TOKENS[random.below(TOKENS.len())].iter().copied())),
+            6 => drop(bytes.splice(at..end, TOKENS[random.below(TOKENS.len())].iter().copied())),
+            7 => {
+                let again = bytes[at..end].repeat(1 + random.below(3));
+                drop(bytes.splice(at..at, again));
+            }
+            _ => {
+                let from = random.below(other.len() + 1);
+                let to = from + random.below((other.len() - from).min(200) + 1);
+                drop(bytes.splice(at..at, other[from..to].iter().copied()));
+            }
+        }
+    }
+    bytes
+}
+
+/// Changes of each seed: 20 in an ordinary run, `EXHIBIT_SOAK` in a long one; `EXHIBIT_FUZZ` names one target of all.
+/// What breaks a target is written to the folder of temporary files.
+#[test]
+fn changed_seeds_are_read_as_they_must_be() {
+    let rounds = env::var("EXHIBIT_SOAK").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20);
+    let only = env::var("EXHIBIT_FUZZ").ok();
+    let mut broken = Vec::new();
+    for (name, target) in
+        fuzz::all().into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name))
+    {
+        let seeds: Vec<_> =
+            files(&folder("corpus").join(name)).iter().map(|seed| fs::read(seed).unwrap()).collect();
+        let mut random = fuzz::Random::of(name.as_bytes());
+        let (mut slowest, began) = (Duration::ZERO, Instant::now());
+        let mut found = 0;
+        for round in 0..rounds * seeds.len() {
+            let input = changed(&seeds[round % seeds.len()], &seeds[random.below(seeds.len())], &mut random);
+            let started = Instant::now();
+            if found < 5 && !holds(name, target, &input, "a changed seed") {
+                found += 1;
+                let path = env::temp_dir().join(format!("{name}-{round}"));
+                fs::write(&path, &input).unwrap();
+                broken.push(path);
+            }
+            slowest = slowest.max(started.elapsed());
+        }
+        println!(
+            "{name}: {} inputs, {found} broke it, slowest {slowest:?}, {:?}",
+            rounds * seeds.len(),
+            began.elapsed()
+        );
+    }
+    assert!(broken.is_empty(), "{broken:?}");
+}
+
 #[test]
 fn every_corpus_belongs_to_a_target_and_all_are_small() {
     let names: BTreeSet<&str> = fuzz::all().into_iter().map(|(name, _)| name).collect();
@@ -74,6 +158,10 @@ macro_rules! regressions {
 }
 
 regressions! {
+    a_mail_that_ends_with_dot_and_cr_is_searched_to_its_end "application-mail-ends-in-dot-cr"
+    base64_gives_what_stands_before_damage "base64-damage-behind-groups"
+    data_urls_consume_each_byte_once "data_url-groups-of-base64"
+    json_gives_what_stands_before_damage "json-damage-in-a-string"
     http2_padding_that_is_not_zero_is_said_once_however_it_is_cut "http2-padding-in-parts"
 }
 

@@ -99,13 +99,16 @@ pub fn dots(data: &[u8]) {
                 told.run(if part == Part::Data { "data" } else { "framing" }, bytes, range);
             };
             match chunk {
-                Chunk::Gap(gap) => dots.gap(gap.start, &mut out),
+                Chunk::Gap(_) => dots.gap(&mut out),
                 Chunk::Bytes { range, data } => {
                     let taken = dots.take(data, range.start, &mut out);
                     assert!(taken == data.len() || dots.is_done());
                 }
             }
         }
+        dots.end(&mut |part, bytes, range| {
+            told.run(if part == Part::Data { "data" } else { "framing" }, bytes, range);
+        });
         told
     });
 }
