@@ -16,6 +16,7 @@ use std::{
 pub mod packets;
 pub mod quic;
 pub mod recording;
+pub mod servers;
 
 /// Whether peers must be there.
 pub fn required() -> bool {

@@ -5,12 +5,12 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use super::{run, skip, write};
+use super::{run, servers::Running, skip, write};
 
 /// A photo that the world has not seen: a JPEG's first bytes, then the system's random ones.
 pub fn fresh_photo(path: &Path, len: usize) {
@@ -23,7 +23,7 @@ pub fn fresh_photo(path: &Path, len: usize) {
 
 /// tcpdump, which records loopback until it is told to stop.
 pub struct Recording {
-    child: Child,
+    child: Running,
     file: PathBuf,
     last_words: JoinHandle<Vec<String>>,
 }
@@ -31,15 +31,17 @@ pub struct Recording {
 impl Recording {
     /// Records what fits a filter; `None` where this user may not capture.
     pub fn start(tcpdump: &Path, file: &Path, filter: &str) -> Option<Self> {
-        let mut child = Command::new(tcpdump)
+        let child = Command::new(tcpdump)
             // A buffer (KiB) that holds everything: a busy machine must not make the kernel drop packets.
             .args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-w"])
             .arg(file)
             .arg(filter)
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut child = Running(child);
+        let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
         loop {
             match lines.next() {
                 Some(Ok(line)) if line.contains("listening on") => break,
@@ -63,8 +65,8 @@ impl Recording {
             quiet = if now == len { quiet + 1 } else { 0 };
             len = now;
         }
-        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
-        self.child.wait().unwrap();
+        run(Command::new("kill").args(["-INT", &self.child.0.id().to_string()]));
+        self.child.0.wait().unwrap();
         let last_words = self.last_words.join().unwrap();
         assert!(
             last_words.iter().any(|line| line.starts_with("0 packets dropped")),
