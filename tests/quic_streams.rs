@@ -62,6 +62,8 @@ struct Walked {
     connections: Vec<QuicConnection>,
     hellos: Vec<TlsHello>,
     dns: Vec<DnsMessage>,
+    /// Method, target and stream of requests.
+    requests: Vec<(String, Vec<u8>, Option<u64>)>,
     anomalies: Vec<(AnomalyKind, Option<FrameNo>, String)>,
     places: Vec<(Direction, ByteRange, Place)>,
 }
@@ -123,6 +125,11 @@ impl Sink for Walked {
 
     fn tls_hello(&mut self, hello: &TlsHello) {
         self.hellos.push(hello.clone());
+    }
+
+    fn request(&mut self, head: &RequestHead) {
+        assert_eq!(head.protocol, "http3");
+        self.requests.push((head.method.clone(), head.uri.clone(), head.stream));
     }
 
     fn dns(&mut self, message: &DnsMessage) {
@@ -604,6 +611,65 @@ fn dns_over_quic_is_read() {
         assert_eq!(walked.dns.len(), 1, "{alpn}");
         assert_eq!(walked.dns[0].questions[0].0, "quic.example");
     }
+}
+
+/// A request of HTTP/3 with literals alone: `POST /` with a length.
+fn http3_request(content_length: &str) -> Vec<u8> {
+    let length = [&[0x54, content_length.len() as u8][..], content_length.as_bytes()].concat();
+    let section = [&[0, 0, 0xd4, 0xd7, 0x50, 1, b'h', 0xc1][..], &length].concat();
+    [&[1, section.len() as u8][..], &section].concat()
+}
+
+#[test]
+fn http3_is_read_from_early_data_on_and_its_content_stands_where_it_was_captured() {
+    let ids: (&[u8], &[u8]) = (&quic::ORIGINAL, &quic::CLIENT_ID);
+    let head = [http3_request("11"), vec![0, 11]].concat();
+    let body = b"hello world";
+    let first = [&head[..], &body[..5]].concat();
+    let early =
+        quic::long(&Sealer::of(EARLY, From::Client), 1, ids, b"", 0, &quic::stream(0, 0, &first, false));
+    let rest = quic::stream(0, first.len() as u64, &body[5..], true);
+    let later = sent(1, &rest);
+    let opening = quic::opening("h3");
+    let settings = quic::stream(2, 0, &[0, 4, 0], false);
+    let reply = [&[1, 3, 0, 0, 0xd9, 0, 2][..], b"ok"].concat();
+    let frames = [
+        up(&opening),
+        up(&early),
+        down(&quic::answer("h3")),
+        up(&later),
+        up(&sent(2, &settings)),
+        down(&answered(0, &quic::stream(0, 0, &reply, true))),
+    ];
+    let walked = walked(&frames, &quic::key_log()).remove(0);
+    assert_eq!(walked.anomalies, []);
+    assert_eq!(walked.requests, [("POST".to_owned(), b"/".to_vec(), Some(0))]);
+    let body_ops = ["quic.stream", "http3.data", "http3.body"];
+    assert_eq!(walked.leaves(&body_ops), ["hello world", "ok"]);
+    let leaf = walked.leaves.iter().find(|leaf| leaf.ops == body_ops).unwrap();
+    // Where the last bytes of the early packet stand, before its tag, and those of the later one.
+    let early_end = (opening.len() + early.len() - 16) as u64;
+    let data = (opening.len() + early.len() + 1 + quic::SERVER_ID.len() + 2) as u64;
+    let later_start = data + (rest.len() - 6) as u64;
+    let places: Vec<u64> = leaf.places.iter().map(|place| place.unwrap()).collect();
+    let expected: Vec<u64> = (early_end - 5..early_end).chain(later_start..later_start + 6).collect();
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn an_http3_request_goes_on_from_another_address() {
+    let head = [http3_request("11"), vec![0, 11]].concat();
+    let body = b"hello world";
+    let moved: End = ([10, 0, 0, 1], 50_001);
+    let first = sent(0, &quic::stream(0, 0, &[&head[..], &body[..5]].concat(), false));
+    let rest = sent(1, &quic::stream(0, head.len() as u64 + 5, &body[5..], true));
+    let frames = [handshake("h3"), vec![up(&first), packets::udp(moved, SERVER, &rest)]].concat();
+    let flows = walked(&frames, &quic::key_log());
+    let body_ops = ["quic.stream", "http3.data", "http3.body"];
+    assert_eq!(flows[0].leaves(&body_ops), ["hello"]);
+    let after = ["quic.stream", "http3.data", "http3.body", "after-gap"];
+    assert_eq!(flows[1].leaves(&after), [" world"]);
+    assert_eq!((flows[0].requests.len(), flows[1].requests.len()), (1, 0));
 }
 
 /// A frame of a stream.

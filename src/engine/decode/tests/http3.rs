@@ -616,7 +616,9 @@ proptest! {
             let told: Vec<String> = one.requests.iter().flat_map(|head| fields(&head.fields)).collect();
             if intact && lost.is_none() {
                 prop_assert_eq!(&told, wanted);
-                prop_assert_eq!(&one.anomalies, &[]);
+                // Random content may look like a coding that is not taken off, which is told as a limit.
+                let odd = one.kinds().into_iter().find(|kind| *kind != AnomalyKind::LimitReached);
+                prop_assert_eq!(odd, None, "{:?}", one.anomalies);
             }
             let mut expected = wanted.iter();
             for field in told {
