@@ -647,11 +647,34 @@ mod links {
         let (packet, other) = (up(1, b"abcdefghijkl"), up(1, b"abcdXXXXijkl"));
         let parts = [fragment(&packet, 0, 32, true), fragment(&other, 24, 32, false)];
         let index = index(&parts);
-        assert_eq!(text(&upload(&index)), "abcdefghijkl");
+        let stream = upload(&index);
+        assert_eq!(text(&stream), "abcdefghijkl");
         assert_eq!(
             index.anomalies.iter().map(|a| a.kind).collect::<Vec<_>>(),
             [AnomalyKind::ConflictOverlap]
         );
+        // Both versions are kept, with their frames, and what receivers make of them.
+        let [conflict] = &stream.conflicts[..] else { panic!("{:?}", stream.conflicts) };
+        let whose = (conflict.range, conflict.kept, conflict.other);
+        assert_eq!(whose, (ByteRange::new(4, 8), FrameNo(1), FrameNo(2)));
+        assert_eq!(receivers(&stream), ["kept", "other", "kept", "kept"]);
+        let last = index.stream_last_wins(FlowId(0), Side::Initiator).unwrap();
+        assert_eq!(text(&last), "abcdXXXXijkl");
+        let frames: Vec<u32> = last.pieces.iter().map(|piece| piece.frame.0).collect();
+        assert_eq!(frames, [1, 2, 1]);
+        // A later fragment that begins earlier goes over the other on all but one way.
+        let (datagram, other) =
+            (udp(client(), server(), b"abcdefghijkl"), udp(client(), server(), b"abcdefXXXXkl"));
+        let parts = [
+            fragment(&datagram, 16, 20, false),
+            fragment(&other, 8, 20, true),
+            fragment(&datagram, 0, 8, true),
+        ];
+        let index = super::index(&parts);
+        let stream = upload(&index);
+        assert_eq!(receivers(&stream), ["kept", "other", "other", "other"]);
+        assert_eq!((stream.datagrams, text(&stream).as_str()), (true, "abcdefXXijkl"));
+        assert_eq!(text(&index.stream_last_wins(FlowId(0), Side::Initiator).unwrap()), "abcdefXXXXkl");
         // The same bytes again are no conflict.
         let parts = [fragment(&packet, 0, 32, true), fragment(&packet, 24, 32, false)];
         assert_eq!(super::index(&parts).anomalies, []);

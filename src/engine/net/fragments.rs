@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::packet::{Fragment, Whole};
+use super::{
+    packet::{Fragment, Whole},
+    receivers::{self, Receivers, Version},
+};
 use crate::{
     case::capture::Frame,
     evidence::{ByteRange, FrameNo, Timestamp},
@@ -46,6 +49,24 @@ pub(super) struct Assembled {
     pub(super) sources: Vec<Source>,
     /// Whether fragments overlapped with other bytes.
     pub(super) ambiguous: bool,
+    /// Where they did.
+    pub(super) disputed: Vec<Disputed>,
+}
+
+/// Bytes of a packet about which two fragments disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Disputed {
+    /// From the first byte that differs to the last.
+    pub(super) range: ByteRange,
+    /// Where the version that came first stands in the capture, and whose it is.
+    pub(super) kept_at: u64,
+    pub(super) kept: FrameNo,
+    /// The same of the other one.
+    pub(super) other_at: u64,
+    pub(super) other: FrameNo,
+    pub(super) other_time: Timestamp,
+    /// What receivers make of it.
+    pub(super) receivers: Receivers,
 }
 
 /// IP's number of TCP.
@@ -75,6 +96,9 @@ struct Pending {
     /// The packet's length, once its last fragment came.
     total: Option<u64>,
     ambiguous: bool,
+    disputed: Vec<Disputed>,
+    /// All fragments in order of capture, for as long as receivers may differ.
+    came: Vec<(ByteRange, u64)>,
 }
 
 impl Fragments {
@@ -141,18 +165,23 @@ impl Pending {
             sources: Vec::new(),
             total: None,
             ambiguous: false,
+            disputed: Vec::new(),
+            came: Vec::new(),
         }
     }
 
     fn end(self) -> Assembled {
-        let Self { packet, since, first, bytes, sources, total, ambiguous, .. } = self;
+        let Self { packet, since, first, bytes, sources, total, ambiguous, mut disputed, came, .. } = self;
+        if !disputed.is_empty() {
+            receivers::judge_fragments(&mut disputed, &came);
+        }
         // A length that is not known is what the header inside says; TCP's says none.
         let wire = match total {
             Some(total) => total,
             None if packet.protocol == TCP => bytes.len() as u64,
             None => u64::from(MAX_LEN),
         };
-        Assembled { packet, bytes, wire, since, first, sources, ambiguous }
+        Assembled { packet, bytes, wire, since, first, sources, ambiguous, disputed }
     }
 
     /// Adds what is new in a fragment; false where the packet can't be one.
@@ -161,24 +190,54 @@ impl Pending {
         let start = u64::from(fragment.offset);
         let end = start + data.len() as u64;
         let announced = start + fragment.part.wire as u64;
-        if announced > u64::from(MAX_LEN) || self.sources.len() >= MAX_PARTS {
+        if announced > u64::from(MAX_LEN) || self.sources.len().max(self.came.len()) >= MAX_PARTS {
             return false;
         }
         if !fragment.more && *self.total.get_or_insert(announced) != announced {
             self.ambiguous = true;
         }
         let at = frame.at + fragment.part.at as u64;
+        self.came.push((ByteRange::new(start, end), at));
         let mut place = start;
-        let known: Vec<ByteRange> = self.sources.iter().map(|source| source.range).collect();
-        for range in known {
-            let Some(overlap) = range.intersection(ByteRange::new(start, end)) else { continue };
+        let known = self.sources.clone();
+        for source in known {
+            let Some(overlap) = source.range.intersection(ByteRange::new(start, end)) else { continue };
             self.keep(ByteRange::new(place, overlap.start), start, at, data, frame);
-            self.ambiguous |= slice(&self.bytes, overlap, 0) != slice(data, overlap, start);
+            self.compare(&source, overlap, (start, at), data, frame);
             place = overlap.end;
         }
         self.keep(ByteRange::new(place, end), start, at, data, frame);
         self.sources.sort_unstable_by_key(|source| source.range);
         true
+    }
+
+    /// Notes where a fragment disagrees with what came before.
+    fn compare(
+        &mut self,
+        source: &Source,
+        overlap: ByteRange,
+        (start, at): (u64, u64),
+        data: &[u8],
+        frame: &Frame<'_>,
+    ) {
+        let (kept, other) = (slice(&self.bytes, overlap, 0), slice(data, overlap, start));
+        let differs = |(a, b): (&u8, &u8)| a != b;
+        let Some(first) = kept.iter().zip(other).position(differs) else { return };
+        let last = kept.iter().zip(other).rposition(differs).unwrap_or(first);
+        self.ambiguous = true;
+        if self.disputed.len() >= MAX_PARTS {
+            return;
+        }
+        let range = ByteRange::new(overlap.start + first as u64, overlap.start + last as u64 + 1);
+        self.disputed.push(Disputed {
+            range,
+            kept_at: source.at + (range.start - source.range.start),
+            kept: source.frame,
+            other_at: at + (range.start - start),
+            other: frame.no,
+            other_time: frame.time,
+            receivers: Receivers([Version::Kept; 4]),
+        });
     }
 
     fn keep(&mut self, range: ByteRange, start: u64, at: u64, data: &[u8], frame: &Frame<'_>) {

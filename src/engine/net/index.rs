@@ -5,6 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use super::{
     dhcp::Lease,
     flow::{Flow, FlowId, Side},
+    fragments::Disputed,
     groups::{self, Groups},
     pass::Pass,
     reassembly::{self, Choice},
@@ -44,6 +45,9 @@ pub struct MacBinding {
     pub frame: FrameNo,
 }
 
+/// Disputes between fragments of one stream that are looked up: more are an attack on the reader.
+const MAX_DISPUTED: usize = 1_000;
+
 /// A capture, sorted into flows.
 pub struct Index {
     /// The capture's logical path.
@@ -61,6 +65,8 @@ pub struct Index {
     pub(super) leases: Vec<Lease>,
     /// By end and frame.
     pub(super) urgent: Vec<(EndKey, FrameNo, u32)>,
+    /// By end and frame.
+    pub(super) disputed: Vec<(EndKey, Disputed)>,
 }
 
 /// Walks a capture once and sorts its packets into flows.
@@ -112,16 +118,22 @@ impl Index {
         let key = EndKey::new(id.0, flow.place(side));
         let segments = self.segments.of(key).map_err(|error| ReadError::new("scratch file", 0, error))?;
         let stream = Stream::empty(&self.capture, Arc::clone(&self.blob));
-        match flow.transport {
+        let mut stream = match flow.transport {
             Transport::Tcp => {
                 let addresses = (flow.address(side), flow.address(side.other()));
                 let from = self.urgent.partition_point(|(other, ..)| *other < key);
                 let urgent = self.urgent.iter().skip(from).take_while(|(other, ..)| *other == key);
                 let urgent = urgent.map(|&(_, frame, number)| (frame, number)).collect();
-                reassembly::tcp(stream, flow.end(side), addresses, segments, urgent, choice)
+                reassembly::tcp(stream, flow.end(side), addresses, segments, urgent, choice)?
             }
-            Transport::Udp => Ok(reassembly::udp(stream, &segments)),
+            Transport::Udp => reassembly::udp(stream, &segments),
+        };
+        let from = self.disputed.partition_point(|(other, _)| *other < key);
+        let disputed = self.disputed.iter().skip(from).take_while(|(other, _)| *other == key);
+        for (_, disputed) in disputed.take(MAX_DISPUTED) {
+            stream.dispute(disputed, choice)?;
         }
+        Ok(stream)
     }
 
     /// Hardware addresses and the addresses they sent for, sorted by address.

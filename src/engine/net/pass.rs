@@ -13,7 +13,7 @@ use super::{
     anomalies::Oddities,
     dhcp::{self, Lease},
     flow::{End, Flow, FlowId},
-    fragments::{Assembled, Fragments, Source},
+    fragments::{Assembled, Disputed, Fragments, Source},
     groups,
     index::{Index, MacAddr, MacBinding},
     packet::{self, Fragment, Packet, Tcp, Unread, View},
@@ -28,6 +28,8 @@ use crate::{
 const MAX_BINDINGS: usize = 65_536;
 /// Apps remembered: Android gives out 10,000 user numbers for apps.
 const MAX_APPS: usize = 65_536;
+/// Disputes between fragments remembered; their packets are flagged beyond it too.
+const MAX_DISPUTED: usize = 65_536;
 /// Urgent bytes remembered: of today's protocols only Telnet and the r-commands send any.
 const MAX_URGENT: usize = 65_536;
 /// DHCP leases remembered.
@@ -86,6 +88,8 @@ pub(super) struct Pass {
     truncated: Option<(FrameNo, u64, u64)>,
     bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
     leases: Vec<Lease>,
+    /// Payload about which fragments disagree.
+    disputed: Vec<(EndKey, Disputed)>,
     /// Bytes that were marked as urgent, by sequence number.
     urgent: Vec<(EndKey, FrameNo, u32)>,
     /// Apps that frames name, by user number.
@@ -108,6 +112,7 @@ impl Pass {
             truncated: None,
             bindings: BTreeMap::new(),
             leases: Vec::new(),
+            disputed: Vec::new(),
             urgent: Vec::new(),
             apps: BTreeMap::new(),
         }
@@ -213,7 +218,9 @@ impl Pass {
                     Some(Source { range, at, ..*source })
                 };
                 let sources: Vec<Source> = whole.sources.iter().filter_map(part).collect();
-                self.packet(frame, &packet, mac, &sources)
+                self.packet(frame, &packet, mac, &sources)?;
+                self.dispute(frame, &packet, payload, &whole.disputed);
+                Ok(())
             }
             Err(Unread::Fragment(_)) => {
                 let words = "an IP fragment inside fragments".to_owned();
@@ -224,6 +231,25 @@ impl Pass {
                 self.unread(frame, &unread);
                 Ok(())
             }
+        }
+    }
+
+    /// Notes about which bytes of a packet's payload its fragments disagree.
+    fn dispute(&mut self, frame: &Frame<'_>, packet: &Packet<'_>, payload: ByteRange, disputed: &[Disputed]) {
+        if disputed.is_empty() {
+            return;
+        }
+        let Some(number) = self.find(frame, packet) else { return };
+        let from_second = self.flows.get(number as usize).is_some_and(|flow| packet.source != flow.initiator);
+        let key = EndKey::new(number, usize::from(from_second));
+        for disputed in disputed {
+            let Some(range) = disputed.range.intersection(payload) else { continue };
+            if self.disputed.len() >= MAX_DISPUTED {
+                return;
+            }
+            let cut = range.start - disputed.range.start;
+            let (kept_at, other_at) = (disputed.kept_at + cut, disputed.other_at + cut);
+            self.disputed.push((key, Disputed { range, kept_at, other_at, ..*disputed }));
         }
     }
 
@@ -421,6 +447,10 @@ impl Pass {
             urgent: {
                 self.urgent.sort_unstable();
                 self.urgent
+            },
+            disputed: {
+                self.disputed.sort_by_key(|(key, disputed)| (*key, disputed.other));
+                self.disputed
             },
         })
     }

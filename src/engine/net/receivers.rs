@@ -8,6 +8,7 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use super::{
+    fragments::Disputed,
     segments::Segment,
     stream::{Conflict, Stream},
 };
@@ -102,11 +103,18 @@ struct Queue {
     held: BTreeMap<u64, (u64, u64)>,
     /// What is below has been handed to the application.
     next: u64,
+    /// Whether anything is, before all is there.
+    hands_on: bool,
 }
 
 impl Queue {
     fn new(policy: Policy) -> Self {
-        Self { policy, held: BTreeMap::new(), next: 0 }
+        Self { policy, held: BTreeMap::new(), next: 0, hands_on: true }
+    }
+
+    /// Of a packet's fragments nothing is handed on before it is whole.
+    fn of_fragments(policy: Policy) -> Self {
+        Self { hands_on: false, ..Self::new(policy) }
     }
 
     fn insert(&mut self, range: ByteRange, at: u64) {
@@ -155,6 +163,7 @@ impl Queue {
             self.held.insert(start, (end, place(start)));
         }
         while let Some((&first, &(end, _))) = self.held.range(..=self.next).next_back()
+            && self.hands_on
             && end > self.next
             && first <= self.next
         {
@@ -239,6 +248,33 @@ pub(super) fn judge(
     }
     stream.conflicts = conflicts;
     Ok(())
+}
+
+/// Tries each way on the fragments of one packet, in order of capture, and says what it makes of each dispute.
+pub(super) fn judge_fragments(disputed: &mut [Disputed], came: &[(ByteRange, u64)]) {
+    for (n, policy) in Policy::ALL.into_iter().enumerate() {
+        let mut queue = Queue::of_fragments(policy);
+        came.iter().for_each(|&(range, at)| queue.insert(range, at));
+        for disputed in disputed.iter_mut() {
+            let Disputed { range, kept_at, other_at, .. } = *disputed;
+            let (mut kept, mut other, mut third) = (false, false, false);
+            let before = queue.held.range(..range.start).next_back();
+            for (&start, &(end, at)) in before.into_iter().chain(queue.held.range(range.start..range.end)) {
+                let Some(part) = ByteRange::new(start, end).intersection(range) else { continue };
+                let (at, offset) = (at + (part.start - start), part.start - range.start);
+                kept |= at == kept_at + offset;
+                other |= at == other_at + offset;
+                third |= at != kept_at + offset && at != other_at + offset;
+            }
+            if let Some(version) = disputed.receivers.0.get_mut(n) {
+                *version = match (kept, other, third) {
+                    (_, false, false) => Version::Kept,
+                    (false, true, false) => Version::Other,
+                    _ => Version::Mixed,
+                };
+            }
+        }
+    }
 }
 
 /// Conflicts of one stream whose checksums are looked at: more are an attack on the reader, or damage of the whole.

@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::receivers::{Checksum, Receivers};
+use super::{
+    fragments::Disputed,
+    reassembly::Choice,
+    receivers::{Checksum, Receivers},
+};
 use crate::evidence::{
     Anomaly, AnomalyKind, Blob, ByteRange, FrameNo, FrameRange, ReadError, Timestamp, read_exact_at,
 };
@@ -215,6 +219,69 @@ impl Stream {
     pub(super) fn push(&mut self, piece: Piece, check: u32) {
         self.pieces.push(piece);
         self.checks.push(check);
+    }
+
+    /// Takes bytes about which IP fragments disagree: the version of `choice` stands in the pieces.
+    pub(super) fn dispute(&mut self, disputed: &Disputed, choice: Choice) -> Result<(), ReadError> {
+        let holds = |piece: &Piece| {
+            (piece.at..piece.at.saturating_add(piece.range.len())).contains(&disputed.kept_at)
+        };
+        // What a segment before it gave is no matter of fragments.
+        let Some(place) = self.pieces.iter().position(holds) else { return Ok(()) };
+        let Some(piece) = self.pieces.get(place).copied() else { return Ok(()) };
+        let start = piece.range.start + (disputed.kept_at - piece.at);
+        let range = ByteRange::new(start, (start + disputed.range.len()).min(piece.range.end));
+        let mut conflict = Conflict::new(range, disputed.kept, disputed.other, disputed.other_at);
+        conflict.receivers = Some(disputed.receivers);
+        let at = self.conflicts.partition_point(|other| other.range < range);
+        self.conflicts.insert(at, conflict);
+        if choice == Choice::Last {
+            self.replace(place, range, disputed)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the other version of a part of a piece in its place.
+    fn replace(&mut self, place: usize, range: ByteRange, disputed: &Disputed) -> Result<(), ReadError> {
+        let (Some(piece), Some(check)) = (self.pieces.get(place).copied(), self.checks.get(place).copied())
+        else {
+            return Ok(());
+        };
+        let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(0)];
+        read_exact_at(&*self.blob, &mut bytes, disputed.other_at)
+            .map_err(|error| ReadError::new(&self.capture, disputed.other_at, error))?;
+        self.margins.resize(self.pieces.len(), Margin::default());
+        let around = self.margins.get(place).copied().unwrap_or_default();
+        let (before, after) = (range.start - piece.range.start, piece.range.end - range.end);
+        let cut = |part: ByteRange| {
+            let start = part.start - piece.range.start;
+            let margin =
+                Margin { before: around.before + start, after: around.after + (piece.range.end - part.end) };
+            (Piece { range: part, at: piece.at + start, ..piece }, check, margin)
+        };
+        let other = Piece { range, at: disputed.other_at, frame: disputed.other, time: disputed.other_time };
+        let mut parts = Vec::with_capacity(3);
+        if before > 0 {
+            parts.push(cut(ByteRange::new(piece.range.start, range.start)));
+        }
+        parts.push((other, crc32fast::hash(&bytes), Margin::default()));
+        if after > 0 {
+            parts.push(cut(ByteRange::new(range.end, piece.range.end)));
+        }
+        // Parts of a datagram stay together.
+        let more = parts.len() - 1;
+        let mut continued: Vec<usize> =
+            self.continued.iter().map(|&other| if other > place { other + more } else { other }).collect();
+        if self.datagrams {
+            continued.extend(place + 1..=place + more);
+        }
+        continued.sort_unstable();
+        continued.dedup();
+        self.continued = continued;
+        self.pieces.splice(place..=place, parts.iter().map(|(piece, ..)| *piece));
+        self.checks.splice(place..=place, parts.iter().map(|(_, check, _)| *check));
+        self.margins.splice(place..=place, parts.iter().map(|(.., margin)| *margin));
+        Ok(())
     }
 
     /// Adds pieces that stand anywhere, without overlaps.
