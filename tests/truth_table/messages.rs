@@ -168,9 +168,10 @@ fn commands(pair: &Pair<'_>, protocol: &str, category: &'static str, truth: &Val
         let theirs: Vec<&Value> = list(truth).iter().filter(|command| command[1] == stream).collect();
         let flow = pair.flow(&stream.into());
         let mut ours = messages(pair, flow, protocol, None);
-        // Commands, not what answers them.
+        // Commands, not what answers them, and not the files of FTP. DATA of SMTP is a command with a mail.
         ours.retain(|message| {
-            message.kind.starts_with(|c: char| c.is_ascii_alphabetic()) && message.body.is_none()
+            let file = protocol == "ftp" && message.body.is_some();
+            message.kind.starts_with(|c: char| c.is_ascii_alphabetic()) && !file
         });
         let mut next = 0;
         for (n, command) in theirs.iter().enumerate() {
@@ -190,13 +191,19 @@ fn commands(pair: &Pair<'_>, protocol: &str, category: &'static str, truth: &Val
     }
 }
 
-/// What tshark exports must be the content of a message of ours.
+/// What tshark exports must be the content of a message or of an HTTP body, or a part of one.
 fn objects(pair: &Pair<'_>, category: &'static str, truth: &Value, tally: &mut Tally) {
-    let bodies = pair.ours.messages.iter().filter_map(|message| message.body.as_ref());
-    let forms: BTreeSet<(u64, String)> = bodies
-        .flat_map(|body| [(body.wire_len, body.wire_sha256), (body.len, body.sha256)])
-        .filter_map(|(len, digest)| Some((len, digest?.to_string())))
-        .collect();
+    let messages = pair.ours.messages.iter().filter_map(|message| message.body.as_ref());
+    let requests = pair.ours.transactions.iter().filter_map(|one| one.body.as_ref());
+    let responses = pair.ours.transactions.iter().filter_map(|one| one.response.as_ref()?.body.as_ref());
+    let bodies: Vec<_> = messages.chain(requests).chain(responses).collect();
+    let wholes = bodies.iter().flat_map(|body| {
+        let decoded = body.decoded_len.zip(body.decoded_sha256).map(|(len, digest)| (len, Some(digest)));
+        [(body.wire_len, body.wire_sha256), (body.len, body.sha256)].into_iter().chain(decoded)
+    });
+    let parts = bodies.iter().flat_map(|body| &body.multipart).map(|part| (part.len, Some(part.sha256)));
+    let forms: BTreeSet<(u64, String)> =
+        wholes.chain(parts).filter_map(|(len, digest)| Some((len, digest?.to_string()))).collect();
     for (n, object) in list(truth).iter().enumerate() {
         let Sum(len, sha256) = Sum::truth(object, "size", "sha256");
         let found = forms.contains(&(len, sha256));

@@ -55,7 +55,7 @@ enum Form {
     Framing,
     /// With so many codings taken off.
     Decoded(usize),
-    /// A part of a multipart body.
+    /// A part of a multipart body or of a mail.
     Part,
 }
 
@@ -68,7 +68,7 @@ impl Form {
             [] => Some(Self::Wire),
             ["chunked"] => Some(Self::Dechunked),
             ["chunked.framing"] => Some(Self::Framing),
-            [.., "multipart.part"] => Some(Self::Part),
+            [.., "multipart.part" | "mime.part"] => Some(Self::Part),
             ["chunked", codings @ ..] | codings if codings.iter().all(|op| is_content_coding(op)) => {
                 Some(Self::Decoded(codings.len()))
             }
