@@ -24,7 +24,7 @@ struct Shared {
     inflate: Decompress,
     /// Whether the window goes on.
     takeover: bool,
-    /// The last output, where that is needed: after a last block a new stream begins with the same window.
+    /// The last output, a window of it or up to two: after a last block a new stream begins with the same window.
     history: Vec<u8>,
     buffer: Box<[u8]>,
 }
@@ -54,8 +54,11 @@ impl Shared {
     }
 
     fn keep(history: &mut Vec<u8>, bytes: &[u8]) {
-        let old = (history.len() + bytes.len()).saturating_sub(WINDOW).min(history.len());
-        history.drain(..old);
+        if history.len() + bytes.len() > 2 * WINDOW {
+            // Now and then: a short message must not move a whole window.
+            let old = (history.len() + bytes.len()).saturating_sub(WINDOW).min(history.len());
+            history.drain(..old);
+        }
         history.extend_from_slice(bytes.get(bytes.len().saturating_sub(WINDOW)..).unwrap_or_default());
     }
 
@@ -78,8 +81,9 @@ impl Shared {
             match status.map_err(|_| Damage::Corrupt)? {
                 Status::StreamEnd => {
                     self.inflate.reset(false);
-                    if !self.history.is_empty() {
-                        self.inflate.set_dictionary(&self.history).map_err(|_| Damage::Corrupt)?;
+                    let window = self.history.get(self.history.len().saturating_sub(WINDOW)..);
+                    if let Some(window) = window.filter(|window| !window.is_empty()) {
+                        self.inflate.set_dictionary(window).map_err(|_| Damage::Corrupt)?;
                     }
                     if position == input.len() {
                         return Ok(());
