@@ -136,6 +136,54 @@ fn changed_seeds_are_read_as_they_must_be() {
     assert!(broken.is_empty(), "{broken:?}");
 }
 
+/// Time that this thread has had of a processor.
+fn busy() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
+}
+
+/// A part of each seed, repeated to 32 and to 128 KiB: four times the input may take ten times as long, not sixteen.
+/// Only where `EXHIBIT_SOAK` says how many parts are tried: it takes minutes.
+#[test]
+fn time_grows_with_what_is_repeated() {
+    let Some(rounds) = env::var("EXHIBIT_SOAK").ok().and_then(|rounds| rounds.parse::<usize>().ok()) else {
+        return;
+    };
+    let only = env::var("EXHIBIT_FUZZ").ok();
+    let mut slow = Vec::new();
+    for (name, target) in
+        fuzz::all().into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name))
+    {
+        let mut random = fuzz::Random::of(name.as_bytes());
+        for file in files(&folder("corpus").join(name)) {
+            let seed = fs::read(&file).unwrap();
+            for _ in 0..rounds {
+                let at = random.below(seed.len());
+                let end = (at + 1 + random.below(40)).min(seed.len());
+                let mut took = [Duration::ZERO; 2];
+                let mut last = Vec::new();
+                for (took, size) in took.iter_mut().zip([32 << 10, 128 << 10]) {
+                    let again = seed[at..end].repeat(size / (end - at));
+                    let input = [&seed[..at], &again, &seed[end..]].concat();
+                    let before = busy();
+                    if !holds(name, target, &input, "a repeated part") {
+                        slow.push(format!("{name}: {} {at}..{end} breaks", file.display()));
+                    }
+                    *took = busy() - before;
+                    last = input;
+                }
+                if took[1] > took[0] * 10 + Duration::from_millis(100) {
+                    let path = env::temp_dir().join(format!("slow-{name}-{at}-{end}"));
+                    fs::write(&path, &last).unwrap();
+                    slow.push(format!("{name}: {took:?} {}", path.display()));
+                    println!("{}", slow.last().unwrap());
+                }
+            }
+        }
+    }
+    assert!(slow.is_empty(), "{slow:#?}");
+}
+
 #[test]
 fn every_corpus_belongs_to_a_target_and_all_are_small() {
     let names: BTreeSet<&str> = fuzz::all().into_iter().map(|(name, _)| name).collect();

@@ -125,10 +125,10 @@ fn percent(data: &[u8]) {
 fn message_deflate(data: &[u8]) {
     let Some((&options, data)) = data.split_first() else { return };
     let run = |cut: bool| {
-        let shared = MessageDeflate::new(options & 1 == 0);
+        let (shared, mut random) = (MessageDeflate::new(options & 1 == 0), Random::of(data));
         let came = super::split(data, b"|||").into_iter().map(|message| {
             let whole = std::iter::once(0..message.len()).collect();
-            let cuts = if cut { pieces(message, &mut Random::of(data)) } else { whole };
+            let cuts = if cut { pieces(message, &mut random) } else { whole };
             decoded(&mut *shared.message(), message, &cuts)
         });
         came.collect::<Vec<_>>()

@@ -23,7 +23,7 @@ use exhibit::{
     },
 };
 
-use super::{GAP, MISSING, Random, Target, pieces, split};
+use super::{GAP, MISSING, Random, Target, pieces, quic, split};
 
 pub const TARGETS: &[(&str, Target)] = &[
     ("application", |data| application(data, 8080)),
@@ -31,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("application_tls", application_tls),
     ("datagrams", |data| datagrams(data, 443)),
     ("datagrams_dns", |data| datagrams(data, 53)),
+    ("quic_connection", quic_connection),
 ];
 
 /// What a stream may give when it is decoded.
@@ -187,8 +188,10 @@ fn walked(streams: &[Stream; 2], transport: Transport, port: u16, keys: &KeyLog)
             collected.leaves.iter().filter(|leaf| leaf.direction == direction && leaf.keep == Keep::Search);
         let searched = ByteRange::unite(searched.flat_map(|leaf| leaf.from.iter().copied()));
         for piece in &stream.pieces {
+            let near = searched.partition_point(|range| range.end <= piece.range.start);
+            let near = searched[near..].iter().take_while(|range| range.start < piece.range.end);
             let covered: u64 =
-                searched.iter().filter_map(|range| range.intersection(piece.range)).map(ByteRange::len).sum();
+                near.filter_map(|range| range.intersection(piece.range)).map(ByteRange::len).sum();
             assert_eq!(covered, piece.range.len(), "{direction:?} {:?} is not searched", piece.range);
         }
         for ((_, place), ranges) in collected.places.iter().filter(|((of, _), _)| *of == direction) {
@@ -238,6 +241,56 @@ fn datagrams(data: &[u8], port: u16) {
     let mut keys = KeyLog::default();
     keys.add(log);
     let run = || walked(&streams(data, None, true), Transport::Udp, port, &keys);
+    let (one, other) = (run(), run());
+    assert_eq!((one.said, one.places, one.leaves), (other.said, other.places, other.leaves));
+}
+
+/// A connection that is opened with a key log. Each part between `<<<` is a packet: its first byte says who sends, whether
+/// the stream ends, and which stream the rest goes on; 255 and 254 stand before frames as they are.
+fn quic_connection(data: &[u8]) {
+    let mut sent = vec![(0, quic::opening("h3")), (1, quic::answer("h3"))];
+    let mut offsets = BTreeMap::new();
+    for (number, part) in (0_u64..).zip(split(data, b"<<<")) {
+        let Some((&first, rest)) = part.split_first() else { continue };
+        // No datagram is longer.
+        let rest = &rest[..rest.len().min(60_000)];
+        let side = usize::from(first & 1);
+        let mut payload = if first >= 254 {
+            rest.to_vec()
+        } else {
+            let id = u64::from(first >> 2);
+            let offset: &mut u64 = offsets.entry((side, id)).or_default();
+            let frame = quic::stream(id, *offset, rest, first & 2 != 0);
+            *offset += rest.len() as u64;
+            frame
+        };
+        payload.resize(payload.len().max(20), 0);
+        let (from, to): (_, &[u8]) = if side == 0 {
+            (quic::From::Client, &quic::SERVER_ID)
+        } else {
+            (quic::From::Server, &quic::CLIENT_ID)
+        };
+        sent.push((side, quic::short(&quic::Sealer::of(quic::DATA, from), to, false, number, 2, &payload)));
+    }
+    let mut keys = KeyLog::default();
+    keys.add(quic::key_log().as_bytes());
+    let run = || {
+        let mut streams = [Stream::of_bytes(b""), Stream::of_bytes(b"")];
+        for (stream, side) in streams.iter_mut().zip(0..) {
+            let (mut bytes, mut end) = (Vec::new(), 0);
+            for ((from, datagram), frame) in sent.iter().zip(1..) {
+                if *from == side {
+                    let range = ByteRange::new(end, end + datagram.len() as u64);
+                    stream.pieces.push(Piece { range, at: end, frame: FrameNo(frame), time: Timestamp(0) });
+                    bytes.extend_from_slice(datagram);
+                    end = range.end;
+                }
+            }
+            stream.datagrams = true;
+            stream.blob = Arc::new(bytes);
+        }
+        walked(&streams, Transport::Udp, 443, &keys)
+    };
     let (one, other) = (run(), run());
     assert_eq!((one.said, one.places, one.leaves), (other.said, other.places, other.leaves));
 }

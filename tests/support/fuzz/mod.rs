@@ -17,6 +17,9 @@ pub mod conversations;
 pub mod files;
 pub mod streams;
 
+#[path = "../quic.rs"]
+mod quic;
+
 use std::ops::Range;
 
 use exhibit::{engine::net::stream::Chunk, evidence::ByteRange};
