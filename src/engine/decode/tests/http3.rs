@@ -363,6 +363,30 @@ fn what_goes_through_a_tunnel_is_a_conversation() {
 }
 
 #[test]
+fn websocket_in_an_extended_connect_is_read() {
+    // RFC 9220; the message is that of RFC 6455 section 5.7, masked.
+    let connect = headers(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":authority", "h"),
+        (":path", "/chat"),
+    ]);
+    let masked = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    let got = walk_all(&[
+        client(0, &[connect, frame(0, &masked[..3]), frame(0, &masked[3..])]),
+        server(0, &[response("200", &[]), frame(0, b"\x81\x05World")]),
+    ]);
+    let one = &got[&0];
+    assert_eq!(one.anomalies, []);
+    assert_eq!(one.messages.len(), 2);
+    let texts =
+        one.leaves.iter().filter(|leaf| leaf.path() == "http3.data(stream 0) > websocket.message(text)");
+    let texts: Vec<_> = texts.map(|leaf| (leaf.direction, leaf.bytes.as_slice())).collect();
+    assert_eq!(texts, [(Direction::Up, &b"Hello"[..]), (Direction::Down, b"World")]);
+}
+
+#[test]
 fn a_connection_that_goes_on_in_another_flow_goes_on_where_it_was() {
     let table = |id, at: u64, bytes: &[u8]| Sent {
         id,
