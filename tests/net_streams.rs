@@ -16,6 +16,8 @@ use exhibit::{
 };
 use proptest::prelude::*;
 
+mod support;
+
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
@@ -488,6 +490,76 @@ mod links {
         packet
     }
 
+    /// Wireshark reads `hi` in each of these frames too, `count` times in all.
+    fn confirmed(link: u32, frames: &[Vec<u8>], count: usize) {
+        let Some(tshark) = support::peer("tshark") else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("frames.pcap");
+        let frames: Vec<(Vec<u8>, u32)> = frames.iter().map(|frame| (frame.clone(), 0)).collect();
+        support::write(&path, pcap(link, &frames));
+        let mut command = std::process::Command::new(tshark);
+        // A session's cookie is agreed on in messages that are not here.
+        command.args(["-o", "l2tp.cookie_size:4 Byte Cookie", "-o", "l2tp.l2_specific:None"]);
+        command.args(["-d", "l2tp.pw_type==0,eth"]);
+        command.arg("-r").arg(&path).args(["-T", "fields", "-e", "frame.number", "-e", "tcp.payload"]);
+        let text = support::run(&mut command);
+        let seen = text.lines().map(|line| line.matches("6869").count()).sum::<usize>();
+        assert_eq!(seen, count, "{text}");
+    }
+
+    #[test]
+    fn l2tp_leads_to_the_same_segment() {
+        let v4 = up(1, b"hi");
+        let ethernet = [&[1; 12][..], &[8, 0], &v4].concat();
+        let (a, b) = (client(), SocketAddr::new(server().ip(), 1_701));
+        let datagram = |header: &[u8], inner: &[u8]| udp(a, b, &[header, inner].concat());
+        let len = (v4.len() + 10) as u8;
+        let frames = [
+            // Version 2: bare, with PPP's address; with length; with numbers; with an offset.
+            datagram(&[0, 2, 0, 7, 0, 9, 0xff, 3, 0, 0x21], &v4),
+            datagram(&[0x40, 2, 0, len, 0, 7, 0, 9, 0, 0x21], &v4),
+            datagram(&[0x08, 2, 0, 7, 0, 9, 0, 1, 0, 0, 0, 0x21], &v4),
+            datagram(&[0x02, 2, 0, 7, 0, 9, 0, 2, 0, 0, 0, 0x21], &v4),
+        ];
+        for frame in &frames {
+            assert_eq!(reads(101, &[], frame).as_deref(), Some("hi"), "{frame:02x?}");
+        }
+        confirmed(101, &frames, 4);
+        // Version 3 in UDP and in IP, with cookies of each length.
+        for cookie in [&[][..], &[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6, 7, 8]] {
+            let inside = [cookie, &ethernet].concat();
+            let frame = datagram(&[0, 3, 0, 0, 0, 0, 0, 9], &inside);
+            assert_eq!(reads(101, &[], &frame).as_deref(), Some("hi"), "{frame:02x?}");
+            let frame = ip(a, b, 115, &[&[0, 0, 0, 9][..], &inside].concat());
+            assert_eq!(reads(101, &[], &frame).as_deref(), Some("hi"), "{frame:02x?}");
+        }
+        // A control message is the datagram that it is.
+        let control = [0xc8, 2, 0, 12, 0, 7, 0, 0, 0, 0, 0, 0];
+        let index = super::index(&[datagram(&control, b"")]);
+        assert_eq!((index.flows[0].responder.port(), index.flows[0].payload(Side::Initiator)), (1_701, 12));
+    }
+
+    #[test]
+    fn an_aggregate_of_802_11_holds_several_packets() {
+        let snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+        let subframe = |packet: &[u8]| {
+            let msdu = [&snap[..], packet].concat();
+            let mut part = [&[2; 12][..], &(msdu.len() as u16).to_be_bytes(), &msdu].concat();
+            part.resize(part.len().next_multiple_of(4), 0);
+            part
+        };
+        let parts = [subframe(&up(1, b"hi")), subframe(&up(3, b"hi!")), subframe(&up(6, b"hi"))].concat();
+        // QoS data to the access point, with the bit that says so; with and without a high-throughput control field.
+        let frame = [&[0x88, 1][..], &[0; 22], &[0x80, 0], &parts].concat();
+        let throughput = [&[0x88, 0x81][..], &[0; 22], &[0x80, 0], &[0; 4], &parts].concat();
+        for frame in [&frame, &throughput] {
+            let index = index_of(Arc::new(pcap(105, &[(frame.clone(), 0)])));
+            assert_eq!(text(&upload(&index)), "hihi!hi");
+            assert_eq!((index.flows[0].frames, index.anomalies.len()), (3, 0));
+        }
+        confirmed(105, &[frame], 3);
+    }
+
     #[test]
     fn every_link_type_leads_to_the_same_segment() {
         let v4 = up(1, b"hi");
@@ -541,17 +613,26 @@ mod links {
         let in_udp = |port, header: &[u8], inner: &[u8]| {
             udp(a, SocketAddr::new(b.ip(), port), &[header, inner].concat())
         };
-        let hi = |frame: Vec<u8>| assert_eq!(reads(101, &[], &frame).as_deref(), Some("hi"), "{frame:02x?}");
+        let mut frames = Vec::new();
+        let mut hi = |frame: Vec<u8>| {
+            assert_eq!(reads(101, &[], &frame).as_deref(), Some("hi"), "{frame:02x?}");
+            frames.push(frame);
+        };
         hi(behind(4, &[], &v4));
         hi(behind(41, &[], &v6));
         hi(behind(47, &[0, 0, 8, 0], &v4));
         hi(behind(47, &[0xb0, 0, 0x65, 0x58, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], &ethernet));
-        hi(behind(47, &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], &ethernet));
+        hi(behind(47, &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0], &ethernet));
         hi(behind(47, &[0x30, 1, 0x88, 0x0b, 0, 99, 0, 1, 0, 0, 0, 1, 0xff, 3, 0, 0x21], &v4));
         hi(in_udp(4789, &[8, 0, 0, 0, 0, 0, 7, 0], &ethernet));
         hi(in_udp(6081, &[1, 0, 0x65, 0x58, 0, 0, 7, 0, 0, 0, 0, 0], &ethernet));
         hi(in_udp(2152, &[0x30, 255, 0, v4.len() as u8, 0, 0, 0, 9], &v4));
+        // GTP-U with an extension header (PDU session container), Geneve with an option, Teredo behind an origin.
+        hi(in_udp(2152, &[0x34, 255, 0, v4.len() as u8 + 8, 0, 0, 0, 9, 0, 0, 0, 0x85, 1, 0x10, 5, 0], &v4));
+        hi(in_udp(6081, &[0, 0, 8, 0, 0, 0, 7, 0], &v4));
         hi(in_udp(3544, &[], &v6));
+        hi(in_udp(3544, &[0, 0, 0x9c, 0x3f, 0xf5, 0xff, 0xff, 0xfe], &v6));
+        confirmed(101, &frames, frames.len());
         // A port alone makes no tunnel.
         assert_eq!(reads(101, &[], &in_udp(4789, b"not a tunnel", b"")).as_deref(), Some("not a tunnel"));
         let reserved = in_udp(4789, &[8, 0, 0, 1, 0, 0, 7, 0], &ethernet);
@@ -565,8 +646,10 @@ mod links {
     fn links_with_labels_and_sessions_lead_to_the_same_segment() {
         let v4 = up(1, b"hi");
         let ethernet = |tail: &[u8]| [&[1; 12], tail].concat();
-        let hi = |link, header: &[u8]| {
+        let mut frames = std::collections::BTreeMap::<u32, Vec<Vec<u8>>>::new();
+        let mut hi = |link, header: &[u8]| {
             assert_eq!(reads(link, header, &v4).as_deref(), Some("hi"), "{header:02x?}");
+            frames.entry(link).or_default().push([header, &v4].concat());
         };
         hi(1, &ethernet(&[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64]));
         let pseudowire = [&[0x88, 0x47, 0, 2, 1, 64, 0, 0, 0, 0][..], &ethernet(&[8, 0])].concat();
@@ -579,6 +662,9 @@ mod links {
         let snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
         hi(105, &[&[0x88, 1][..], &[0; 24], &snap].concat());
         hi(127, &[&[0, 0, 8, 0, 0, 0, 0, 0, 0x08, 2][..], &[0; 22], &snap].concat());
+        for (link, frames) in frames {
+            confirmed(link, &frames, frames.len());
+        }
         assert_eq!(reads(105, &[&[0x88, 0x41][..], &[0; 24], &snap].concat(), &v4), None, "encrypted");
     }
 

@@ -177,6 +177,23 @@ fn wlan(view: View<'_>) -> Read<'_> {
         (true, false) => 2,
         (false, _) => 0,
     };
-    let llc = view.skip(24 + fourth_address + qos);
-    ether_type(snap(&llc)?, llc.skip(8))
+    let body = view.skip(24 + fourth_address + qos);
+    // The bit "A-MSDU present" of the QoS control field (section 9.2.4.5).
+    if qos > 0 && view.u8(24 + fourth_address).is_some_and(|control| control & 0x80 != 0) {
+        return Err(Unread::Aggregate(body));
+    }
+    ether_type(snap(&body)?, body.skip(8))
+}
+
+/// The packets of an A-MSDU (IEEE 802.11-2020 section 9.3.2.2): each behind two addresses and its length, filled up to
+/// a multiple of four.
+pub(super) fn aggregated(mut view: View<'_>) -> impl Iterator<Item = (Option<[u8; 6]>, Read<'_>)> {
+    const HEADER: usize = 14;
+    std::iter::from_fn(move || {
+        let len = usize::from(view.u16(12)?);
+        let sender = view.data.get(6..)?.first_chunk().copied();
+        let packet = view.limit(HEADER + len).skip(HEADER);
+        view = view.skip((HEADER + len).next_multiple_of(4));
+        Some((sender, snap(&packet).and_then(|kind| ether_type(kind, packet.skip(8)))))
+    })
 }

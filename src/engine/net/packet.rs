@@ -132,6 +132,8 @@ pub(super) enum Unread<'p> {
     IpProtocol(u8),
     /// An IP fragment.
     Fragment(Fragment<'p>),
+    /// Several packets in one IEEE 802.11 frame (A-MSDU): what follows its header.
+    Aggregate(View<'p>),
     /// A header that breaks its own lengths.
     Malformed(&'static str),
     /// A header that was not stored as a whole.
@@ -292,6 +294,8 @@ fn transport(protocol: u8, source: IpAddr, destination: IpAddr, view: View<'_>) 
         4 => ipv4(view.inside()?),
         41 => ipv6(view.inside()?),
         47 => tunnel::gre(view),
+        // L2TP version 3 (RFC 3931 section 4.1.1); its control messages are no traffic of anyone's.
+        115 => tunnel::l2tp_session(view).unwrap_or(Err(Unread::IpProtocol(115))),
         // The authentication header (RFC 4302) stands before what it protects.
         51 => {
             let (Some(next), Some(len)) = (view.u8(0), view.u8(1)) else {

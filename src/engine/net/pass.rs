@@ -16,6 +16,7 @@ use super::{
     fragments::{Assembled, Disputed, Fragments, Source},
     groups,
     index::{Index, MacAddr, MacBinding},
+    link,
     packet::{self, Fragment, Packet, Tcp, Unread, View},
     segments::{Collector, EndKey, Segment},
 };
@@ -129,13 +130,28 @@ impl Pass {
         let sliced = packet::slice(frame.link, frame.data, frame.wire_len, self.depth);
         let frame = &Frame { uid: frame.uid.or_else(|| self.trailer(frame, &sliced.packet)), ..*frame };
         match sliced.packet {
+            Err(Unread::Aggregate(view)) => {
+                link::aggregated(view).try_for_each(|(mac, packet)| self.read(frame, packet, mac))
+            }
+            packet => self.read(frame, packet, sliced.mac),
+        }
+    }
+
+    /// Takes what a frame, or a part of it, was read as.
+    fn read(
+        &mut self,
+        frame: &Frame<'_>,
+        packet: packet::Read<'_>,
+        mac: Option<[u8; 6]>,
+    ) -> Result<(), ReadError> {
+        match packet {
             Ok(packet) => {
                 let (at, len) = (frame.at + packet.payload.at as u64, packet.payload.data.len() as u64);
                 let range = ByteRange::new(0, len);
                 let source = Source { range, at, frame: frame.no, time: frame.time };
-                self.packet(frame, &packet, sliced.mac, &[source])
+                self.packet(frame, &packet, mac, &[source])
             }
-            Err(Unread::Fragment(fragment)) => self.fragment(frame, fragment, sliced.mac),
+            Err(Unread::Fragment(fragment)) => self.fragment(frame, fragment, mac),
             Err(unread) => {
                 self.unread(frame, &unread);
                 Ok(())
@@ -565,6 +581,7 @@ fn unread_words(unread: &Unread<'_>, whole: bool) -> Option<(AnomalyKind, String
         Unread::Llc => (AnomalyKind::LinkNotRead, "IEEE 802.2 without IP".to_owned()),
         Unread::Encrypted => (AnomalyKind::LinkNotRead, "encrypted IEEE 802.11".to_owned()),
         Unread::IpProtocol(number) => (AnomalyKind::LinkNotRead, format!("IP protocol {number}")),
+        Unread::Aggregate(_) => (AnomalyKind::LinkNotRead, "an aggregate inside an aggregate".to_owned()),
         Unread::Fragment(_) => (AnomalyKind::FragmentNotReassembled, "an IP fragment".to_owned()),
         Unread::Malformed(what) => (AnomalyKind::HeaderMalformed, (*what).to_owned()),
         Unread::Truncated(what) if whole => {

@@ -73,9 +73,9 @@ impl Segment {
         self.tail & mark != 0
     }
 
-    /// Order of capture; parts of a datagram stand in its order.
-    fn order(&self) -> (EndKey, u32) {
-        (self.key, if self.has(Self::DATAGRAM) { self.seq } else { self.frame })
+    /// Order of capture; parts of a datagram stand in its order. One frame may hold several packets.
+    fn order(&self) -> (EndKey, u32, u64) {
+        (self.key, if self.has(Self::DATAGRAM) { self.seq } else { self.frame }, self.at)
     }
 
     fn write(&self) -> [u8; SIZE] {

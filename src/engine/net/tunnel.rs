@@ -52,6 +52,8 @@ pub(super) fn unless_udp_tunnel(packet: Packet<'_>) -> Read<'_> {
         gtp(view)
     } else if ports.contains(&3544) {
         teredo(view)
+    } else if ports.contains(&1701) {
+        l2tp(view)
     } else {
         return Ok(packet);
     };
@@ -99,6 +101,35 @@ fn gtp(view: View<'_>) -> Option<Read<'_>> {
         payload = payload.skip(len);
     }
     None
+}
+
+/// L2TP's data: PPP in version 2 (RFC 2661 section 3.1), any link in version 3 (RFC 3931 section 4.1.2).
+fn l2tp(view: View<'_>) -> Option<Read<'_>> {
+    let flags = view.u16(0)?;
+    let has = |bit: u16, bytes: usize| if flags & bit != 0 { bytes } else { 0 };
+    let control = flags & 0x8000 != 0;
+    match flags & 0x000f {
+        2 if !control => {
+            let length = has(0x4000, 2);
+            let view = if length > 0 { view.limit(usize::from(view.u16(2)?)) } else { view };
+            let header = 6 + length + has(0x0800, 4);
+            let offset = if flags & 0x0200 != 0 { 2 + usize::from(view.u16(header)?) } else { 0 };
+            Some(ppp(view.skip(header + offset)))
+        }
+        3 if !control => l2tp_session(view.skip(4)),
+        _ => None,
+    }
+}
+
+/// What a session of L2TP version 3 carries. How long its cookie is and whether a sublayer follows were agreed on in
+/// control messages that the capture may not hold (RFC 3931 section 4.1): what leads to a packet is right.
+pub(super) fn l2tp_session(view: View<'_>) -> Option<Read<'_>> {
+    let session = view.u32(0)?;
+    let inside = view.inside().ok()?.skip(4);
+    let behind = [0, 4, 8, 12].map(|header| inside.skip(header));
+    let links: [fn(View<'_>) -> Read<'_>; 2] = [ethernet, ppp];
+    let mut tries = links.into_iter().flat_map(|link| behind.map(link));
+    tries.find(Result::is_ok).filter(|_| session != 0)
 }
 
 /// RFC 4380 section 5.1.1: IPv6, perhaps behind an authentication or an origin.
