@@ -270,6 +270,8 @@ impl Multipart {
     /// Takes lines of a part's head; gives how many bytes.
     fn take_head(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>) -> usize {
         let end = memchr::memchr(b'\n', bytes.data).map_or(bytes.data.len(), |end| end + 1);
+        // A line that is too long ends where the limit is, not where the bytes at hand do.
+        let end = end.min((MAX_HEAD + 1).saturating_sub(self.head.data.len()).max(1));
         let line = bytes.part(0..end);
         self.emit(out, line);
         self.head.push(line);
