@@ -86,10 +86,8 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn request(&mut self, head: &RequestHead) {
-        let named = |wanted: &str| head.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        // RFC 9113 section 8.3.1: the authority goes before a Host field.
-        let Some(host) = named(":authority").or_else(|| named("host")) else { return };
-        let host = host_name(&printable(&host.1, MAX_NAME));
+        let Some(host) = head.authority() else { return };
+        let host = host_name(&printable(host, MAX_NAME));
         if !host.is_empty() && self.seen.hosts.len() < MAX_HOSTS && !self.seen.hosts.contains(&host) {
             self.seen.hosts.push(host);
         }

@@ -251,9 +251,8 @@ impl Handler for Side<'_, '_, '_> {
         if let Some(why) = ambiguous {
             self.out.anomaly(AnomalyKind::HttpAmbiguousLength, at, why.to_owned());
         }
-        if head.folded {
-            let detail = "a field line is folded; it was read as one line".to_owned();
-            self.out.anomaly(AnomalyKind::HttpMalformed, at, detail);
+        if let Some(odd) = head.odd {
+            self.out.anomaly(AnomalyKind::HttpMalformed, at, format!("HTTP head: {odd}"));
         }
         heads::leaves(&mut self.out, head, framing);
         let has_body = matches!(framing, Framing::Length(_) | Framing::Chunked | Framing::UntilClose);

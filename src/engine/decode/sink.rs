@@ -139,6 +139,33 @@ pub struct RequestHead {
     pub stream: Option<u64>,
 }
 
+impl RequestHead {
+    /// Whom it is for, as sent, a port with it: a target in absolute form or of a CONNECT goes before all fields (RFC 9112
+    /// section 3.2.2), `:authority` before Host (RFC 9113 section 8.3.1).
+    pub fn authority(&self) -> Option<&[u8]> {
+        if self.method == "CONNECT" && !self.uri.is_empty() {
+            return Some(&self.uri);
+        }
+        let named = |wanted: &str| {
+            let field = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            field.map(|(_, value)| value.as_slice())
+        };
+        absolute(&self.uri).or_else(|| named(":authority")).or_else(|| named("host"))
+    }
+}
+
+/// The authority of a URI with a scheme, without user and password (RFC 3986 section 3.2).
+fn absolute(uri: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', uri)?;
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    uri.get(..colon).filter(|scheme| !scheme.is_empty() && scheme.iter().all(is_scheme))?;
+    let rest = uri.get(colon..)?.strip_prefix(b"://")?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
+    let host = memchr::memrchr(b'@', authority).map_or(0, |at| at + 1);
+    authority.get(host..).filter(|host| !host.is_empty())
+}
+
 /// The head of an HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {

@@ -441,3 +441,77 @@ fn a_large_body_passes_in_large_slices() {
     assert_eq!(slices.0.iter().sum::<usize>(), whole.len());
     assert!(slices.0.len() < 80, "{} calls", slices.0.len());
 }
+
+#[test]
+fn a_body_is_found_behind_a_head_that_servers_mend() {
+    let up =
+        b"POST /up HTTP/1.1\r\nUser Agent: x\r\nTransfer-Encoding : chunked\r\n\r\n5\r\nphoto\r\n0\r\n\r\n";
+    let got = tcp(up, b"");
+    assert_eq!(text(got.leaf("http1.body > chunked")), "photo");
+    assert_eq!(got.kinds(), [AnomalyKind::HttpMalformed]);
+    assert_eq!(got.requests[0].fields, [("Transfer-Encoding".to_owned(), b"chunked".to_vec())]);
+    let head = got.leaf("http1.head");
+    assert!(text(head).contains("User Agent: x"), "what is left out is searched all the same");
+    let understood = got.places.iter().filter(|(.., place)| *place == Place::Understood);
+    let understood: String =
+        understood.map(|(_, range, _)| str::from_utf8(part(up, *range)).unwrap()).collect();
+    assert!(!understood.contains("Agent") && !understood.contains("Transfer"), "{understood:?}");
+}
+
+#[test]
+fn ranges_of_a_response_are_parts() {
+    // RFC 9110 section 14.6.
+    let body = b"--B\r\nContent-Type: image/jpeg\r\nContent-Range: bytes 0-4/10\r\n\r\nphoto\r\n\
+        --B\r\nContent-Range: bytes 5-9/10\r\n\r\nagain\r\n--B--\r\n";
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=B\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let got = tcp(b"GET / HTTP/1.1\r\n\r\n", &[head.as_bytes(), body].concat());
+    let parts: Vec<&str> =
+        got.leaves.iter().filter(|leaf| leaf.path().ends_with("multipart.part")).map(text).collect();
+    assert_eq!((parts, got.kinds()), (vec!["photo", "again"], vec![]));
+}
+
+#[test]
+fn parts_of_a_resumed_upload_are_bodies_of_their_own() {
+    let part = |fields: &str, body: &str| {
+        format!("PATCH /files/1 HTTP/1.1\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let up = [
+        part("Content-Range: bytes 0-4/10\r\n", "photo"),
+        part("Tus-Resumable: 1.0.0\r\nUpload-Offset: 5\r\n", "again"),
+    ];
+    let got = tcp(up.concat().as_bytes(), b"");
+    let bodies: Vec<&str> = got.leaves.iter().filter(|leaf| leaf.path() == "http1.body").map(text).collect();
+    assert_eq!(bodies, ["photo", "again"]);
+}
+
+#[test]
+fn a_target_in_absolute_form_says_whom_a_request_is_for() {
+    // RFC 9112 section 3.2.2: it goes before Host.
+    let authority = |request: &str| {
+        let got = tcp(request.as_bytes(), b"");
+        got.requests[0].authority().map(|host| str::from_utf8(host).unwrap().to_owned())
+    };
+    let host = Some("cloud.example:81".to_owned());
+    assert_eq!(
+        authority("GET http://me:pw@cloud.example:81/a?b=http://c HTTP/1.1\r\nHost: proxy\r\n\r\n"),
+        host
+    );
+    assert_eq!(authority("GET /a?u=http://x/ HTTP/1.1\r\nHost: cloud.example:81\r\n\r\n"), host);
+    assert_eq!(authority("CONNECT cloud.example:81 HTTP/1.1\r\nHost: proxy\r\n\r\n"), host);
+    assert_eq!(authority("GET / HTTP/1.0\r\n\r\n"), None);
+}
+
+#[test]
+fn a_response_without_a_length_goes_to_the_end_and_some_have_no_body() {
+    let up = b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n";
+    let down = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\
+        HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\n\r\n is content";
+    let got = tcp(up, down);
+    let statuses: Vec<u16> = got.responses.iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [304, 204, 200]);
+    assert!(text(got.leaf("http1.body")).ends_with("is content"));
+    assert_eq!(got.kinds(), []);
+}

@@ -84,6 +84,8 @@ fn announced(head: &Head<'_>) -> (Option<Framing>, Option<&'static str>) {
         let framing = if last == "chunked" { Framing::Chunked } else { Framing::UntilClose };
         let doubled = codings.iter().filter(|coding| *coding == "chunked").count() > 1;
         let ambiguous = match (both, doubled, framing) {
+            // Section 6.1: who speaks HTTP/1.0 may not know it.
+            _ if head.minor == 0 => Some("Transfer-Encoding in HTTP/1.0; it is followed"),
             (true, ..) => Some("both Transfer-Encoding and Content-Length; Transfer-Encoding is followed"),
             (_, true, _) => Some("chunked is named more than once"),
             (.., Framing::UntilClose) => Some("the last transfer coding is not chunked"),
@@ -119,6 +121,9 @@ mod tests {
         assert_eq!(request(both), (Framing::Chunked, true));
         assert_eq!(request("Transfer-Encoding: gzip\r\n"), (Framing::Unknown, true));
         assert_eq!(request("Content-Length: 3\r\nContent-Length: 4\r\n"), (Framing::Unknown, true));
+        assert_eq!(request("Content-Length: 3\r\nContent-Length: 3\r\n"), (Framing::Length(3), false));
+        let old = Head::parse(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 0, Role::Requests);
+        assert_eq!(request_framing(&old.unwrap()).0, Framing::Chunked);
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub struct Head<'a> {
     pub minor: u8,
     /// Its field lines, in order.
     pub fields: Vec<Field>,
-    /// Whether a field line was folded (RFC 9112 section 5.2).
-    pub folded: bool,
+    /// What in its field lines breaks the grammar and was read all the same, in words.
+    pub odd: Option<&'static str>,
 }
 
 /// A start line. Ranges are positions in [`Head::bytes`].
@@ -80,15 +80,15 @@ impl<'a> Head<'a> {
     /// # Errors
     /// What breaks the grammar, in words.
     pub fn parse(bytes: &'a [u8], at: u64, role: Role) -> Result<Self, String> {
-        match Self::strict(bytes, at, role, bytes) {
-            Ok(head) => Ok(head),
-            Err(error) => match unfolded(bytes) {
-                // As RFC 9112 section 5.2 says: each fold is read as spaces. The copy has the same length, so positions hold.
-                Some(flat) => Self::strict(bytes, at, role, &flat).map(|head| Self { folded: true, ..head }),
-                None => Err(error),
-            },
-        }
-        .map_err(|error| format!("HTTP head: {error}"))
+        let strict = Self::strict(bytes, at, role, bytes);
+        let Err(error) = &strict else { return strict };
+        let error = format!("HTTP head: {error}");
+        // The copy has the same length, so positions hold.
+        let Mended { flat, odd, left_out } = mended(bytes).ok_or_else(|| error.clone())?;
+        let mut head = Self::strict(bytes, at, role, &flat).map_err(|_| error)?;
+        head.odd = odd;
+        head.fields.retain(|field| left_out.binary_search(&field.name.start).is_err());
+        Ok(head)
     }
 
     fn strict(bytes: &'a [u8], at: u64, role: Role, text: &[u8]) -> Result<Self, String> {
@@ -120,7 +120,7 @@ impl<'a> Head<'a> {
             .iter()
             .map(|field| Field { name: span(field.name.as_bytes()), value: span(field.value) })
             .collect();
-        Ok(Self { bytes, at, lead, start, minor: minor.unwrap_or(1), fields, folded: false })
+        Ok(Self { bytes, at, lead, start, minor: minor.unwrap_or(1), fields, odd: None })
     }
 
     /// A part of the head.
@@ -163,22 +163,75 @@ fn span_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     start..(start + part.len()).min(whole.len())
 }
 
-/// A copy in which the line end before a folded line is spaces; `None` where nothing is folded.
-fn unfolded(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut flat = bytes.to_vec();
-    let mut folded = false;
-    for index in memchr::memchr_iter(b'\n', bytes) {
-        let inside = index > empty_lines(bytes);
-        if inside && matches!(bytes.get(index + 1), Some(b' ' | b'\t')) {
-            folded = true;
-            for position in [index.checked_sub(1), Some(index)].into_iter().flatten() {
-                if let Some(byte @ (b'\r' | b'\n')) = flat.get_mut(position) {
-                    *byte = b' ';
-                }
+/// A head whose field lines are as the grammar wants them.
+struct Mended {
+    flat: Vec<u8>,
+    /// What was wrong with them.
+    odd: Option<&'static str>,
+    /// Where fields stand that are none, in order.
+    left_out: Vec<usize>,
+}
+
+/// A copy in which field lines are as the grammar wants them; `None` where nothing was found that can be mended. The
+/// start line stays as it is.
+///
+/// - A fold is read as spaces, as RFC 9112 section 5.2 says.
+/// - White space before a colon goes behind it: servers must refuse such a request and clients must not send it (section
+///   5.1), but who sends it means a field, and the length of the body may stand there.
+/// - A line that has no name before a colon, or other characters in it, is made an empty field and left out: nginx
+///   ignores such lines, so that senders live with them.
+fn mended(bytes: &[u8]) -> Option<Mended> {
+    let lead = empty_lines(bytes);
+    let start = lead + memchr::memchr(b'\n', bytes.get(lead..)?)? + 1;
+    let (mut flat, mut odd, mut left_out) = (bytes.to_vec(), None, Vec::new());
+    let mut at = start;
+    while let Some(length) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+        let end = at + length;
+        let line = bytes.get(at..end).unwrap_or_default();
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        let wrong = match field_name(text) {
+            _ if text.is_empty() => None,
+            _ if matches!(text, [b' ' | b'\t', ..]) => {
+                // The line end before it goes; a line that is no field is none of the value either.
+                join(&mut flat, at);
+                Some("a field line is folded; it was read as one line")
             }
-        }
+            Some(name) if text.get(name) == Some(&b':') => None,
+            Some(name) => {
+                let colon = memchr::memchr(b':', text).unwrap_or(name);
+                if let Some(gap) = flat.get_mut(at + name..=at + colon) {
+                    gap.rotate_right(1);
+                }
+                Some("white space before the colon of a field line")
+            }
+            None => {
+                let line = flat.get_mut(at..at + text.len()).unwrap_or_default();
+                line.fill(b' ');
+                if let [name, colon, ..] = line {
+                    (*name, *colon) = (b'x', b':');
+                }
+                left_out.push(at);
+                Some("a line that is no field; it was left out")
+            }
+        };
+        odd = odd.or(wrong);
+        at = end + 1;
     }
-    folded.then_some(flat)
+    odd.is_some().then_some(Mended { flat, odd, left_out })
+}
+
+/// The length of a field's name at the front of a line, where only white space stands between it and a colon.
+fn field_name(line: &[u8]) -> Option<usize> {
+    let token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let name = line.iter().take_while(token).count();
+    let after = line.get(name..)?.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+    (name > 0 && after == Some(&b':')).then_some(name)
+}
+
+/// Makes the line end before `at` spaces.
+fn join(flat: &mut [u8], at: usize) {
+    let end = flat.get_mut(at.saturating_sub(2)..at).unwrap_or_default();
+    end.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
 }
 
 /// Bytes of empty lines at the front.
@@ -342,9 +395,34 @@ mod tests {
         assert_eq!((head.text(method), head.text(target)), (&b"POST"[..], &b"/a?b"[..]));
         assert_eq!(head.place(target), ByteRange::new(107, 111));
         assert_eq!(head.value("host").as_deref(), Some("h"));
-        assert!(head.folded);
+        assert!(head.odd.is_some_and(|odd| odd.contains("folded")));
         assert_eq!(head.value("x").as_deref(), Some("1,\r\n 2"));
         assert_eq!(head.range(), ByteRange::new(102, 100 + bytes.len() as u64));
+    }
+
+    #[test]
+    fn field_lines_that_break_the_grammar_are_read_as_they_are_meant() {
+        let head = |text: &'static str| Head::parse(text.as_bytes(), 0, Role::Requests).unwrap();
+        // RFC 9112 section 5.1: white space before a colon.
+        let spaced = head("POST / HTTP/1.1\r\nHost : h\r\nContent-Length \t: 5\r\n\r\n");
+        assert_eq!(spaced.value("content-length").as_deref(), Some("5"));
+        assert_eq!(spaced.value("host").as_deref(), Some("h"));
+        assert!(spaced.odd.is_some_and(|odd| odd.contains("before the colon")));
+        // Lines that are no fields.
+        for line in ["User Agent: x", "no colon here", ": no name", "a\u{e9}b: c"] {
+            let text = format!("POST / HTTP/1.1\r\nHost: h\r\n{line}\r\nContent-Length: 5\r\n\r\n");
+            let odd = Head::parse(text.as_bytes(), 0, Role::Requests).unwrap();
+            assert_eq!(odd.value("content-length").as_deref(), Some("5"), "{line}");
+            assert!(odd.odd.is_some_and(|odd| odd.contains("no field")), "{line}");
+        }
+        // RFC 9112 section 2.2: a bare line feed is a line end too.
+        let bare = head("POST / HTTP/1.1\nHost: h\nContent-Length: 5\n\n");
+        assert_eq!((bare.value("content-length").as_deref(), bare.odd), (Some("5"), None));
+        let folded = head("POST / HTTP/1.1\nX: a\n b\nContent-Length: 5\n\n");
+        assert_eq!(folded.value("x").as_deref(), Some("a\n b"));
+        assert_eq!(folded.value("content-length").as_deref(), Some("5"));
+        // What is wrong in the start line is not mended.
+        assert!(Head::parse(b"POST /\x01 HTTP/1.1\r\nA : b\r\n\r\n", 0, Role::Requests).is_err());
     }
 
     #[test]
