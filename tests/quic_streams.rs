@@ -494,6 +494,21 @@ fn a_genuine_retry_is_followed_and_a_forged_one_is_not() {
     assert_eq!(walked.connections.len(), 1);
     assert_eq!(walked.anomalies(AnomalyKind::QuicMalformed), 1, "{:?}", walked.anomalies);
     assert_eq!(walked.anomalies.len(), 1);
+
+    // Some clients say another hello after a Retry than before: the first one is searched, the second one counts.
+    let mut hello = quic::client_hello(PLAIN);
+    let at = hello.windows(32).position(|window| window == quic::RANDOM).unwrap();
+    hello[at..at + 32].fill(0x77);
+    let first = quic::padded(quic::crypto(0, &hello), 1_200);
+    let keys = Sealer::initial(&quic::ORIGINAL, From::Client);
+    let ids: (&[u8], &[u8]) = (&quic::ORIGINAL, &quic::CLIENT_ID);
+    let mut other = frames.clone();
+    other[0] = up(&quic::long(&keys, 0, ids, b"", 0, &first));
+    let walked = self::walked(&other, &quic::key_log()).remove(0);
+    assert_eq!(walked.text(0, Direction::Up), "after the retry");
+    assert_eq!(walked.anomalies.len(), 1);
+    let rest = walked.leaves(&["quic.frames", "stream"]);
+    assert!(rest.iter().any(|leaf| leaf.contains(&"w".repeat(32))), "the first random is searched");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """Uploads files over HTTP/3 to a server of its own on loopback: upload.py PORT KEYLOG RAW FORM
 
-Both ends are aioquic's. RAW is the body of one request, FORM a part of a multipart form in another that is open at the
+Both ends are aioquic's. The server asks for a Retry, and between the requests the client updates its keys and takes
+another connection id. RAW is the body of one request, FORM a part of a multipart form in another that is open at the
 same time. Prints the SHA-256 of each body as the server took it: a line for /raw and one for /form.
 """
 
@@ -124,7 +125,7 @@ async def main(port, keylog, raw, form):
     server = QuicConfiguration(alpn_protocols=H3_ALPN, is_client=False)
     with tempfile.TemporaryDirectory() as folder:
         server.load_cert_chain(*certificate(folder))
-    running = await serve("127.0.0.1", port, configuration=server, create_protocol=Server)
+    running = await serve("127.0.0.1", port, configuration=server, create_protocol=Server, retry=True)
     with open(keylog, "w", encoding="ascii") as secrets:
         client = QuicConfiguration(
             alpn_protocols=H3_ALPN,
@@ -136,6 +137,8 @@ async def main(port, keylog, raw, form):
         async with connect("127.0.0.1", port, configuration=client, create_protocol=Client) as ours:
             # A field section of the next request refers to entries that the first one put in.
             await ours.upload([(b"/hello", b"text/plain", b"hello")])
+            ours.request_key_update()
+            ours.change_connection_id()
             media = b"multipart/form-data; boundary=" + BOUNDARY
             requests = [(b"/raw", b"image/jpeg", read(raw)), (b"/form", media, part)]
             for answer in await ours.upload(requests):

@@ -463,6 +463,17 @@ impl<'f> Flow<'f> {
             known.retried = true;
             known.state.retry(source);
             self.connections.name(place, Role::Server, source);
+            // The handshake begins anew: what was said before belongs to none.
+            if let Some(here) = self.here.get_mut(&place)
+                && let Some(before) = here.crypto.remove(&(Space::Initial, Role::Client))
+            {
+                let runs = before.segments.into_iter().map(|Segment { packet, at, len, .. }| Run {
+                    packet,
+                    at,
+                    len,
+                });
+                here.rest.get_mut(Role::Client).extend(runs);
+            }
         }
     }
 

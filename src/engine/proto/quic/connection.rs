@@ -139,6 +139,8 @@ pub struct Connection {
     messages: ByRole<BySpace<Messages>>,
     numbers: ByRole<BySpace<Numbers>>,
     trials: u32,
+    /// A Retry was followed, and the client's hello did not come since.
+    comes_again: bool,
 }
 
 impl Connection {
@@ -157,6 +159,7 @@ impl Connection {
             messages: ByRole::default(),
             numbers: ByRole::default(),
             trials: 0,
+            comes_again: false,
         }
     }
 
@@ -181,10 +184,13 @@ impl Connection {
         self.trials >= MAX_TRIALS
     }
 
-    /// Follows a genuine Retry: the client comes again, and Initial keys come from the new id.
+    /// Follows a genuine Retry: the client comes again, and Initial keys come from the new id. It is to say the same
+    /// hello again (RFC 9000 section 17.2.5.3), and there are clients that say another one: that one counts.
     pub fn retry(&mut self, source: &[u8]) {
         self.keyed_by = source.to_vec();
         self.initial.clear();
+        *self.messages.get_mut(Role::Client).get_mut(Space::Initial) = Messages::default();
+        self.comes_again = true;
     }
 
     /// Takes what an end acknowledges of a space; false where that was not seen.
@@ -348,6 +354,9 @@ impl Connection {
         let whole = messages.push(offset, data, &mut |at, kind, body| {
             found.extend(handshake::hello(kind, body, version).map(|hello| (at, hello)));
         });
+        if sender == Role::Client && self.comes_again {
+            self.renewed(&mut found);
+        }
         for (_, hello) in &found {
             match hello {
                 Hello::Client(hello, random) if sender == Role::Client => {
@@ -363,6 +372,22 @@ impl Connection {
             }
         }
         (found, whole)
+    }
+
+    /// Takes the hello that follows a Retry: the same one says nothing new, another one counts.
+    fn renewed(&mut self, found: &mut Vec<(u64, Hello)>) {
+        let random = found.iter().enumerate().find_map(|(place, (_, hello))| match hello {
+            Hello::Client(_, random) => Some((place, *random)),
+            _ => None,
+        });
+        let Some((place, random)) = random else { return };
+        self.comes_again = false;
+        if self.facts.random == Some(random) {
+            found.remove(place);
+        } else {
+            (self.facts.client_hello, self.facts.random) = (None, None);
+            self.early.clear();
+        }
     }
 
     /// Looks for secrets that what was learned asks for; true when there are new keys.
