@@ -208,6 +208,7 @@ macro_rules! regressions {
 regressions! {
     a_mail_that_ends_with_dot_and_cr_is_searched_to_its_end "application-mail-ends-in-dot-cr"
     the_head_of_a_part_ends_at_its_limit_however_it_is_cut "application-long-head-of-a-part"
+    dns_is_told_by_its_first_messages_however_they_are_cut "application_dns-a-message-behind-those-looked-at"
     base64_gives_what_stands_before_damage "base64-damage-behind-groups"
     data_urls_consume_each_byte_once "data_url-groups-of-base64"
     json_gives_what_stands_before_damage "json-damage-in-a-string"

@@ -56,7 +56,10 @@ pub(super) fn dns(
 fn has_message(conversation: &Conversation<'_>, direction: Direction) -> Result<bool, ReadError> {
     let (mut found, mut seen) = (false, 0);
     messages(conversation, direction, &mut |part| {
-        if let Part::Message(_, data) = part {
+        // A chunk may hold more messages than are looked at.
+        if let Part::Message(_, data) = part
+            && seen < PROBED
+        {
             seen += 1;
             found = found || dns::parse(data).is_ok();
         }
