@@ -30,6 +30,9 @@ pub(super) const MAX_TEXT: usize = 8_192;
 const MAX_PROTOCOLS: usize = 8;
 /// Field lines kept of one head or trailer; servers refuse more than some hundred.
 const MAX_FIELDS: usize = 1_000;
+/// Bytes of field lines kept of one flow: those of some ten thousand requests. A table of the compression makes a long
+/// line out of each byte of a hostile header block.
+const MAX_FLOW_TEXT: usize = 32 << 20;
 /// Interim responses listed of one request: 100, 102 and 103 come once or a few times.
 const MAX_INTERIM: usize = 16;
 /// Pairs of inner streams listed of one flow.
@@ -122,6 +125,8 @@ pub(super) struct Walk<'w> {
     pub(super) messages: BTreeMap<u32, Message>,
     forms: BTreeMap<(TransactionId, Direction), Forms>,
     bodies: BTreeMap<(u32, Direction), Body>,
+    /// Bytes of field lines that may still be kept; `None` where one found no room.
+    room: Option<usize>,
     /// Which way each transaction's request went.
     requests: BTreeMap<u32, Direction>,
     pub(super) inner: Vec<Inner>,
@@ -155,6 +160,7 @@ impl<'w> Walk<'w> {
             inner: Vec::new(),
             forms: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            room: Some(MAX_FLOW_TEXT),
             requests: BTreeMap::new(),
             dns: Vec::new(),
             hellos: Vec::new(),
@@ -185,6 +191,17 @@ impl<'w> Walk<'w> {
             body: None,
             response: None,
         })
+    }
+
+    /// Field lines as text, as far as there is room for them.
+    fn lines(&mut self, fields: &[(String, Vec<u8>)]) -> Vec<[String; 2]> {
+        let had_room = self.room.is_some();
+        let lines = kept(fields, &mut self.room);
+        if had_room && self.room.is_none() {
+            let detail = format!("more than {MAX_FLOW_TEXT} bytes of field lines; the rest is not listed");
+            self.anomaly(AnomalyKind::LimitReached, None, detail);
+        }
+        lines
     }
 
     /// Who sends in this direction.
@@ -258,13 +275,6 @@ fn named(fields: &[(String, Vec<u8>)], name: &str) -> bool {
     fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
 }
 
-fn lines(fields: &[(String, Vec<u8>)]) -> impl Iterator<Item = [String; 2]> + '_ {
-    let line = |(name, value): &(String, Vec<u8>)| {
-        [printable(name.as_bytes(), MAX_TEXT), printable(value, MAX_TEXT)]
-    };
-    fields.iter().take(MAX_FIELDS).map(line)
-}
-
 fn inner_side(
     from: String,
     stream: &Stream,
@@ -280,6 +290,21 @@ fn inner_side(
         conflict_bytes: ByteRange::covered(stream.conflicts.iter().map(|conflict| conflict.range)),
         conflicts: conflicts(stream),
     })
+}
+
+/// Field lines as text up to the first for which there is no room; then there is none any more.
+fn kept(fields: &[(String, Vec<u8>)], room: &mut Option<usize>) -> Vec<[String; 2]> {
+    let mut lines = Vec::new();
+    for (name, value) in fields.iter().take(MAX_FIELDS) {
+        let line = [printable(name.as_bytes(), MAX_TEXT), printable(value, MAX_TEXT)];
+        let size: usize = line.iter().map(String::len).sum();
+        *room = room.and_then(|room| room.checked_sub(size));
+        if room.is_none() {
+            break;
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 impl Sink for Walk<'_> {
@@ -340,6 +365,7 @@ impl Sink for Walk<'_> {
     fn request(&mut self, head: &RequestHead) {
         self.requests.insert(head.transaction.0, head.direction);
         let from = self.sender(head.direction).to_owned();
+        let lines = self.lines(&head.fields);
         let transaction = self.transaction(head.transaction);
         (transaction.from, transaction.frame) = (from, head.frame);
         transaction.method = printable(head.method.as_bytes(), MAX_TEXT);
@@ -348,7 +374,7 @@ impl Sink for Walk<'_> {
         transaction.host =
             field(&head.fields, if named(&head.fields, "host") { "host" } else { ":authority" });
         (transaction.protocol, transaction.stream) = (head.protocol.to_owned(), head.stream);
-        transaction.fields.extend(lines(&head.fields));
+        transaction.fields.extend(lines);
         transaction.content_type = field(&head.fields, "content-type");
         transaction.stream_offset = head.range.start;
         transaction.header_bytes = head.range.len();
@@ -364,6 +390,7 @@ impl Sink for Walk<'_> {
         }
         // A request that asked for h2c is answered on a stream.
         transaction.stream = transaction.stream.or(head.stream);
+        let lines = self.lines(&head.fields);
         let response = self.response_of(head.transaction);
         if (100..200).contains(&response.status) && response.interim.len() < MAX_INTERIM {
             response.interim.push(response.status);
@@ -371,11 +398,11 @@ impl Sink for Walk<'_> {
         response.frame = head.frame;
         (response.status, response.content_type) = (head.status, field(&head.fields, "content-type"));
         // Of several heads the last one counts: those before it are interim (RFC 9110 section 15.2).
-        response.fields = lines(&head.fields).collect();
+        response.fields = lines;
     }
 
     fn trailer(&mut self, transaction: TransactionId, direction: Direction, fields: &[(String, Vec<u8>)]) {
-        let lines = lines(fields);
+        let lines = self.lines(fields);
         if self.requests.get(&transaction.0) == Some(&direction) {
             self.transaction(transaction).fields.extend(lines);
         } else {
@@ -531,6 +558,18 @@ impl Sink for Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn field_lines_are_kept_while_there_is_room_and_none_after_the_first_without() {
+        let field = |value: &str| ("name".to_owned(), value.as_bytes().to_vec());
+        let mut room = Some(20);
+        let lines = kept(&[field("123456"), field("12345678"), field("")], &mut room);
+        assert_eq!((lines.len(), room), (1, None), "10 of 20, then 12");
+        assert_eq!(kept(&[field("")], &mut room).len(), 0);
+        let mut room = Some(22);
+        assert_eq!(kept(&[field("123456"), field("12345678")], &mut room).len(), 2);
+        assert_eq!(room, Some(0));
+    }
 
     #[test]
     fn a_body_with_a_gap_has_a_length_and_no_digest() {

@@ -156,7 +156,10 @@ impl<'s, 'c> Side<'s, 'c> {
         }
         if !interim {
             let half = self.exchanges.get(stream)?.half(role);
-            (half.head, half.since) = (Some(facts), Some(self.losses));
+            // Its target was told, and may be as long as the block.
+            let mut head = facts;
+            head.path = None;
+            (half.head, half.since) = (Some(head), Some(self.losses));
             if block.end_stream {
                 half.end = End::Complete;
             }
