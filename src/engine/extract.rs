@@ -7,7 +7,8 @@ use super::{
     decode::{
         self, Context, Conversation, Shared,
         sink::{
-            CONTENT_OPS, LeafId, Message, Origin, RequestHead, ResponseHead, Sink, Source, TransactionId,
+            AFTER_GAP, CONTENT_OPS, LeafId, Message, Origin, RequestHead, ResponseHead, Sink, Source,
+            TransactionId,
         },
     },
     keys::keys,
@@ -168,10 +169,11 @@ impl Extractor<'_> {
 
     fn content(&self, origin: &Origin) -> Option<Content> {
         let Origin { direction, transaction, steps, .. } = origin;
-        let ops: Vec<&str> = steps.iter().map(|step| step.op.as_str()).collect();
+        let all: Vec<&Step> = steps.iter().filter(|step| step.op != AFTER_GAP).collect();
+        let ops: Vec<&str> = all.iter().map(|step| step.op.as_str()).collect();
         let message = ops.iter().rposition(|op| CONTENT_OPS.contains(op))?;
         let inside = ops.get(message + 1..)?;
-        let last = steps.last()?;
+        let last = all.last()?;
         let depth = if inside.iter().all(|op| CODINGS.contains(op)) {
             Some(inside.len())
         } else if MEMBERS.contains(&last.op.as_str()) {

@@ -8,7 +8,7 @@ use crate::{
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, printable},
 };
 
-use super::sink::{Keep, LeafId, Origin, Place, Sink, Source, TransactionId};
+use super::sink::{AFTER_GAP, Keep, LeafId, Origin, Place, Sink, Source, TransactionId};
 
 /// Anomalies of one kind in one direction of a flow; a hostile stream could make one of each byte.
 const MAX_ANOMALIES: u32 = 32;
@@ -446,7 +446,7 @@ impl Stage {
         if let Some((offset, start)) = self.resumed {
             let input = ByteRange::new(start, self.layer.output);
             let param = Some(offset.to_string());
-            steps.push(Step { op: "after-gap".to_owned(), param, input, output: input.len() });
+            steps.push(Step { op: AFTER_GAP.to_owned(), param, input, output: input.len() });
         }
         steps
     }

@@ -35,6 +35,7 @@ mod session;
 mod smtp;
 mod sniff;
 mod socks;
+mod tftp;
 mod tls;
 mod upgrade;
 mod values;
@@ -143,6 +144,7 @@ const MAX_NESTED: u8 = 8;
 pub struct Shared {
     quic: quic::Quic,
     ftp: ftp::Transfers,
+    tftp: tftp::Requests,
     transactions: u32,
 }
 
@@ -185,6 +187,11 @@ fn datagrams(
         return Ok(());
     }
     if quic::walk(conversation, context, shared, sink)? {
+        return Ok(());
+    }
+    if tftp::requests(conversation, context, shared, sink)?
+        || tftp::transfer(conversation, context, shared, sink)?
+    {
         return Ok(());
     }
     raw::datagrams(conversation, limits, sink)

@@ -82,6 +82,9 @@ pub const CONTENT_OPS: [&str; 12] = [
     "tftp.data",
 ];
 
+/// The last step of a leaf that begins after bytes that are missing: its parameter says how many bytes of the layer stand before it.
+pub const AFTER_GAP: &str = "after-gap";
+
 /// A message of a protocol that does not pair requests with responses: a WebSocket message, an MQTT packet, a
 /// command or a reply of SMTP or FTP, a mail. Leaves of its content name its transaction; [`Sink::body_end`] ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::{
         decode::sink::{
-            self, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, QuicConnection, RequestHead,
+            self, AFTER_GAP, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, QuicConnection, RequestHead,
             ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
         },
         net::{Flow, Side, stream::Stream},
@@ -66,7 +66,9 @@ impl Form {
     fn of(steps: &[Step]) -> Option<Self> {
         // What stands before is that of the streams around it.
         let content = steps.iter().rposition(|step| CONTENT_OPS.contains(&step.op.as_str()))?;
-        let ops: Vec<&str> = steps.iter().skip(content + 1).map(|step| step.op.as_str()).collect();
+        let inside = steps.iter().skip(content + 1).map(|step| step.op.as_str());
+        // What comes after a gap is one more run of the same.
+        let ops: Vec<&str> = inside.filter(|op| *op != AFTER_GAP).collect();
         match ops.as_slice() {
             [] => Some(Self::Wire),
             ["chunked"] => Some(Self::Dechunked),
