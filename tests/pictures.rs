@@ -172,6 +172,53 @@ fn copies_are_found_however_they_are_coded_turned_or_scaled() {
     assert_eq!(alone, outcome, "threads must not show");
 }
 
+/// A screen of a list: rows with a round picture and two lines of words, all of one layout.
+fn screen(seed: u64) -> DynamicImage {
+    let mut no = seed * 10_007;
+    let mut below = |most: u32| {
+        no += 1;
+        ((mixed(no) + 1.0) / 2.0 * f64::from(most)) as u32
+    };
+    let mut picture = RgbImage::from_pixel(540, 1_080, Rgb([250, 250, 250]));
+    let mut fill = |x: u32, y: u32, width: u32, height: u32, level: u8| {
+        for (x, y) in (y..y + height).flat_map(|y| (x..x + width).map(move |x| (x, y))) {
+            if x < 540 && y < 1_080 {
+                picture.put_pixel(x, y, Rgb([level; 3]));
+            }
+        }
+    };
+    fill(0, 0, 540, 40, 60);
+    fill(0, 40, 540, 70, 90);
+    for row in 0..14 {
+        let y = 130 + row * 66;
+        fill(15, y + 8, 50, 50, below(200) as u8);
+        for (line, height, level, least) in [(10, 18, 20, 80), (38, 13, 120, 140)] {
+            let (mut x, end) = (80, 80 + least + below(150));
+            while x < end {
+                let word = 10 + below(40);
+                fill(x, y + line, word, height, level);
+                x += word + 8;
+            }
+        }
+        fill(80, y + 65, 460, 1, 220);
+    }
+    DynamicImage::ImageRgb8(picture)
+}
+
+#[test]
+fn screens_of_one_layout_carry_no_verdict() {
+    let photos: Vec<_> = (1..=10).map(|no| written(&screen(no), ImageFormat::Png)).collect();
+    let own = thumbnail(&screen(1));
+    let others = (101..=110).map(|no| thumbnail(&screen(no)));
+    let leaves: Vec<Vec<u8>> = others.chain([own, jpeg(&screen(102), 85)]).collect();
+    let (_, outcome) = sent(&photos, &leaves, 2);
+    // They are alike, which is why it must not count; one of them is a copy, and still nothing tells it from the rest.
+    assert!(copies(&outcome).len() >= 6 && copies(&outcome).contains(&(10, 0)), "{:?}", copies(&outcome));
+    let carrying: Vec<_> =
+        outcome.hits.iter().filter(|hit| hit.grade == Grade::Derived && hit.probative).collect();
+    assert!(carrying.is_empty(), "{carrying:?}");
+}
+
 #[test]
 fn a_copied_file_is_no_altered_copy_and_an_empty_page_is_none() {
     let photo = jpeg(&scene(1, 320, 240), 92);

@@ -4,6 +4,8 @@
 //! 2. Only if there is one, the device's photos are, too.
 //! 3. Each pair is compared; of the photos that a picture is like, the one most like it is named.
 //!
+//! A likeness of screens and pages, which share layouts, is listed and carries nothing (docs/decisions/008).
+//!
 //! Found are copies that were scaled, coded anew, turned or mirrored, or lost their metadata. A copy that was cut, written
 //! on or filtered is not looked for. Time grows with the pictures' bytes; the pairs cost little beside it.
 
