@@ -150,3 +150,34 @@ fn the_table_stands_in_columns_and_one_flow_can_be_followed() {
     let failed = ends(2, &mut home.exhibit(&["inspect", "c.pcap", "--flow", "2"]));
     assert!(failed.err.contains("no flow begins with frame 2"), "{}", failed.err);
 }
+
+#[test]
+fn a_body_has_the_digest_of_what_each_content_coding_holds() {
+    let home = Home::new();
+    let text = b"what was sent, what was sent, what was sent".repeat(40);
+    let mut brotli = Vec::new();
+    brotli::BrotliCompress(&mut &text[..], &mut brotli, &brotli::enc::BrotliEncoderParams::default())
+        .unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, &text).unwrap();
+    let gzip = gzip.finish().unwrap();
+    // RFC 8878: a frame of one raw block.
+    let len = u32::try_from(text.len()).unwrap();
+    let header = (len << 3 | 1).to_le_bytes();
+    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &len.to_le_bytes(), &header[..3], &text].concat();
+    let mut frames = Vec::new();
+    for (no, (coding, body)) in (0..).zip([("br", &brotli), ("gzip", &gzip), ("zstd", &zstd)]) {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let sent = [head.as_bytes(), body.as_slice()].concat();
+        frames.extend(packets::connection((PHONE, 40_000 + no), ([203, 0, 113, 9], 80), &sent, b""));
+    }
+    write(&home.path("c.pcap"), packets::pcap(&frames));
+    let document = ends(0, &mut home.exhibit(&["inspect", "c.pcap", "--format", "json"])).out;
+    let document: Inspection = serde_json::from_str(&document).unwrap();
+    let decoded: Vec<_> =
+        document.transactions.iter().map(|one| one.body.as_ref().unwrap().decoded_sha256).collect();
+    assert_eq!(decoded, [Some(exhibit::evidence::Digest::of(&text)); 3]);
+}

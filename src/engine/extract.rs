@@ -7,8 +7,8 @@ use super::{
     decode::{
         self, Context, Conversation, Shared,
         sink::{
-            AFTER_GAP, CONTENT_OPS, LeafId, Message, Origin, RequestHead, ResponseHead, Sink, Source,
-            TransactionId,
+            AFTER_GAP, CONTENT_CODINGS, CONTENT_OPS, LeafId, Message, Origin, RequestHead, ResponseHead,
+            Sink, Source, TransactionId,
         },
     },
     keys::keys,
@@ -24,12 +24,17 @@ use crate::{
 const MAX_NAME: usize = 1_000;
 /// Messages of one flow whose names are remembered.
 const MAX_NAMED: usize = 1 << 18;
-/// What stands around a content and is taken off as a whole.
-const CODINGS: [&str; 8] =
-    ["chunked", "gzip", "zlib", "deflate", "br", "zstd", "permessage-deflate", "grpc.message"];
 /// Contents inside a content.
-const MEMBERS: [&str; 7] =
-    ["multipart.part", "mime.part", "mime.body", "zip.stored", "zip.deflated", "tar.member", "data.url"];
+const MEMBERS: [&str; 8] = [
+    "grpc.message",
+    "multipart.part",
+    "mime.part",
+    "mime.body",
+    "zip.stored",
+    "zip.deflated",
+    "tar.member",
+    "data-url",
+];
 
 /// A content that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +179,7 @@ impl Extractor<'_> {
         let message = ops.iter().rposition(|op| CONTENT_OPS.contains(op))?;
         let inside = ops.get(message + 1..)?;
         let last = all.last()?;
-        let depth = if inside.iter().all(|op| CODINGS.contains(op)) {
+        let depth = if inside.iter().all(|op| *op == "chunked" || CONTENT_CODINGS.contains(op)) {
             Some(inside.len())
         } else if MEMBERS.contains(&last.op.as_str()) {
             None

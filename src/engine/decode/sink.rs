@@ -82,6 +82,9 @@ pub const CONTENT_OPS: [&str; 12] = [
     "tftp.data",
 ];
 
+/// Steps that take a coding off a whole content: those of RFC 9110 section 8.4.1 and RFC 8878, and that of RFC 7692.
+pub const CONTENT_CODINGS: [&str; 6] = ["gzip", "zlib", "deflate", "br", "zstd", "permessage-deflate"];
+
 /// The last step of a leaf that begins after bytes that are missing: its parameter says how many bytes of the layer stand before it.
 pub const AFTER_GAP: &str = "after-gap";
 

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     engine::{
         decode::sink::{
-            self, AFTER_GAP, BodyEnd, CONTENT_OPS, DnsMessage, LeafId, Origin, QuicConnection, RequestHead,
-            ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
+            self, AFTER_GAP, BodyEnd, CONTENT_CODINGS, CONTENT_OPS, DnsMessage, LeafId, Origin,
+            QuicConnection, RequestHead, ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
         },
         net::{Flow, Side, stream::Stream},
         proto::tls::{Suite, Version},
@@ -74,7 +74,7 @@ impl Form {
             ["chunked"] => Some(Self::Dechunked),
             ["chunked.framing"] => Some(Self::Framing),
             [.., "multipart.part" | "mime.part"] => Some(Self::Part),
-            ["chunked", codings @ ..] | codings if codings.iter().all(|op| is_content_coding(op)) => {
+            ["chunked", codings @ ..] | codings if codings.iter().all(|op| CONTENT_CODINGS.contains(op)) => {
                 Some(Self::Decoded(codings.len()))
             }
             _ => None,
@@ -261,11 +261,6 @@ impl<'w> Walk<'w> {
             }
         }
     }
-}
-
-/// Codings of RFC 9110 section 8.4.1 that are taken off, and that of RFC 7692.
-fn is_content_coding(op: &str) -> bool {
-    matches!(op, "gzip" | "zlib" | "deflate" | "permessage-deflate")
 }
 
 fn field(fields: &[(String, Vec<u8>)], name: &str) -> String {
