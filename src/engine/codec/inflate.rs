@@ -1,6 +1,6 @@
 //! gzip (RFC 1952), zlib (RFC 1950) and deflate (RFC 1951).
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
 use super::{Budget, Coding, Damage, Kind, Output};
 
@@ -29,6 +29,24 @@ const FEXTRA: u8 = 4;
 const FNAME: u8 = 8;
 const FCOMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
+
+/// What one step of inflating did.
+pub(super) struct Inflated {
+    /// Bytes of the input.
+    pub(super) consumed: usize,
+    /// Bytes of the buffer, also before damage.
+    pub(super) produced: usize,
+    pub(super) status: Result<Status, DecompressError>,
+}
+
+/// Inflates as much as fits into the buffer.
+pub(super) fn inflate(inflate: &mut Decompress, input: &[u8], buffer: &mut [u8]) -> Inflated {
+    let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
+    let status = inflate.decompress(input, buffer, FlushDecompress::None);
+    let consumed = usize::try_from(inflate.total_in() - before_in).unwrap_or(input.len());
+    let produced = usize::try_from(inflate.total_out() - before_out).unwrap_or(0);
+    Inflated { consumed, produced, status }
+}
 
 /// Takes deflate and its wrapper off.
 pub struct Inflate {
@@ -172,10 +190,7 @@ impl Inflate {
         let (mut position, mut given) = (0, 0);
         loop {
             let rest = input.get(position..).unwrap_or_default();
-            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self.inflate.decompress(rest, &mut self.buffer, FlushDecompress::None);
-            let consumed = usize::try_from(self.inflate.total_in() - before_in).unwrap_or(rest.len());
-            let produced = usize::try_from(self.inflate.total_out() - before_out).unwrap_or(0);
+            let Inflated { consumed, produced, status } = inflate(&mut self.inflate, rest, &mut self.buffer);
             position += consumed;
             let bytes = self.buffer.get(..produced).unwrap_or_default();
             if !bytes.is_empty() {

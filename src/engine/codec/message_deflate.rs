@@ -3,9 +3,12 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::{Decompress, Status};
 
-use super::{Budget, Coding, Damage, Kind, Output};
+use super::{
+    Budget, Coding, Damage, Kind, Output,
+    inflate::{Inflated, inflate},
+};
 
 /// Output is given in pieces of this size.
 const BUFFER: usize = 32 << 10;
@@ -66,10 +69,7 @@ impl Shared {
         let (mut position, mut given) = (0, 0);
         loop {
             let rest = input.get(position..).unwrap_or_default();
-            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self.inflate.decompress(rest, &mut self.buffer, FlushDecompress::None);
-            let consumed = usize::try_from(self.inflate.total_in() - before_in).unwrap_or(rest.len());
-            let produced = usize::try_from(self.inflate.total_out() - before_out).unwrap_or(0);
+            let Inflated { consumed, produced, status } = inflate(&mut self.inflate, rest, &mut self.buffer);
             position += consumed;
             let bytes = self.buffer.get(..produced).unwrap_or_default();
             if !bytes.is_empty() {
