@@ -8,14 +8,7 @@
     reason = "a test may panic"
 )]
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{fs, process::Command};
 
 use exhibit::{
     evidence::ByteRange,
@@ -26,53 +19,10 @@ mod support;
 use support::{
     exhibit, output, peer,
     recording::{Recording, fresh_photo, writable_by_all},
-    run, write,
+    run,
+    servers::{free_port, start_nginx},
+    write,
 };
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_nginx(nginx: &Path, folder: &Path, port: u16) -> Running {
-    let at = folder.display();
-    let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path {at}/{name};"))
-        .join(" ");
-    write(
-        &folder.join("nginx.conf"),
-        format!(
-            "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log;\n\
-             events {{ }}\n\
-             http {{ access_log off; client_max_body_size 64m; {temp}\n\
-               server {{ listen 127.0.0.1:{port}; root {at}/www;\n\
-                 location /put/ {{ dav_methods PUT; create_full_put_path on; }}\n\
-                 location / {{ return 200 \"ok\"; }} }} }}\n"
-        ),
-    );
-    fs::create_dir_all(folder.join("www")).unwrap();
-    let child = Command::new(nginx)
-        .arg("-p")
-        .arg(folder)
-        .arg("-c")
-        .arg(folder.join("nginx.conf"))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = Running(child);
-    for _ in 0..100 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return running;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    panic!("nginx does not listen: {}", fs::read_to_string(folder.join("error.log")).unwrap_or_default());
-}
 
 #[test]
 fn curl_to_nginx_gives_exactly_what_was_sent() {
@@ -93,8 +43,15 @@ fn curl_to_nginx_gives_exactly_what_was_sent() {
     for (name, len) in sizes {
         fresh_photo(&photos.join(name), len);
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _server = start_nginx(&nginx, &at.join("nginx"), port);
+    let port = free_port();
+    let root = at.join("nginx/www");
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{port}; root {};\n\
+           location /put/ {{ dav_methods PUT; create_full_put_path on; }}\n\
+           location / {{ return 200 \"ok\"; }} }}",
+        root.display()
+    );
+    let _server = start_nginx(&nginx, &at.join("nginx"), &servers, port);
     let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), &format!("tcp port {port}"))
     else {
         return;
