@@ -278,11 +278,7 @@ pub(super) fn data(
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<bool, ReadError> {
-    let first = [conversation.up, conversation.down]
-        .into_iter()
-        .filter_map(|stream| stream.pieces.first())
-        .map(|piece| piece.frame)
-        .min();
+    let first = conversation.first_frame();
     let ends = [conversation.local, conversation.remote];
     let Some(announced) = first.and_then(|frame| shared.ftp.find(ends, frame)) else { return Ok(false) };
     let announced = announced.clone();

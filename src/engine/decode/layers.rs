@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, ops::Range, rc::Rc};
 
 use crate::{
-    engine::{codec::Budget, net::stream::Stream},
-    evidence::Step,
-    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, printable},
+    engine::{
+        codec::Budget,
+        net::stream::{Chunk, Stream},
+    },
+    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, ReadError, Step, printable},
 };
 
 use super::sink::{AFTER_GAP, Keep, LeafId, Origin, Place, Sink, Source, TransactionId};
@@ -392,6 +394,25 @@ impl Stage {
         self.close(out);
         self.layer.output += missing;
         self.resumed = Some((self.layer.output, self.layer.output));
+    }
+
+    /// Writes all of a stream, as it stands, and ends.
+    ///
+    /// # Errors
+    /// When the stream can't be read.
+    pub(super) fn whole(mut self, stream: &Stream, out: &mut Out<'_>) -> Result<(), ReadError> {
+        let mut reader = stream.reader();
+        while let Some(chunk) = reader.next_chunk()? {
+            match chunk {
+                Chunk::Bytes { range, data } => {
+                    self.consumed(range.end);
+                    self.write(out, Bytes::wire(data, range));
+                }
+                Chunk::Gap(gap) => self.gap(out, gap.len()),
+            }
+        }
+        self.close(out);
+        Ok(())
     }
 
     /// Ends the leaf, if one is open.

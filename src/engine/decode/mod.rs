@@ -57,7 +57,7 @@ use crate::{
             keylog::KeyLog,
         },
     },
-    evidence::{Direction, Limits, ReadError, Scratch, Transport},
+    evidence::{Direction, FrameNo, Limits, ReadError, Scratch, Transport},
 };
 
 use opening::Openings;
@@ -86,6 +86,12 @@ impl<'a> Conversation<'a> {
             Direction::Up => self.up,
             Direction::Down => self.down,
         }
+    }
+
+    /// The frame that carries the first byte that was captured of either direction.
+    fn first_frame(&self) -> Option<FrameNo> {
+        let firsts = [self.up, self.down].into_iter().filter_map(|stream| stream.pieces.first());
+        firsts.map(|piece| piece.frame).min()
     }
 
     fn has_port(&self, ports: &[u16]) -> bool {

@@ -131,12 +131,9 @@ pub(super) fn transfer(
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<bool, ReadError> {
-    let first = [conversation.up, conversation.down]
-        .into_iter()
-        .filter_map(|stream| stream.pieces.first())
-        .map(|piece| piece.frame)
-        .min();
-    let found = first.and_then(|frame| shared.tftp.find(conversation.local, conversation.remote, frame));
+    let found = conversation
+        .first_frame()
+        .and_then(|frame| shared.tftp.find(conversation.local, conversation.remote, frame));
     let Some((request, client)) = found.map(|(request, client)| (request.clone(), client)) else {
         return Ok(false);
     };

@@ -23,7 +23,7 @@ use super::{
     Context, Conversation, Shared, application,
     body::Body,
     facts::Facts,
-    layers::{Bytes, Out, Stage, Tally},
+    layers::{Out, Stage, Tally},
     raw::Raw,
     sink::{BodyEnd, Sink, TransactionId},
     within::{Within, Wrap},
@@ -371,19 +371,7 @@ impl<'c> Connection<'c> {
 
     /// Content that comes after frames were lost, behind `before` bytes and a part that nobody knows the length of.
     fn late(&self, stream: &Stream, before: u64, out: &mut Out<'_>) -> Result<(), ReadError> {
-        let mut stage = Stage::after_gap("http2.body", before);
-        let mut reader = stream.reader();
-        while let Some(chunk) = reader.next_chunk()? {
-            match chunk {
-                Chunk::Bytes { range, data } => {
-                    stage.consumed(range.end);
-                    stage.write(out, Bytes::wire(data, range));
-                }
-                Chunk::Gap(gap) => stage.gap(out, gap.len()),
-            }
-        }
-        stage.close(out);
-        Ok(())
+        Stage::after_gap("http2.body", before).whole(stream, out)
     }
 
     /// What is searched as it stands, since frames were lost before it.

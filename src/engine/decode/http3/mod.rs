@@ -476,18 +476,7 @@ impl<'w> Streams<'w> {
 
 /// Content whose start is not there, behind `before` bytes.
 fn after_gap(stream: &Stream, before: u64, out: &mut Out<'_>) -> Result<u64, ReadError> {
-    let mut stage = Stage::after_gap("http3.body", before);
-    let mut reader = stream.reader();
-    while let Some(chunk) = reader.next_chunk()? {
-        match chunk {
-            Chunk::Bytes { range, data } => {
-                stage.consumed(range.end);
-                stage.write(out, Bytes::wire(data, range));
-            }
-            Chunk::Gap(gap) => stage.gap(out, gap.len()),
-        }
-    }
-    stage.close(out);
+    Stage::after_gap("http3.body", before).whole(stream, out)?;
     Ok(stream.end())
 }
 
