@@ -158,7 +158,10 @@ impl View for Sheet {
         let phone = self.phone.as_deref();
         self.flows.take(&part.flows, |flow| flow_cells(flow, part, phone));
         self.requests.take(&part.transactions, request_cells);
-        self.messages.take(&part.messages, message_cells);
+        // Both ends' in the order of the capture.
+        let mut messages: Vec<&Message> = part.messages.iter().collect();
+        messages.sort_by_key(|message| message.frame);
+        self.messages.take(&messages, |message| message_cells(message));
         self.connections.take(&part.tls, connection_cells);
         for message in part.dns.iter().filter(|message| message.response) {
             self.answers.take(&message.answers, |answer| vec![message.frame.to_string(), text(answer)]);
