@@ -24,7 +24,7 @@
 //! | `case::folder` | inputs by logical path, on a disk or in a bundle | evidence |
 //! | `case::scenario` | the plan and the record: YAML to phases, actions, claims; errors with line, column and help | evidence |
 //! | `case::device` | what was on the phone: files with their kind | evidence case::folder |
-//! | `case::capture` | pcap, pcapng, gz, zst; link types, interface statistics, key logs; frames by reference | evidence |
+//! | `case::capture` | pcap, pcapng, gz, zst; link types, interface statistics, key logs; frames by reference, and as excerpts | evidence |
 //! | `case::geoip` | offline address tables: the country an address is registered to | evidence |
 //! | `case` | plan + record + inputs by logical path | evidence self |
 //! | `findings` | what came out: plain data, canonical JSON, the codes and their meaning | evidence case::scenario |
@@ -37,7 +37,7 @@
 //! | `engine::ledger` | the place of each uplink byte | evidence findings engine::net engine::decode engine::timeline |
 //! | `engine::statistics` | exact tests, bounds and ranks on numbers of windows and on sizes | |
 //! | `engine::verdict` | gates and claims decided on what was observed | evidence case findings engine::timeline |
-//! | `engine` | `analyze`, the one road; `inspect` and `find`, shorter walks on it | evidence case findings self |
+//! | `engine` | `analyze`, the one road; `inspect` and `extract`, shorter walks on it | evidence case findings self |
 //! | `report` | findings for people: html, markdown, terminal, snapshot; pure functions of findings | evidence case::scenario findings |
 //! | `bundle` | archive, seal, trust; `verify` re-runs: a list of checks, each held, failed, not checkable or not claimed | evidence case findings |
 //! | `lab` | a simulated phone and servers with known truth; own encoders | evidence case |

@@ -88,3 +88,23 @@ fn the_hash_of_something_else_is_not_found() {
     let body = format!("a={other}&b={}&c={own}00", &own[..38]);
     assert_eq!(findings(&home, &body, "uploads")["findings"], serde_json::json!([]));
 }
+
+#[test]
+fn the_proof_of_a_hash_leads_to_the_program_that_makes_it() {
+    if support::peer("openssl").is_none() {
+        return support::skip("openssl");
+    }
+    let home = Home::new();
+    support::write(&home.path("case/phone/IMG_0001.jpg"), photo(1));
+    let hash = openssl("-sha1", &home.path("case/phone/IMG_0001.jpg"));
+    let found = findings(&home, &format!("h={hash}"), "uploads");
+    let id = found["findings"][0]["id"].as_str().unwrap();
+    support::run(&mut home.exhibit(&["run", "--unsigned", "-o", "a.tar.gz", "case"]));
+    let proof = support::run(&mut home.exhibit(&["show", "a.tar.gz", id]));
+    assert!(proof.contains("of that are the artifact's sha1 in hex"), "{proof}");
+    assert!(!proof.contains("of the artifact") && proof.contains("seen        its hash alone"), "{proof}");
+    let command = proof.lines().last().unwrap().trim();
+    assert_eq!(command, "sha1sum -- phone/IMG_0001.jpg");
+    let said = support::run(Command::new("sh").args(["-c", command]).current_dir(home.path("case")));
+    assert!(said.starts_with(&hash), "{said}");
+}

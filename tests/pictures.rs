@@ -254,6 +254,8 @@ fn a_smaller_copy_in_a_capture_supports_that_a_photo_was_uploaded() {
     let case = home.path("case");
     let text = support::run(&mut home.exhibit(&["run", "--no-bundle", case.to_str().unwrap()]));
     assert!(text.contains("altered copy"), "{text}");
+    let page = support::run(&mut home.exhibit(&["report", case.to_str().unwrap(), "--format", "md"]));
+    assert!(page.contains("are a picture that shows what the artifact shows"), "{page}");
     let json =
         support::run(&mut home.exhibit(&["run", "--no-bundle", "--format", "json", case.to_str().unwrap()]));
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -178,7 +178,7 @@ fn finding_section(page: &mut String, findings: &Findings, finding: &Finding) {
                 code(&part.filter)
             ),
         );
-        for step in proof::way(part) {
+        for step in proof::way(finding, part) {
             line(page, &format!("  - {}", escape(&step)));
         }
     }

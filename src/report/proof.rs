@@ -50,7 +50,7 @@ pub fn commands(findings: &Findings, finding: &Finding) -> Vec<Command> {
             commands.extend(excerpt_of(finding, part));
         }
     }
-    commands.extend(artifact(findings, finding).and_then(digest_of_artifact));
+    commands.extend(artifact(findings, finding).and_then(|artifact| digest_of_artifact(finding, artifact)));
     commands
 }
 
@@ -72,14 +72,17 @@ pub fn step(step: &Step) -> String {
 }
 
 /// A part's way from stream to artifact, in words.
-pub fn way(part: &Part) -> Vec<String> {
+pub fn way(finding: &Finding, part: &Part) -> Vec<String> {
     let mut lines = vec![format!("stream bytes {}", span(part.stream_range))];
     lines.extend(part.steps.iter().map(step));
-    lines.push(format!(
-        "bytes {} of that are bytes {} of the artifact",
-        span(part.leaf_range),
-        span(part.artifact_range)
-    ));
+    let found = span(part.leaf_range);
+    lines.push(match &finding.form {
+        _ if finding.grade == Grade::Derived => {
+            format!("bytes {found} of that are a picture that shows what the artifact shows")
+        }
+        Some(form) if words::is_hash(finding) => format!("bytes {found} of that are the artifact's {form}"),
+        _ => format!("bytes {found} of that are bytes {} of the artifact", span(part.artifact_range)),
+    });
     lines
 }
 
@@ -94,8 +97,14 @@ fn digest_of_capture(capture: &CaptureSummary) -> Command {
     }
 }
 
-fn digest_of_artifact(artifact: &ArtifactSummary) -> Option<Command> {
+fn digest_of_artifact(finding: &Finding, artifact: &ArtifactSummary) -> Option<Command> {
     let sha256 = artifact.sha256?;
+    if let Some(hash) = finding.form.as_ref().and_then(|form| form.split_once(" in ")).map(|(hash, _)| hash) {
+        return Some(Command {
+            shows: format!("the hash of the device file, {}", counted(artifact.bytes, "byte")),
+            line: format!("{}sum -- {}", hash, shell_word(&artifact.name)),
+        });
+    }
     Some(Command {
         shows: format!("the device file, {}: {sha256}", counted(artifact.bytes, "byte")),
         line: format!("sha256sum -- {}", shell_word(&artifact.name)),
@@ -193,6 +202,9 @@ fn is_tame(text: &str) -> bool {
 pub fn coverage(finding: &Finding) -> String {
     if finding.grade == Grade::Derived {
         return format!("a copy, not bytes, of {}", counted(finding.artifact_bytes, "byte"));
+    }
+    if words::is_hash(finding) {
+        return "its hash alone".to_owned();
     }
     format!("{} of {}", grouped(finding.matched_bytes), counted(finding.artifact_bytes, "byte"))
 }

@@ -391,7 +391,7 @@ pub fn finding(
     let shown = words::sent(finding).take(proof::PARTS_SHOWN);
     for (index, part) in shown.enumerate() {
         let _ = writeln!(text, "\npart {}  {}", index + 1, name(&part.flow));
-        part_rows(&mut text, part);
+        part_rows(&mut text, finding, part);
         excerpts(&mut text, finding, part, bytes);
     }
     let more = words::sent(finding).count().saturating_sub(proof::PARTS_SHOWN);
@@ -405,7 +405,7 @@ pub fn finding(
     text
 }
 
-fn part_rows(text: &mut String, part: &crate::findings::Part) {
+fn part_rows(text: &mut String, finding: &Finding, part: &crate::findings::Part) {
     let mut row = |label: &str, value: &str| {
         let _ = writeln!(text, "  {label:<12}{value}");
     };
@@ -416,7 +416,7 @@ fn part_rows(text: &mut String, part: &crate::findings::Part) {
     if let (Some(action), Some(after)) = (&part.action, part.after_ms) {
         row("after", &format!("{} (action {})", seconds(after), name(action)));
     }
-    for (index, line) in proof::way(part).iter().enumerate() {
+    for (index, line) in proof::way(finding, part).iter().enumerate() {
         row(if index == 0 { "steps" } else { "" }, &sentence(line));
     }
 }
