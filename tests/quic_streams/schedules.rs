@@ -206,6 +206,13 @@ fn places(
 ) {
     let mut told = vec![false; wire.len()];
     for leaf in walked.leaves.iter().filter(|leaf| leaf.direction == direction) {
+        // Random bytes may be deflate by chance: what came out of it stands nowhere, and its input is a leaf too.
+        if leaf.ops.starts_with(&["quic.stream".to_owned(), "stream".to_owned()])
+            && leaf.ops.len() > 2
+            && leaf.places.iter().all(Option::is_none)
+        {
+            continue;
+        }
         for (&byte, place) in leaf.bytes.iter().zip(&leaf.places) {
             let at = usize::try_from(place.unwrap()).unwrap();
             told[at] = true;
@@ -232,4 +239,17 @@ proptest! {
     fn random_schedules_equal_the_model(schedule in prop::collection::vec(packet(), 1..60)) {
         check(&schedule);
     }
+}
+#[test]
+fn bytes_that_decode_by_chance_stand_where_they_are_all_the_same() {
+    let frame = Sent { id: 8, offset: 34, len: 36, odd: true, fin: false };
+    check(&[Packet {
+        from: From::Server,
+        frames: vec![frame],
+        captured: true,
+        again: None,
+        delay: 0,
+        number_len: 1,
+        update: false,
+    }]);
 }
