@@ -30,6 +30,8 @@ pub struct Case {
     pub captures: BTreeMap<String, capture::Capture>,
     /// Device folders by logical path, as runs name them.
     pub devices: BTreeMap<String, device::Device>,
+    /// What terms declare that may be sent, by the schema's logical path.
+    pub schemas: BTreeMap<String, scenario::schema::Schema>,
     /// The address table.
     pub addresses: geoip::Table,
     /// Every input by logical path: what a bundle holds.

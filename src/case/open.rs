@@ -22,6 +22,7 @@ use super::{
         plan::{Phase, Phone, Plan, Role, Run},
         problem::did_you_mean,
         record::{self, Record, RecordError},
+        schema::Schema,
     },
 };
 
@@ -197,6 +198,12 @@ fn missing_files(folder: &dyn Folder, parsed: &Parsed) -> Vec<Problem> {
             PathKind::Files => folder.list(&path.path).map(|_| ()),
             _ => folder.open(&path.path).map(|_| ()),
         };
+        if path.kind == PathKind::Schema
+            && let Ok(bytes) = small_file(folder, &path.path, MAX_SIDE_FILE)
+            && let Err(error) = Schema::parse(&path.path, &bytes)
+        {
+            problems.push(Problem::error(path.place, error.to_string()));
+        }
         if let Err(error) = found {
             let help = near(folder, &path.path).or_else(|| match severity {
                 Severity::Warning => Some("the plan needs it before the first run".to_owned()),
@@ -290,6 +297,13 @@ impl Case {
                 opener.side_file(&path.path)?;
             }
         }
+        for path in draft.parsed.paths.iter().filter(|path| path.kind == PathKind::Schema) {
+            // One with errors was refused above; one that is missing accounts for nothing.
+            let bytes = small_file(folder, &path.path, MAX_SIDE_FILE).unwrap_or_default();
+            if let Ok(schema) = Schema::parse(&path.path, &bytes) {
+                opener.schemas.insert(path.path.clone(), schema);
+            }
+        }
         opener.runs(&draft.runs)?;
         let record = draft.record.as_ref();
         Ok(opener.case(
@@ -350,6 +364,7 @@ fn find_plan(phone: Phone) -> Plan {
         }],
         actions: Vec::new(),
         claims: Vec::new(),
+        declared: Vec::new(),
         windows_needed: 59,
         decoys: None,
         not_acted_on: Vec::new(),
@@ -363,11 +378,19 @@ struct Opener<'a> {
     captures: BTreeMap<String, Capture>,
     devices: BTreeMap<String, Device>,
     inputs: BTreeMap<String, Input>,
+    schemas: BTreeMap<String, Schema>,
 }
 
 impl<'a> Opener<'a> {
     fn new(folder: &'a dyn Folder, scratch: &'a Scratch) -> Self {
-        Self { folder, scratch, captures: BTreeMap::new(), devices: BTreeMap::new(), inputs: BTreeMap::new() }
+        Self {
+            folder,
+            scratch,
+            captures: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+        }
     }
 
     fn input(&mut self, path: &str, role: InputRole) -> Result<Arc<dyn Blob>, CaseError> {
@@ -447,6 +470,7 @@ impl<'a> Opener<'a> {
             chain_broken_at,
             captures: self.captures,
             devices: self.devices,
+            schemas: self.schemas,
             addresses: Table::Embedded,
             inputs: self.inputs,
         }

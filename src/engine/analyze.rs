@@ -19,6 +19,7 @@ use std::{
 use super::{
     assemble,
     correlate::{self, Catalog, Collector, FlowRef, Harvest, Spool},
+    declared::{Declared, Watch},
     decode::{self, Context, Conversation, Shared},
     decoys,
     endpoints::{HostTerms, NameBook},
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     case::Case,
-    evidence::{Anomaly, AnomalyKind, Digest, Direction, Limits, ReadError, Scratch},
+    evidence::{Anomaly, AnomalyKind, Digest, Direction, Limits, ReadError, Scratch, Timestamp},
     findings::{Analysis, Control, InputDigest},
 };
 
@@ -63,10 +64,12 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
     let subject = Subject::determine(&case.plan, &indexes)?;
     let spool = Spool::new(scratch.clone());
     let keys = keys(case, &indexes)?;
+    let declared = Declared::of(case);
     let means = Means {
         subject: &subject,
         catalog: &catalog,
         spool: &spool,
+        declared: &declared,
         context: Context::new(limits, &keys, scratch),
     };
     let (observations, harvests) = converse(&indexes, &groups(&indexes), &means)?;
@@ -149,6 +152,7 @@ struct Means<'m> {
     subject: &'m Subject,
     catalog: &'m Catalog,
     spool: &'m Spool,
+    declared: &'m Declared<'m>,
     context: Context<'m>,
 }
 
@@ -208,6 +212,8 @@ fn conversation(
         collector: &mut collector,
         capture: &index.capture,
         flow: &name,
+        declared: means.declared,
+        watch: Watch::new(means.declared),
         seen: Observation::default(),
     };
     let conversation = Conversation {
@@ -228,6 +234,9 @@ fn conversation(
         }
     }
     let mut seen = observer.seen;
+    for message in &mut seen.declared {
+        message.time = up.pieces_in(message.range).first().map_or(Timestamp(0), |piece| piece.time);
+    }
     seen.anomalies.extend(up.anomalies(&name));
     seen.anomalies.extend(down.anomalies(&name));
     Ok((seen, collector.finish()?))

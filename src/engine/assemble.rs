@@ -22,8 +22,8 @@ use crate::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at,
     },
     findings::{
-        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, Finding, Findings, FlowSummary,
-        Grade, InputDigest, MAX_FLOWS, Part, Settings, Subject, codes::Code,
+        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary, Finding,
+        Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, Settings, Subject, codes::Code,
     },
 };
 
@@ -90,12 +90,14 @@ pub(super) fn assemble(
         decoys: controls.iter().find(|control| control.id == decoys::CONTROL),
         binding: &road.subject.binding,
     });
+    let declared = declared(road);
     let claims = verdict::judge(&Observed {
         plan: &case.plan,
         captures: &captures,
         runs: &runs,
         artifacts: &artifacts,
         findings: &found,
+        declared: &declared,
         flows: &flows,
         endpoints: &ends.judged,
         table_date: case.addresses.date(),
@@ -118,6 +120,7 @@ pub(super) fn assemble(
         flows: listed,
         artifacts,
         findings: found,
+        declared,
         claims,
         gates,
         controls,
@@ -127,6 +130,29 @@ pub(super) fn assemble(
     };
     let opened_connections = road.observations.values().map(|seen| seen.opened_connections).sum();
     Analysis { findings, flows: lines, inputs, address_rows: ends.rows, opened_connections }
+}
+
+/// What the phone sent that declared schemas account for, by term and phase.
+fn declared(road: &Road<'_>) -> Vec<DeclaredSummary> {
+    let mut all: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for (flow, seen) in &road.observations {
+        let Some(index) = road.index(*flow) else { continue };
+        let is_phones =
+            index.flow(FlowId(flow.flow)).is_some_and(|flow| road.subject.uplink_side(flow).is_some());
+        for message in seen.declared.iter().filter(|_| is_phones) {
+            let Some(run) = road.timeline.run_at(&index.capture, message.time) else { continue };
+            let (messages, bytes) = all.entry((&message.term, &run.phase)).or_default();
+            *messages += 1;
+            *bytes += message.range.len();
+        }
+    }
+    let row = |((term, phase), (messages, bytes)): ((&str, &str), (u64, u64))| DeclaredSummary {
+        term: term.to_owned(),
+        phase: phase.to_owned(),
+        messages,
+        bytes,
+    };
+    all.into_iter().map(row).collect()
 }
 
 /// The flows that findings hold, and the remote ends of those that a finding names.

@@ -7,6 +7,7 @@ mod analyze;
 mod assemble;
 pub mod codec;
 pub mod correlate;
+mod declared;
 pub mod decode;
 mod decoys;
 mod downlink;

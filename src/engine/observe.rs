@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use crate::{
     engine::{
         correlate::Collector,
+        declared::{self, Declared, Seen, Watch},
         decode::sink::{
             DnsMessage, LeafId, Origin, Place, QuicConnection, RequestHead, Sink, Source, TlsConnection,
             TlsHello,
@@ -30,6 +31,8 @@ pub(super) struct Observation {
     pub(super) protocol: Option<&'static str>,
     /// Places of uplink bytes.
     pub(super) places: PlaceMap,
+    /// Messages that a declared schema accounts for.
+    pub(super) declared: Vec<Seen>,
     /// Hosts that requests name, in order of appearance, without port.
     pub(super) hosts: Vec<String>,
     /// Server names of client hellos.
@@ -59,25 +62,46 @@ pub(super) struct Observer<'o, 'c> {
     pub(super) collector: &'o mut Collector<'c>,
     pub(super) capture: &'o str,
     pub(super) flow: &'o str,
+    pub(super) declared: &'o Declared<'o>,
+    pub(super) watch: Watch<'o>,
     pub(super) seen: Observation,
 }
 
 impl Sink for Observer<'_, '_> {
     fn open(&mut self, origin: Origin) -> LeafId {
-        self.collector.open(origin)
+        let watched = self.watch.wants(&origin);
+        let leaf = self.collector.open(origin);
+        if watched {
+            self.watch.open(leaf);
+        }
+        leaf
     }
 
     fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
+        self.watch.write(leaf, bytes, from);
         self.collector.write(leaf, bytes, from);
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
+        let (understood, seen) = self.watch.close(leaf, steps);
+        for range in understood {
+            self.seen.places.say(range, Place::Understood);
+        }
+        if declared::admits(&self.seen.declared) {
+            self.seen.declared.extend(seen);
+        }
         let _ = self.collector.close(leaf, steps);
     }
 
     fn place(&mut self, direction: Direction, range: ByteRange, place: Place) {
         if direction == Direction::Up {
             self.seen.places.say(range, place);
+        }
+    }
+
+    fn name(&mut self, direction: Direction, range: ByteRange, name: &str) {
+        if direction == Direction::Up && self.declared.text(name) {
+            self.seen.places.say(range, Place::Understood);
         }
     }
 

@@ -70,6 +70,9 @@ record! {
         pub artifacts: Vec<ArtifactSummary>,
         /// What was found, by first capture, frame and id.
         pub findings: Vec<Finding>,
+        /// Messages all of whose bytes a declared schema accounts for, by term and phase.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub declared: Vec<DeclaredSummary>,
         /// Verdicts, in the order of the plan.
         pub claims: Vec<Verdict>,
         /// Gates, by phase and name.
@@ -82,6 +85,18 @@ record! {
         pub anomalies: Vec<Anomaly>,
         /// Anomalies in all (the list is limited).
         pub anomaly_count: u64,
+    }
+
+    /// Messages that a declared schema accounts for.
+    pub struct DeclaredSummary {
+        /// The term whose schema it is.
+        pub term: String,
+        /// The phase.
+        pub phase: String,
+        /// How many messages the phone sent.
+        pub messages: u64,
+        /// Their bytes.
+        pub bytes: u64,
     }
 
     /// The phone.

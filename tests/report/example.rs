@@ -7,9 +7,9 @@ use exhibit::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, FrameRange, Timestamp, Transport,
     },
     findings::{
-        ActionSummary, ArtifactSummary, CaptureSummary, Control, Custody, EndpointSummary, FORMAT, Finding,
-        Findings, FlowSummary, Gate, GateState, Grade, Ledger, LedgerRow, Part, Places, RunSummary, Scope,
-        Settings, Status, Step, Subject, Uncovered, Verdict, Window,
+        ActionSummary, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary, EndpointSummary,
+        FORMAT, Finding, Findings, FlowSummary, Gate, GateState, Grade, Ledger, LedgerRow, Part, Places,
+        RunSummary, Scope, Settings, Status, Step, Subject, Uncovered, Verdict, Window,
     },
 };
 
@@ -83,6 +83,12 @@ pub(crate) fn rich() -> Findings {
         flow_count: 41,
         artifacts: artifacts(),
         findings: findings(),
+        declared: vec![DeclaredSummary {
+            term: "preferences".to_owned(),
+            phase: "stock".to_owned(),
+            messages: 12,
+            bytes: 640,
+        }],
         claims: claims(),
         gates: gates(),
         controls: vec![Control {

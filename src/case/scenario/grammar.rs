@@ -135,9 +135,13 @@ section! {
         /// ISO 3166-1 alpha-2 codes: addresses registered there.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub registered_country: Option<Names>,
-        /// A schema file of what is declared public.
+        /// A schema file (a closed JSON Schema) of what may be sent: bytes that it accounts for are understood.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub schema: Option<At<Text>>,
+        /// Texts that hold nothing of the phone, each as it is sent: host names, paths, values of header fields. Hosts that
+        /// a term names without `*.` are such texts too.
+        #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+        pub texts: Option<Names>,
         /// A setting of the phone, as the record's `device_state` names it.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub setting: Option<At<Text>>,

@@ -15,6 +15,7 @@ pub(crate) mod reading;
 pub mod record;
 mod requirement;
 pub(crate) mod resolve;
+pub mod schema;
 pub mod sketch;
 pub(crate) mod terms;
 pub mod values;

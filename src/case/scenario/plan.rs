@@ -29,6 +29,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Claims in the order of the plan.
     pub claims: Vec<Claim>,
+    /// What terms declare that may be sent, by term.
+    pub declared: Vec<Declared>,
     /// Windows a phase that absence needs (59 unless the plan says more; never less).
     pub windows_needed: u32,
     /// Needles that were never planted, to be looked for as a control; none unless the plan asks for them.
@@ -265,6 +267,17 @@ pub struct Term {
     pub schema: Option<String>,
     /// A setting of the phone.
     pub setting: Option<String>,
+}
+
+/// What a term declares that may be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// The term's name.
+    pub term: String,
+    /// Texts that hold nothing of the phone, as they are sent, its hosts among them.
+    pub texts: Vec<String>,
+    /// A schema file's logical path.
+    pub schema: Option<String>,
 }
 
 /// What happened: one run.

@@ -177,6 +177,7 @@ impl Resolver<'_> {
             phases,
             actions,
             claims,
+            declared: terms::may_be_sent(declared),
             windows_needed: self.windows(),
             decoys: scenario
                 .controls
@@ -599,10 +600,6 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
         ("controls.twin", controls.is_some_and(|controls| controls.twin.is_some())),
         ("gates.spike_recall", gates.is_some_and(|gates| gates.spike_recall.is_some())),
         ("gates.budget", gates.is_some_and(|gates| gates.budget.is_some())),
-        (
-            "terms.schema",
-            scenario.terms.iter().flat_map(|terms| terms.values()).any(|term| term.schema.is_some()),
-        ),
     ]
     .into_iter()
     .filter(|(_, there)| *there)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     grammar,
-    plan::Term,
+    plan::{Declared, Term},
     problem::{Problem, did_you_mean, word},
     resolve::{Names, PathKind, PathUse},
     values::{At, Text},
@@ -82,6 +82,20 @@ pub(crate) fn paths(declared: &BTreeMap<At<Text>, grammar::Term>, names: &Names<
         }
     }
     paths
+}
+
+/// What terms declare that may be sent, by term.
+pub(crate) fn may_be_sent(declared: &BTreeMap<At<Text>, grammar::Term>) -> Vec<Declared> {
+    let all = declared.iter().map(|(name, term)| {
+        let hosts = term.hosts.iter().flat_map(super::values::Names::texts);
+        let texts = term.texts.iter().flat_map(super::values::Names::texts);
+        Declared {
+            term: name.0.clone(),
+            texts: texts.chain(hosts.filter(|host| !host.starts_with("*."))).collect(),
+            schema: term.schema.as_ref().map(|schema| schema.0.clone()),
+        }
+    });
+    all.filter(|declared| !declared.texts.is_empty() || declared.schema.is_some()).collect()
 }
 
 struct Reader<'a, 'p> {

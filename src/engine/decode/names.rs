@@ -136,6 +136,10 @@ fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
         let place = ByteRange::new(start + part.start, start + part.end);
         out.place(place, Place::Understood);
     }
+    if let (Some(name), Some((text, _))) = (parsed.plain_name, parsed.questions.first()) {
+        let direction = out.direction;
+        out.sink.name(direction, ByteRange::new(start + name.start, start + name.end), text);
+    }
     out.sink.dns(&DnsMessage {
         frame,
         time,

@@ -366,6 +366,12 @@ pub trait Sink {
         let _ = message;
     }
 
+    /// A name stands in clear, in its usual spelling, in a place where the protocol has a name: the question of a DNS
+    /// message, the server name of a hello.
+    fn name(&mut self, direction: Direction, range: ByteRange, name: &str) {
+        let _ = (direction, range, name);
+    }
+
     /// A TLS hello.
     fn tls_hello(&mut self, hello: &TlsHello) {
         let _ = hello;

@@ -169,6 +169,12 @@ impl Sink for Within<'_> {
         }
     }
 
+    fn name(&mut self, direction: Direction, range: ByteRange, name: &str) {
+        for (_, outer) in self.wrap(direction).places.outer(range) {
+            self.sink.name(direction, outer, name);
+        }
+    }
+
     fn protocol(&mut self, name: &'static str) {
         self.sink.protocol(name);
     }

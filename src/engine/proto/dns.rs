@@ -23,6 +23,8 @@ pub struct Message {
     pub answers: Vec<(String, String, String)>,
     /// Bytes that the grammar accounts for: the header, and type and class of each question.
     pub understood: Vec<ByteRange>,
+    /// Where the first question's name stands, if it is all lower case: letters of both cases can carry a message.
+    pub plain_name: Option<ByteRange>,
 }
 
 /// Parses one message.
@@ -51,6 +53,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, String> {
             .map(|record| (name(&record.name), record_type(record.rdata.type_code()), value(&record.rdata)))
             .collect(),
         understood: understood(bytes, questions),
+        plain_name: plain_name(bytes, questions),
     })
 }
 
@@ -106,6 +109,13 @@ fn understood(bytes: &[u8], questions: u16) -> Vec<ByteRange> {
         at = end + 4;
     }
     ranges
+}
+
+fn plain_name(bytes: &[u8], questions: u16) -> Option<ByteRange> {
+    let end = name_end(bytes, HEADER).filter(|_| questions > 0)?;
+    let name = bytes.get(HEADER..end)?;
+    let plain = !name.iter().any(u8::is_ascii_uppercase);
+    plain.then(|| ByteRange::new(HEADER as u64, end as u64))
 }
 
 /// One past a name.

@@ -259,6 +259,7 @@ mod tests {
             phases: Vec::new(),
             actions: vec![shoot],
             claims: Vec::new(),
+            declared: Vec::new(),
             windows_needed: 59,
             decoys: None,
             not_acted_on: Vec::new(),

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     case::scenario::plan::{Claim, Plan, Predicate},
     findings::{
-        ArtifactSummary, CaptureSummary, EndpointSummary, Finding, FlowSummary, Gate, GateState, Ledger,
-        RunSummary, Scope, Status, Uncovered, Verdict, codes::Code,
+        ArtifactSummary, CaptureSummary, DeclaredSummary, EndpointSummary, Finding, FlowSummary, Gate,
+        GateState, Ledger, RunSummary, Scope, Status, Uncovered, Verdict, codes::Code,
     },
 };
 
@@ -39,6 +39,8 @@ pub struct Observed<'a> {
     pub artifacts: &'a [ArtifactSummary],
     /// What was found.
     pub findings: &'a [Finding],
+    /// What it sent that declared schemas account for.
+    pub declared: &'a [DeclaredSummary],
     /// Flows of the phone: at least those that [`may_connect`] and those that findings name.
     pub flows: &'a [FlowSummary],
     /// Their remote ends.
