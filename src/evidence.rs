@@ -254,6 +254,11 @@ impl ByteRange {
         self.len() == 0
     }
 
+    /// The range as far behind `start` as it is behind zero.
+    pub fn moved(self, start: u64) -> Self {
+        Self { start: start.saturating_add(self.start), end: start.saturating_add(self.end) }
+    }
+
     /// What both hold, if anything.
     pub fn intersection(self, other: Self) -> Option<Self> {
         let (start, end) = (self.start.max(other.start), self.end.min(other.end));

@@ -118,11 +118,8 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn dns(&mut self, message: &DnsMessage) {
-        let Some((name, _)) = message.questions.first().filter(|_| message.response) else { return };
-        for (_, _, value) in &message.answers {
-            if let Ok(address) = value.parse()
-                && self.seen.resolved.len() < MAX_RESOLVED
-            {
+        for (address, name) in message.resolved() {
+            if self.seen.resolved.len() < MAX_RESOLVED {
                 self.seen.resolved.push((address, printable(name.as_bytes(), MAX_NAME)));
             }
         }

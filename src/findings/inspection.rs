@@ -456,6 +456,9 @@ record! {
         pub qtype: Vec<String>,
         /// Answers: `NAME TYPE VALUE`, printable.
         pub answers: Vec<String>,
+        /// Whether it came in HTTP (RFC 8484).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub over_https: bool,
     }
 
     /// One TLS connection.

@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    doh::{self, Doh},
     form::Form,
     grpc::{self, Grpc},
     layers::{Bytes, Held, Out, Stage},
@@ -97,6 +98,7 @@ enum Reading {
     Multipart(Box<Multipart>),
     Message(Box<Message>),
     Grpc(Box<Grpc>),
+    Doh(Box<Doh>),
     Form(Box<Form>),
     Values(Box<Values>),
     Runs(Box<Runs>),
@@ -405,6 +407,9 @@ impl Content {
             return Some(vec![Reading::Message(Box::new(Message::new()))]);
         }
         let media = media_type(&media);
+        if media == doh::MEDIA {
+            return Some(vec![Reading::Doh(Box::default())]);
+        }
         let head = first.get(..LOOK).unwrap_or(first);
         let Verdict::Shapes(mut shapes) = sniff(head, whole && head.len() == first.len(), &media) else {
             return whole.then(Vec::new);
@@ -502,6 +507,10 @@ impl Reading {
                 form.push(out, bytes, at);
                 None
             }
+            Self::Doh(message) => {
+                message.push(bytes);
+                None
+            }
             Self::Runs(runs) => {
                 runs.push(out, bytes, at);
                 None
@@ -532,6 +541,10 @@ impl Reading {
                 form.gap(out);
                 return false;
             }
+            Self::Doh(message) => {
+                message.gap();
+                return false;
+            }
             Self::Runs(runs) => runs.close(out),
         }
         *self = Self::Runs(Box::default());
@@ -547,6 +560,7 @@ impl Reading {
             Self::Message(message) => message.finish(out),
             Self::Grpc(messages) => messages.finish(out),
             Self::Form(form) => form.finish(out),
+            Self::Doh(message) => message.finish(out),
             Self::Runs(runs) => runs.close(out),
         }
         false

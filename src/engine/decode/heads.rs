@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    doh,
     form::Form,
     layers::{Bytes, Out, Stage},
     sink::{Keep, Place},
@@ -163,6 +164,7 @@ pub(super) fn list(
 
 fn in_target(out: &mut Out<'_>, bytes: Bytes<'_>) {
     percent_leaf(out, bytes);
+    doh::target(out, bytes);
     if let Some(mark) = memchr::memchr(b'?', bytes.data) {
         let query = bytes.part(mark + 1..bytes.data.len());
         let mut form = Form::new("query.value", mark as u64 + 1);

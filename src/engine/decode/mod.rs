@@ -10,6 +10,7 @@ pub mod sink;
 
 mod body;
 mod content;
+mod doh;
 mod facts;
 mod fields;
 mod form;
@@ -215,7 +216,10 @@ pub fn application(
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let Context { limits, .. } = *context;
-    if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
+    // Inside TLS: RFC 7858.
+    let names_expected = conversation.has_port(&names::DNS_PORTS)
+        || (context.depth > 0 && (conversation.has_port(&[names::DOT_PORT]) || context.hint == Some("dot")));
+    if names_expected && names::dns(conversation, limits, sink)? {
         return Ok(());
     }
     if let Some(client) = tls::client(conversation)? {

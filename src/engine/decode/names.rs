@@ -18,6 +18,9 @@ use super::{
 /// DNS, multicast DNS (RFC 6762), link-local names (RFC 4795).
 pub(super) const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 
+/// DNS over TLS (RFC 7858 section 3.1).
+pub(super) const DOT_PORT: u16 = 853;
+
 /// Messages that are looked at to tell whether a flow is DNS.
 const PROBED: u32 = 8;
 
@@ -120,8 +123,6 @@ fn messages(
 }
 
 fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
-    let frame = out.stream.pieces_in(range).last().map(|piece| (piece.frame, piece.time));
-    let Some((frame, time)) = frame else { return };
     let parsed = match dns::parse(data) {
         Ok(parsed) => parsed,
         Err(why) => {
@@ -133,12 +134,35 @@ fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
     let start = range.end - data.len() as u64;
     out.place(ByteRange::new(range.start, start), Place::Understood);
     for part in &parsed.understood {
-        let place = ByteRange::new(start + part.start, start + part.end);
-        out.place(place, Place::Understood);
+        out.place(part.moved(start), Place::Understood);
     }
-    if let (Some(name), Some((text, _))) = (parsed.plain_name, parsed.questions.first()) {
+    tell(out, parsed, range, Some(start), Over::Itself);
+}
+
+/// What carries DNS messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Datagrams, or a stream of messages.
+    Itself,
+    /// HTTP.
+    Https,
+}
+
+/// Tells of a message that was read from `range` of the stream, where it begins at `start` if it stands there as it is.
+pub(super) fn tell(
+    out: &mut Out<'_>,
+    parsed: dns::Message,
+    range: ByteRange,
+    start: Option<u64>,
+    over: Over,
+) {
+    let Some((frame, time)) = out.stream.pieces_in(range).last().map(|piece| (piece.frame, piece.time))
+    else {
+        return;
+    };
+    if let (Some(name), Some(start), Some((text, _))) = (parsed.plain_name, start, parsed.questions.first()) {
         let direction = out.direction;
-        out.sink.name(direction, ByteRange::new(start + name.start, start + name.end), text);
+        out.sink.name(direction, name.moved(start), text);
     }
     out.sink.dns(&DnsMessage {
         frame,
@@ -148,6 +172,7 @@ fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
         rcode: parsed.rcode,
         questions: parsed.questions,
         answers: parsed.answers,
+        over_https: over == Over::Https,
     });
 }
 
@@ -156,7 +181,7 @@ pub(super) struct TunnelledHellos<'o, 's>(pub(super) &'o mut Out<'s>);
 
 impl tls::ClearHandler for TunnelledHellos<'_, '_> {
     fn hello(&mut self, at: u64, hello: tls::Hello) {
-        tell(self.0, at, hello);
+        tell_hello(self.0, at, hello);
     }
 
     fn record_header(&mut self, _: ByteRange) {}
@@ -166,7 +191,7 @@ impl tls::ClearHandler for TunnelledHellos<'_, '_> {
     fn malformed(&mut self, _: u64, _: &'static str) {}
 }
 
-fn tell(out: &mut Out<'_>, at: u64, hello: tls::Hello) {
+fn tell_hello(out: &mut Out<'_>, at: u64, hello: tls::Hello) {
     let frame = out.frame(at).unwrap_or(FrameNo(0));
     out.sink.tls_hello(&TlsHello::of(hello, frame));
 }

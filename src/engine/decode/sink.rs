@@ -1,5 +1,7 @@
 //! What comes out of a conversation: transactions, names, places of bytes, and leaves.
 
+use std::net::IpAddr;
+
 use crate::{
     engine::{net::stream::Stream, proto::tls},
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step, Timestamp},
@@ -221,6 +223,26 @@ pub struct DnsMessage {
     pub questions: Vec<(String, String)>,
     /// Answers: name, record type, value in text.
     pub answers: Vec<(String, String, String)>,
+    /// Whether it came in HTTP (RFC 8484).
+    pub over_https: bool,
+}
+
+impl DnsMessage {
+    /// The name asked for, and the addresses that an answer gives for it, hints of service records (RFC 9460 section 7.3)
+    /// among them.
+    pub fn resolved(&self) -> impl Iterator<Item = (IpAddr, &str)> {
+        let name = self.questions.first().filter(|_| self.response).map(|(name, _)| name.as_str());
+        let addresses = self.answers.iter().flat_map(|(_, kind, value)| {
+            let service = ["HTTPS", "SVCB"].contains(&kind.as_str());
+            let hint = |word: &'_ str| word.split_once("hint=").map(|(_, list)| list.to_owned());
+            let hints = value.split(' ').filter(move |_| service).filter_map(hint);
+            let lists = hints.chain(Some(value.clone()).filter(|_| !service));
+            lists.flat_map(|list| {
+                list.split(',').filter_map(|text| text.parse().ok()).collect::<Vec<IpAddr>>()
+            })
+        });
+        addresses.filter_map(move |address| Some((address, name?)))
+    }
 }
 
 /// A TLS hello.

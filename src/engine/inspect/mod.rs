@@ -163,9 +163,8 @@ impl Sink for Resolver {
     fn close(&mut self, _: LeafId, _: &[Step]) {}
 
     fn dns(&mut self, message: &DnsMessage) {
-        let Some((name, _)) = message.questions.first().filter(|_| message.response) else { return };
-        let addresses = message.answers.iter().filter_map(|(_, _, value)| value.parse().ok());
-        self.0.extend(addresses.map(|address| (address, printable(name.as_bytes(), MAX_TEXT))));
+        let named = message.resolved().map(|(address, name)| (address, printable(name.as_bytes(), MAX_TEXT)));
+        self.0.extend(named);
     }
 }
 

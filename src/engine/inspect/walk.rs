@@ -455,12 +455,7 @@ impl Sink for Walk<'_> {
 
     fn dns(&mut self, message: &DnsMessage) {
         let text = |text: &str| printable(text.as_bytes(), MAX_TEXT);
-        if message.response
-            && let Some((name, _)) = message.questions.first()
-        {
-            let addresses = message.answers.iter().filter_map(|(_, _, value)| value.parse().ok());
-            self.resolved.extend(addresses.map(|address| (address, text(name))));
-        }
+        self.resolved.extend(message.resolved().map(|(address, name)| (address, text(name))));
         self.dns.push(Dns {
             frame: message.frame,
             id: message.id,
@@ -473,6 +468,7 @@ impl Sink for Walk<'_> {
                 .iter()
                 .map(|(name, kind, value)| text(&format!("{name} {kind} {value}")))
                 .collect(),
+            over_https: message.over_https,
         });
     }
 

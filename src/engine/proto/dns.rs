@@ -1,6 +1,11 @@
 //! DNS messages (RFC 1035, RFC 6762).
 
-use simple_dns::{Name, Packet, PacketFlag, QTYPE, TYPE, rdata::RData};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use simple_dns::{
+    Name, Packet, PacketFlag, QTYPE, TYPE,
+    rdata::{HTTPS, RData, SVCB, SVCParam},
+};
 
 use crate::evidence::ByteRange;
 
@@ -85,17 +90,61 @@ fn question_type(code: QTYPE) -> String {
 
 fn value(data: &RData<'_>) -> String {
     match data {
-        RData::A(a) => std::net::Ipv4Addr::from(a.address).to_string(),
-        RData::AAAA(a) => std::net::Ipv6Addr::from(a.address).to_string(),
+        RData::A(a) => Ipv4Addr::from(a.address).to_string(),
+        RData::AAAA(a) => Ipv6Addr::from(a.address).to_string(),
         RData::CNAME(to) => name(&to.0),
         RData::NS(to) => name(&to.0),
         RData::PTR(to) => name(&to.0),
         RData::MX(mx) => format!("{} {}", mx.preference, name(&mx.exchange)),
         RData::SRV(srv) => format!("{} {} {} {}", srv.priority, srv.weight, srv.port, name(&srv.target)),
         RData::SOA(soa) => format!("{} {} {}", name(&soa.mname), name(&soa.rname), soa.serial),
+        RData::HTTPS(HTTPS(service)) | RData::SVCB(service) => self::service(service),
         RData::TXT(text) => String::try_from(text.clone()).unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+/// A record of RFC 9460 as its section 2.1 writes it, without quotes; of a key for encrypted hellos only its length.
+fn service(record: &SVCB<'_>) -> String {
+    let target = name(&record.target);
+    let mut text = format!("{} {}", record.priority, if target.is_empty() { "." } else { &target });
+    for param in record.iter_params() {
+        let list = |values: Vec<String>| values.join(",");
+        let param = match param {
+            SVCParam::Mandatory(keys) => {
+                format!("mandatory={}", list(keys.iter().map(|&key| key_name(key)).collect()))
+            }
+            SVCParam::Alpn(names) => {
+                let names = names.iter().map(|name| String::try_from(name.clone()).unwrap_or_default());
+                format!("alpn={}", list(names.collect()))
+            }
+            SVCParam::NoDefaultAlpn => "no-default-alpn".to_owned(),
+            SVCParam::Port(port) => format!("port={port}"),
+            SVCParam::Ipv4Hint(hints) => {
+                format!(
+                    "ipv4hint={}",
+                    list(hints.iter().map(|&hint| Ipv4Addr::from(hint).to_string()).collect())
+                )
+            }
+            SVCParam::Ipv6Hint(hints) => {
+                format!(
+                    "ipv6hint={}",
+                    list(hints.iter().map(|&hint| Ipv6Addr::from(hint).to_string()).collect())
+                )
+            }
+            SVCParam::Ech(config) => format!("ech=({} bytes)", config.len()),
+            other => key_name(other.key_code()),
+        };
+        text.push(' ');
+        text.push_str(&param);
+    }
+    text
+}
+
+/// The name of a parameter (RFC 9460 section 14.3.2).
+fn key_name(key: u16) -> String {
+    const NAMES: [&str; 7] = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"];
+    NAMES.get(usize::from(key)).map_or_else(|| format!("key{key}"), |name| (*name).to_owned())
 }
 
 /// The header, and what follows each question's name.
@@ -182,6 +231,37 @@ mod tests {
         let answers = [("f.isi.arpa", "CNAME", "x.arpa"), ("x.arpa", "A", "10.2.0.52")];
         assert_eq!(message.answers, answers.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
         assert_eq!(message.understood, [ByteRange::new(0, 12), ByteRange::new(24, 28)]);
+    }
+
+    /// The vectors of RFC 9460 appendix D.1 and D.2, each as the data of an answer, against its presentation format.
+    #[test]
+    fn service_records_are_written_as_their_rfc_writes_them() {
+        let org = b"\x03foo\x07example\x03org\0";
+        let com = b"\x03foo\x07example\x03com\0";
+        let data = |priority: u8, target: &[u8], params: &[u8]| [&[0, priority], target, params].concat();
+        let ipv6: [u8; 32] =
+            *b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\x53\0\x01";
+        for (data, text) in [
+            (data(0, com, b""), "0 foo.example.com"),
+            (data(1, b"\0", b""), "1 ."),
+            (data(16, com, b"\0\x03\0\x02\0\x35"), "16 foo.example.com port=53"),
+            (
+                data(1, com, &[b"\0\x06\0\x20", ipv6.as_slice()].concat()),
+                "1 foo.example.com ipv6hint=2001:db8::1,2001:db8::53:1",
+            ),
+            (
+                data(16, org, b"\0\0\0\x04\0\x01\0\x04\0\x01\0\x09\x02h2\x05h3-19\0\x04\0\x04\xc0\0\x02\x01"),
+                "16 foo.example.org mandatory=alpn,ipv4hint alpn=h2,h3-19 ipv4hint=192.0.2.1",
+            ),
+            (data(1, com, b"\x02\x9b\0\x05hello"), "1 foo.example.com key667"),
+        ] {
+            let mut bytes = vec![0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+            bytes.extend(b"\x01a\x07example\0\0\x41\0\x01\xc0\x0c\0\x41\0\x01\0\0\0\x3c");
+            bytes.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            bytes.extend(data);
+            let answers = parse(&bytes).unwrap().answers;
+            assert_eq!(answers, [("a.example".to_owned(), "HTTPS".to_owned(), text.to_owned())]);
+        }
     }
 
     #[test]

@@ -48,6 +48,100 @@ fn messages_over_tcp_may_be_cut_anywhere() {
     }
 }
 
+/// The names of messages in HTTP, with whether they are answers.
+fn in_http(got: &Collected) -> Vec<(&str, bool)> {
+    assert!(got.dns.iter().all(|message| message.over_https));
+    got.dns.iter().map(|message| (message.questions[0].0.as_str(), message.response)).collect()
+}
+
+fn post(message: &[u8], media: &str) -> Vec<u8> {
+    let head = format!(
+        "POST /dns-query HTTP/1.1\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n",
+        message.len()
+    );
+    [head.as_bytes(), message].concat()
+}
+
+#[test]
+fn bodies_of_http_may_be_dns_messages() {
+    let (query, response) = (message(false), message(true));
+    let up = post(&query, "Application/DNS-message; x=y");
+    let answer = |head: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/dns-message\r\n{head}\r\n\r\n");
+        head.into_bytes()
+    };
+    let down = [answer(&format!("Content-Length: {}", response.len())), response.clone()].concat();
+    let got = tcp(&up, &down);
+    assert_eq!(in_http(&got), [("a.example", false), ("a.example", true)]);
+    let resolved: Vec<_> = got.dns.iter().flat_map(|message| message.resolved()).collect();
+    assert_eq!(resolved, [("192.0.2.1".parse().unwrap(), "a.example")]);
+    // The header of the question is grammar, its name is not.
+    let at = (up.len() - query.len()) as u64;
+    let said = |at: u64| {
+        let holds = |range: &ByteRange| range.start <= at && at < range.end;
+        got.places
+            .iter()
+            .any(|(way, range, place)| (*way, *place) == (Direction::Up, Place::Understood) && holds(range))
+    };
+    let understood: Vec<u64> = (0..27).filter(|byte| said(at + byte)).collect();
+    assert_eq!(understood, (0..12).chain(23..27).collect::<Vec<_>>());
+    properties::assert_all_searched(&got, &Stream::of_bytes(&up), &Stream::of_bytes(&down));
+    // In chunks it stands nowhere as it is, and is read all the same.
+    let (first, second) = response.split_at(20);
+    let chunk = |part: &[u8]| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
+    let chunked =
+        [answer("Transfer-Encoding: chunked"), chunk(first), chunk(second), b"0\r\n\r\n".to_vec()].concat();
+    assert_eq!(in_http(&tcp(&up, &chunked)).len(), 2);
+    // Another type is another thing, half a message an anomaly.
+    assert_eq!(tcp(&post(&query, "application/octet-stream"), b"").dns, []);
+    let half = tcp(&post(&query[..14], "application/dns-message"), b"");
+    assert_eq!((half.dns.len(), half.kinds()), (0, vec![AnomalyKind::DnsMalformed]));
+}
+
+#[test]
+fn the_target_of_a_get_may_hold_a_question() {
+    // `a.example`, A: the message above in base64url without padding (RFC 8484 section 4.1.1).
+    let question = "AAcAAAABAAAAAAAAAWEHZXhhbXBsZQAAAQAB";
+    let get = |target: &str| tcp(format!("GET {target} HTTP/1.1\r\nHost: h.example\r\n\r\n").as_bytes(), b"");
+    assert_eq!(in_http(&get(&format!("/dns-query?ct&dns={question}"))), [("a.example", false)]);
+    for other in [
+        format!("/dns-query?xdns={question}"),
+        format!("/dns-query/{question}"),
+        "/?dns=192.0.2.1".to_owned(),
+        "/?dns=".to_owned(),
+        // An answer in a question's place.
+        format!("/?dns=AAeAAA{}", &question[6..]),
+    ] {
+        assert_eq!(get(&other).dns, [], "{other}");
+    }
+}
+
+#[test]
+fn a_stream_inside_tls_may_be_dns() {
+    let query = message(false);
+    let framed = [&[0, u8::try_from(query.len()).unwrap()], query.as_slice()].concat();
+    let inside = |hint: Option<&str>, port: u16, depth: u8| {
+        let (up, down) = (Stream::of_bytes(&framed), Stream::of_bytes(b""));
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let conversation = Conversation {
+            transport: Transport::Tcp,
+            up: &up,
+            down: &down,
+            local: address(40_000),
+            remote: address(port),
+        };
+        let mut collected = Collected::default();
+        let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new("."));
+        let context = Context { depth, hint, ..Context::new(&limits, &keys, &scratch) };
+        super::super::application(&conversation, &context, &mut Shared::default(), &mut collected).unwrap();
+        collected.settled().dns.len()
+    };
+    assert_eq!(
+        [inside(Some("dot"), 443, 1), inside(None, 853, 1), inside(None, 443, 1), inside(None, 853, 0)],
+        [1, 1, 0, 0]
+    );
+}
+
 /// A ClientHello for `h.example`, without anything that is not needed.
 fn hello() -> Vec<u8> {
     let name = b"h.example";
