@@ -128,9 +128,9 @@ document! {
         messages: Message = "message",
         /// DNS messages by flow and frame.
         dns: Dns = "dns",
-        /// TLS hellos by flow and frame, those of QUIC among them.
+        /// TLS hellos by flow and frame, those of DTLS and QUIC among them.
         tls_hellos: Hello = "tls_hello",
-        /// TLS connections by flow and first frame.
+        /// TLS and DTLS connections by flow and first frame.
         tls: Tls = "tls",
         /// QUIC connections by flow; one that moves stands in each of its flows.
         quic_connections: QuicConnection = "quic_connection",
@@ -260,7 +260,7 @@ record! {
 
     /// A pair of streams inside a flow.
     pub struct Inner {
-        /// What it was inside of: `tls`, `quic`, `websocket`.
+        /// What it was inside of: `tls`, `dtls`, `quic`, `websocket`.
         pub protocol: String,
         /// Its number where there are several.
         #[serde(skip_serializing_if = "Option::is_none")]

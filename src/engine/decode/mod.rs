@@ -201,6 +201,9 @@ fn datagrams(
     {
         return Ok(());
     }
+    if tls::datagrams(conversation, context, shared, sink)? {
+        return Ok(());
+    }
     raw::datagrams(conversation, limits, sink)
 }
 

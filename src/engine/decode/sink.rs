@@ -110,7 +110,7 @@ pub struct Message {
 
 /// A pair of streams inside the conversation: what decryption or a framing gave.
 pub struct Inner<'a> {
-    /// What it was inside of: `tls`, `quic`, `websocket`.
+    /// What it was inside of: `tls`, `dtls`, `quic`, `websocket`.
     pub protocol: &'static str,
     /// Its number where there are several.
     pub id: Option<u64>,

@@ -1,5 +1,6 @@
 //! Conversations in memory against the leaves they give.
 
+mod dtls;
 mod grpc;
 mod http;
 mod http2;

@@ -404,7 +404,8 @@ fn names(path: &str, wanted: &str) -> bool {
 
 /// Whether no step of a part took off encryption.
 fn is_in_clear(part: &Part) -> bool {
-    !part.steps.iter().any(|step| step.op.starts_with("tls") || step.op.starts_with("quic"))
+    const SEALED: [&str; 3] = ["tls", "dtls", "quic"];
+    !part.steps.iter().any(|step| SEALED.iter().any(|seal| step.op.starts_with(seal)))
 }
 
 fn socket(address: &str, port: u16) -> String {

@@ -5,7 +5,10 @@
 //!    comes again.
 //! 3. Application data is a [`Stream`] whose bytes are decrypted again as they are read, and is walked like any other;
 //!    handshake messages and alerts are leaves beside it.
+//!
+//! What goes in datagrams (DTLS) is read in [`datagrams`].
 
+mod datagrams;
 mod plain;
 
 use std::{cmp::Ordering, collections::BTreeMap};
@@ -24,10 +27,17 @@ use crate::{
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step},
 };
+pub(super) use datagrams::datagrams;
 use plain::{Plain, Read};
 
 /// The smallest chunk that tells a hello.
 const HELLO_START: usize = 6;
+
+/// Bytes of a record's header.
+const HEADER: u64 = 5;
+
+/// What conversations of datagrams are called.
+const DTLS: &str = "dtls";
 
 /// Content types (RFC 8446 section 5.1).
 const ALERT: u8 = 21;
@@ -102,7 +112,18 @@ pub(super) fn walk(
         messages.push(side.messages.finish(side.stream)?);
     }
     sink.tls(&connection(conversation, client, &outcome, &application_data));
-    inside(conversation, client, &outcome, (application_data, messages), context, shared, sink)
+    let agreed = Agreed { protocol: "tls", client, suite: outcome.suite, alpn: outcome.alpn.as_deref() };
+    inside(conversation, agreed, (application_data, messages), context, shared, sink)
+}
+
+/// What is known of a connection where its content is walked.
+#[derive(Clone, Copy)]
+struct Agreed<'a> {
+    /// `tls`, or `dtls` where content is datagrams.
+    protocol: &'static str,
+    client: Direction,
+    suite: Option<u16>,
+    alpn: Option<&'a str>,
 }
 
 fn connection(
@@ -186,17 +207,16 @@ fn captured(
 /// What was decrypted, as a conversation.
 fn inside(
     conversation: &Conversation<'_>,
-    client: Direction,
-    outcome: &Outcome,
+    Agreed { protocol, client, suite, alpn }: Agreed<'_>,
     (data, messages): (Vec<Read>, Vec<Read>),
     context: &Context<'_>,
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
-    let suite = outcome.suite.and_then(Suite::of).map_or("unknown suite", |suite| suite.name);
+    let suite = suite.and_then(Suite::of).map_or("unknown suite", |suite| suite.name);
     let wrap = |read: Read, what: &str| {
         let step = Step {
-            op: "tls.decrypt".to_owned(),
+            op: format!("{protocol}.decrypt"),
             param: Some(format!("{suite}{what}")),
             input: read.records,
             output: read.len,
@@ -228,10 +248,11 @@ fn inside(
     if up.pieces.is_empty() && down.pieces.is_empty() {
         return Ok(());
     }
-    sink.inner(&Inner { protocol: "tls", id: None, connection: None, up: &up, down: &down })?;
+    sink.inner(&Inner { protocol, id: None, connection: None, up: &up, down: &down })?;
     let inner = Conversation { up: &up, down: &down, ..*conversation };
     let mut within = Within::new(sink, &up_wrap, &down_wrap);
-    match context.inside(outcome.alpn.as_deref()) {
+    match context.inside(alpn) {
+        Some(context) if protocol == DTLS => super::datagrams(&inner, &context, shared, &mut within),
         Some(context) => application(&inner, &context, shared, &mut within),
         None => super::raw::streams(&inner, context.limits, &mut within),
     }
@@ -262,7 +283,7 @@ struct Side<'s> {
 
 impl<'s> Side<'s> {
     fn new(direction: Direction, stream: &'s Stream, context: &Context<'_>) -> Self {
-        let plain = || Plain::new(context.scratch);
+        let plain = || Plain::new(context.scratch, HEADER);
         let (application, messages) = (plain(), plain());
         Self { direction, stream, application, messages, opened: Vec::new(), anomalies: BTreeMap::new() }
     }

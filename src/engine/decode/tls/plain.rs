@@ -37,6 +37,8 @@ struct Entry {
 /// Content while it is gathered.
 pub(super) struct Plain {
     scratch: Scratch,
+    /// Bytes of a record's header.
+    header: u64,
     entries: Vec<Entry>,
     epochs: Vec<Arc<Protection>>,
     pieces: Vec<Piece>,
@@ -64,9 +66,11 @@ pub(super) struct Read {
 }
 
 impl Plain {
-    pub(super) fn new(scratch: &Scratch) -> Self {
+    /// Begins with the first of records whose headers have `header` bytes.
+    pub(super) fn new(scratch: &Scratch, header: u64) -> Self {
         Self {
             scratch: scratch.clone(),
+            header,
             entries: Vec::new(),
             epochs: Vec::new(),
             pieces: Vec::new(),
@@ -112,7 +116,7 @@ impl Plain {
             Some(piece) => (piece.frame, piece.time),
             None => (FrameNo(0), Timestamp(0)),
         };
-        let payload = record.record.start + HEADER;
+        let payload = record.record.start + self.header;
         let short = |len: u64| u16::try_from(len).unwrap_or(u16::MAX);
         self.pieces.push(Piece { range, at: self.at, frame, time });
         self.places.push(range, record.content.start);
@@ -171,6 +175,7 @@ impl Plain {
         };
         let blob = Decrypted {
             around: (!self.entries.is_empty()).then(|| around.clone()),
+            header: self.header,
             entries: self.entries,
             epochs: self.epochs,
             len: self.at,
@@ -185,12 +190,10 @@ impl Plain {
     }
 }
 
-/// Bytes of a record's header.
-const HEADER: u64 = 5;
-
 /// Content, decrypted as it is read.
 struct Decrypted {
     around: Option<Stream>,
+    header: u64,
     entries: Vec<Entry>,
     epochs: Vec<Arc<Protection>>,
     len: u64,
@@ -215,10 +218,8 @@ impl Decrypted {
         // A chained IV is the last block before the header.
         let before = if entry.number > 0 { protection.needs_before() as u64 } else { 0 };
         let payload_end = entry.payload + u64::from(entry.payload_len);
-        let tail = read(
-            around,
-            ByteRange::new((entry.payload - HEADER).saturating_sub(before), entry.payload - HEADER),
-        )?;
+        let header = entry.payload - self.header;
+        let tail = read(around, ByteRange::new(header.saturating_sub(before), header))?;
         let payload = read(around, ByteRange::new(entry.payload, payload_end))?;
         let chain = protection.chain_at(entry.number, &tail, None).ok_or_else(gone)?;
         let opened = protection.open(entry.number, entry.header, &payload, &chain, out).ok_or_else(gone)?;

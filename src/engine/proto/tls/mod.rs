@@ -1,10 +1,12 @@
 //! TLS 1.0 to 1.3: records and hellos, and with a key log what records hold (RFC 2246, RFC 4346, RFC 5246, RFC 8446).
+//! DTLS is in [`dtls`].
 //!
 //! [`Connection`] reads both directions of a connection and tells a [`Handler`] what each record is; where a key log
 //! holds the secrets, and a tag or MAC proves it, also what it holds. [`Parser`] only finds the hellos of one direction.
 
 mod clear;
 mod connection;
+pub mod dtls;
 mod handshake;
 mod hello;
 mod keys;
@@ -57,6 +59,20 @@ impl Version {
     /// TLS 1.3.
     pub const TLS13: Self = Self(0x0304);
 
+    /// DTLS 1.0 (RFC 4347).
+    pub const DTLS10: Self = Self(0xfeff);
+    /// DTLS 1.2 (RFC 6347).
+    pub const DTLS12: Self = Self(0xfefd);
+    /// DTLS 1.3 (RFC 9147).
+    pub const DTLS13: Self = Self(0xfefc);
+    /// What OpenSSL spoke before DTLS 1.0 was settled; some VPNs do still.
+    pub const DTLS_EARLY: Self = Self(0x0100);
+
+    /// Whether it is spoken in datagrams.
+    pub fn is_datagram(self) -> bool {
+        matches!(self, Self::DTLS10 | Self::DTLS12 | Self::DTLS13 | Self::DTLS_EARLY)
+    }
+
     /// The number of a draft of TLS 1.3.
     fn draft(self) -> Option<u8> {
         let [high, low] = self.0.to_be_bytes();
@@ -82,6 +98,10 @@ impl std::fmt::Display for Version {
             (Self::TLS11, _) => f.write_str("TLS 1.1"),
             (Self::TLS12, _) => f.write_str("TLS 1.2"),
             (Self::TLS13, _) => f.write_str("TLS 1.3"),
+            (Self::DTLS10, _) => f.write_str("DTLS 1.0"),
+            (Self::DTLS12, _) => f.write_str("DTLS 1.2"),
+            (Self::DTLS13, _) => f.write_str("DTLS 1.3"),
+            (Self::DTLS_EARLY, _) => f.write_str("DTLS before 1.0"),
             (_, Some(draft)) => write!(f, "TLS 1.3 draft {draft}"),
             (Self(other), _) => write!(f, "version 0x{other:04x}"),
         }
