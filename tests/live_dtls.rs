@@ -161,8 +161,11 @@ fn openssl_sends_a_photo_over_dtls() {
     }
 }
 
-/// Hellos by frame with their suites, and decrypted bytes by sender, as TShark reads a capture.
-fn tshark(tshark: &Path, capture: &Path) -> (Vec<(u32, bool, usize)>, BTreeMap<String, String>) {
+/// A hello's frame, whether it is the client's, and how many suites it names.
+type Hello = (u32, bool, usize);
+
+/// Hellos, and decrypted bytes by sender, as TShark reads a capture.
+fn tshark(tshark: &Path, capture: &Path) -> (Vec<Hello>, BTreeMap<String, String>) {
     let fields = |filter: &str, names: &[&str]| {
         let mut command = Command::new(tshark);
         command.arg("-r").arg(capture).args(["-Y", filter, "-T", "fields", "-E", "occurrence=a"]);
