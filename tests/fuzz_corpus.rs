@@ -213,6 +213,7 @@ regressions! {
     data_urls_consume_each_byte_once "data_url-groups-of-base64"
     json_gives_what_stands_before_damage "json-damage-in-a-string"
     http2_padding_that_is_not_zero_is_said_once_however_it_is_cut "http2-padding-in-parts"
+    numbers_of_dtls_records_that_are_out_of_turn_are_searched "tls_connection-number-out-of-turn"
 }
 
 /// Replays `TARGET-what`.

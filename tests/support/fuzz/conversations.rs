@@ -23,7 +23,7 @@ use exhibit::{
     },
 };
 
-use super::{GAP, MISSING, Random, Target, pieces, quic, split};
+use super::{GAP, MISSING, Random, Target, pieces, quic, sealed, split};
 
 pub const TARGETS: &[(&str, Target)] = &[
     ("application", |data| application(data, 8080)),
@@ -32,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("datagrams", |data| datagrams(data, 443)),
     ("datagrams_dns", |data| datagrams(data, 53)),
     ("quic_connection", quic_connection),
+    ("tls_connection", tls_connection),
 ];
 
 /// What a stream may give when it is decoded.
@@ -184,9 +185,18 @@ fn walked(streams: &[Stream; 2], transport: Transport, port: u16, keys: &KeyLog)
     let taken = up.present() + down.present();
     assert!(given <= (MOST + taken) * 32, "{given} bytes of leaves from {taken}");
     for (direction, stream) in [(Direction::Up, up), (Direction::Down, down)] {
-        let searched =
-            collected.leaves.iter().filter(|leaf| leaf.direction == direction && leaf.keep == Keep::Search);
-        let searched = ByteRange::unite(searched.flat_map(|leaf| leaf.from.iter().copied()));
+        let kept = |keep| {
+            let leaves = collected.leaves.iter();
+            let leaves = leaves.filter(move |leaf| leaf.direction == direction && leaf.keep == keep);
+            leaves.flat_map(|leaf| leaf.from.iter().copied())
+        };
+        // What a verified tag leaves no choice, around content that comes again, is only digested.
+        let understood = collected.places.get(&(direction, Place::Understood));
+        let digested = ByteRange::unite(kept(Keep::Digest));
+        let fixed = digested.iter().flat_map(|range| {
+            understood.into_iter().flatten().filter_map(|other| range.intersection(*other))
+        });
+        let searched = ByteRange::unite(kept(Keep::Search).chain(fixed));
         for piece in &stream.pieces {
             let near = searched.partition_point(|range| range.end <= piece.range.start);
             let near = searched[near..].iter().take_while(|range| range.start < piece.range.end);
@@ -203,8 +213,13 @@ fn walked(streams: &[Stream; 2], transport: Transport, port: u16, keys: &KeyLog)
 }
 
 fn same(data: &[u8], port: u16, keys: &KeyLog) {
-    let whole = walked(&streams(data, None, false), Transport::Tcp, port, keys);
-    let cut = walked(&streams(data, Some(&mut Random::of(data)), false), Transport::Tcp, port, keys);
+    let cut = streams(data, Some(&mut Random::of(data)), false);
+    same_however_cut([streams(data, None, false), cut], port, keys);
+}
+
+fn same_however_cut([whole, cut]: [[Stream; 2]; 2], port: u16, keys: &KeyLog) -> [Collected; 2] {
+    let whole = walked(&whole, Transport::Tcp, port, keys);
+    let cut = walked(&cut, Transport::Tcp, port, keys);
     for (one, other) in whole.said.iter().zip(&cut.said) {
         assert_eq!(one, other);
     }
@@ -219,6 +234,7 @@ fn same(data: &[u8], port: u16, keys: &KeyLog) {
         assert!(one.bytes == other.bytes, "{:?}: {:?} and {:?}", one.steps, one.bytes, other.bytes);
     }
     assert_eq!(whole.leaves.len(), cut.leaves.len());
+    [whole, cut]
 }
 
 fn application(data: &[u8], port: u16) {
@@ -248,7 +264,7 @@ fn datagrams(data: &[u8], port: u16) {
 /// A connection that is opened with a key log. Each part between `<<<` is a packet: its first byte says who sends, whether
 /// the stream ends, and which stream the rest goes on; 255 and 254 stand before frames as they are.
 fn quic_connection(data: &[u8]) {
-    let mut sent = vec![(0, quic::opening("h3")), (1, quic::answer("h3"))];
+    let mut sent = vec![Sent::new(0, quic::opening("h3")), Sent::new(1, quic::answer("h3"))];
     let mut offsets = BTreeMap::new();
     for (number, part) in (0_u64..).zip(split(data, b"<<<")) {
         let Some((&first, rest)) = part.split_first() else { continue };
@@ -270,27 +286,132 @@ fn quic_connection(data: &[u8]) {
         } else {
             (quic::From::Server, &quic::CLIENT_ID)
         };
-        sent.push((side, quic::short(&quic::Sealer::of(quic::DATA, from), to, false, number, 2, &payload)));
+        sent.push(Sent::new(
+            side,
+            quic::short(&quic::Sealer::of(quic::DATA, from), to, false, number, 2, &payload),
+        ));
     }
     let mut keys = KeyLog::default();
     keys.add(quic::key_log().as_bytes());
-    let run = || {
-        let mut streams = [Stream::of_bytes(b""), Stream::of_bytes(b"")];
-        for (stream, side) in streams.iter_mut().zip(0..) {
-            let (mut bytes, mut end) = (Vec::new(), 0);
-            for ((from, datagram), frame) in sent.iter().zip(1..) {
-                if *from == side {
-                    let range = ByteRange::new(end, end + datagram.len() as u64);
-                    stream.pieces.push(Piece { range, at: end, frame: FrameNo(frame), time: Timestamp(0) });
-                    bytes.extend_from_slice(datagram);
-                    end = range.end;
-                }
-            }
-            stream.datagrams = true;
-            stream.blob = Arc::new(bytes);
-        }
-        walked(&streams, Transport::Udp, 443, &keys)
-    };
+    let run = || walked(&assembled(&sent, None), Transport::Udp, 443, &keys);
     let (one, other) = (run(), run());
     assert_eq!((one.said, one.places, one.leaves), (other.said, other.places, other.leaves));
+}
+
+/// Bytes that one end sends: a frame.
+struct Sent {
+    side: usize,
+    bytes: Vec<u8>,
+    /// Whether they were captured.
+    captured: bool,
+}
+
+impl Sent {
+    fn new(side: usize, bytes: Vec<u8>) -> Self {
+        Self { side, bytes, captured: true }
+    }
+}
+
+/// Streams of what was sent, as it stands or cut into pieces.
+fn assembled(sent: &[Sent], cut: Option<&mut Random>) -> [Stream; 2] {
+    let mut streams = [Stream::of_bytes(b""), Stream::of_bytes(b"")];
+    let mut cut = cut;
+    for (stream, side) in streams.iter_mut().zip(0..) {
+        let (mut bytes, mut end) = (Vec::new(), 0);
+        for (sent, frame) in sent.iter().zip(1..).filter(|(sent, _)| sent.side == side) {
+            if !sent.captured {
+                stream.gaps.push(ByteRange::new(end, end + sent.bytes.len() as u64));
+                end += sent.bytes.len() as u64;
+                continue;
+            }
+            let whole = std::iter::once(0..sent.bytes.len()).filter(|whole| !whole.is_empty()).collect();
+            for piece in cut.as_deref_mut().map_or(whole, |random| pieces(&sent.bytes, random)) {
+                let range = ByteRange::new(end, end + piece.len() as u64);
+                let at = bytes.len() as u64;
+                stream.pieces.push(Piece { range, at, frame: FrameNo(frame), time: Timestamp(0) });
+                bytes.extend_from_slice(&sent.bytes[piece]);
+                end = range.end;
+            }
+        }
+        stream.datagrams = true;
+        stream.blob = Arc::new(bytes);
+    }
+    streams
+}
+
+/// A connection that is opened with a key log. The first byte chooses TLS 1.3, TLS 1.2 or DTLS 1.2; what stands up to the
+/// first `<<<` are handshake messages that the server sends after its hello, and each part after that is a record, whose
+/// first byte says who sends, which type it has, and what becomes of it.
+fn tls_connection(data: &[u8]) {
+    use sealed::{CHANGE_CIPHER_SPEC, CLIENT, HANDSHAKE, Kind, SERVER, Sealer, clear};
+    let Some((&first, data)) = data.split_first() else { return };
+    let kind = [Kind::Tls13, Kind::Tls12, Kind::Dtls12][usize::from(first % 3)];
+    // No record holds more.
+    let short = |part: &[u8]| part[..part.len().min(16 << 10)].to_vec();
+    let mut parts = split(data, b"<<<").into_iter();
+    let flight = short(parts.next().unwrap_or_default());
+    let mut sent = vec![
+        Sent::new(CLIENT, clear(kind, 0, HANDSHAKE, &sealed::client_hello(kind))),
+        Sent::new(SERVER, clear(kind, 0, HANDSHAKE, &sealed::server_hello(kind))),
+    ];
+    let mut sealers = [CLIENT, SERVER].map(|side| Sealer::first(kind, side));
+    let finished = sealed::message(kind, 7, 20, &[0; 12]);
+    if kind == Kind::Tls13 {
+        sent.push(Sent::new(SERVER, sealers[SERVER].record(HANDSHAKE, &flight)));
+    } else {
+        sent.push(Sent::new(SERVER, clear(kind, 1, HANDSHAKE, &flight)));
+    }
+    for side in [CLIENT, SERVER] {
+        if kind != Kind::Tls13 {
+            sent.push(Sent::new(side, clear(kind, 2, CHANGE_CIPHER_SPEC, &[1])));
+        }
+        sent.push(Sent::new(side, sealers[side].record(HANDSHAKE, &finished)));
+        if kind == Kind::Tls13 {
+            sealers[side] = Sealer::data(side);
+        }
+    }
+    // Where there is nothing but application data, all of it comes out.
+    let (mut plain, mut lens) = (flight.is_empty(), [0, 0]);
+    for part in parts {
+        let Some((&first, rest)) = part.split_first() else { continue };
+        let (side, rest) = (usize::from(first & 1), short(rest));
+        plain &= first >> 1 & 0x1f == 0;
+        lens[side] += rest.len();
+        let content_type = [23, HANDSHAKE, 21, CHANGE_CIPHER_SPEC][usize::from(first >> 1 & 3)];
+        let sealer = &mut sealers[side];
+        let mut record = match first >> 3 & 7 {
+            // As it stands.
+            1 => rest,
+            2 => clear(kind, sealer.number, content_type, &rest),
+            _ => sealer.record(content_type, &rest),
+        };
+        let mut captured = true;
+        match first >> 3 & 7 {
+            3 => sealer.update(),
+            4 => captured = false,
+            5 => record.last_mut().into_iter().for_each(|byte| *byte ^= 1),
+            6 => drop(sealer.record(content_type, b"never captured, nor missed")),
+            7 => sealer.number = sealer.number.saturating_sub(1),
+            _ => {}
+        }
+        sent.push(Sent { side, bytes: record, captured: captured || kind == Kind::Dtls12 });
+    }
+    let mut keys = KeyLog::default();
+    keys.add(sealed::key_log().as_bytes());
+    let [one, other] = if kind == Kind::Dtls12 {
+        let run = || walked(&assembled(&sent, None), Transport::Udp, 443, &keys);
+        let (one, other) = (run(), run());
+        assert_eq!((&one.said, &one.places, &one.leaves), (&other.said, &other.places, &other.leaves));
+        [one, other]
+    } else {
+        let cut = assembled(&sent, Some(&mut Random::of(data)));
+        same_however_cut([assembled(&sent, None), cut], 443, &keys)
+    };
+    if plain {
+        let told = format!("decrypted: {lens:?}");
+        for told_by in [one, other] {
+            let connections = told_by.said.iter().filter(|said| said.starts_with("TlsConnection"));
+            assert!(connections.clone().any(|said| said.contains(&told)), "{told}: {:?}", told_by.said);
+        }
+    }
 }

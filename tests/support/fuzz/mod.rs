@@ -19,6 +19,8 @@ pub mod streams;
 
 #[path = "../quic.rs"]
 mod quic;
+#[path = "../sealed.rs"]
+mod sealed;
 
 use std::ops::Range;
 

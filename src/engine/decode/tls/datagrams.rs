@@ -313,18 +313,25 @@ fn walk(
         for record in Record::all(data) {
             end = record.end;
             let whole = part(record.start, record.end);
-            next.header(&mut out, &record, whole);
+            let in_turn = next.header(&mut out, &record, whole);
             let payload = data.get(record.payload()).unwrap_or_default();
             let opened = record.epoch > 0
                 && side.open(&mut out, &record, payload, (whole, frame), associations, stream, &mut buffer);
             if record.epoch > 0 {
                 side.encrypted = true;
             }
-            let bytes = data.get(record.start..record.end).unwrap_or_default();
-            if opened {
-                open.write(&mut out, bytes, whole)
-            } else {
-                closed.write(&mut out, bytes, whole)
+            // What is searched as it stands: all that stays closed, and a number that its sender chose.
+            let searched = match (opened, in_turn) {
+                (true, true) => record.start,
+                (true, false) => record.payload().start,
+                (false, _) => record.end,
+            };
+            let bytes = |from: usize, to: usize| data.get(from..to).unwrap_or_default();
+            if record.start < searched {
+                closed.write(&mut out, bytes(record.start, searched), part(record.start, searched));
+            }
+            if searched < record.end {
+                open.write(&mut out, bytes(searched, record.end), part(searched, record.end));
             }
             let payload_range = part(record.payload().start, record.end);
             match record.header.kind {
@@ -365,18 +372,21 @@ struct Turn {
 }
 
 impl Turn {
-    /// Says that a header is understood; of one whose number is not the next one, all but epoch and number.
-    fn header(&mut self, out: &mut Out<'_>, record: &Record, whole: ByteRange) {
+    /// Says that a header is understood; of one whose number is not the next one, all but epoch and number. Whether
+    /// the number is the next one.
+    fn header(&mut self, out: &mut Out<'_>, record: &Record, whole: ByteRange) -> bool {
         let same = (record.epoch, record.number) == (self.epoch, self.number);
         let following = record.number == 0 && Some(record.epoch) == self.epoch.checked_add(1);
         let at = |from: u64, to: u64| ByteRange::new(whole.start + from, whole.start + to);
-        if same || following {
+        let in_turn = same || following;
+        if in_turn {
             out.place(at(0, HEADER), Place::Understood);
         } else {
             out.place(at(0, 3), Place::Understood);
             out.place(at(11, HEADER), Place::Understood);
         }
         (self.epoch, self.number) = (record.epoch, record.number + 1);
+        in_turn
     }
 }
 
