@@ -20,6 +20,7 @@ use serde_json::Value;
 mod containers;
 mod http1;
 mod http2;
+mod keys;
 mod messages;
 mod names;
 mod pair;
@@ -41,7 +42,7 @@ fn every_capture_equals_its_truth_or_is_explained() {
     for name in names(&folder) {
         let path = folder.join("truth").join(format!("{name}.json"));
         let truth: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-        let ours = inspect(home.path(), &folder, &name);
+        let ours = inspect(home.path(), &folder, &name, key_log(&folder, &name).as_deref());
         let pair = Pair::new(&name, &truth, &ours);
         tally.hold(&truth);
         containers::compare(&pair, &mut tally);
@@ -66,14 +67,19 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs the program; even a damaged capture gives what was readable. A key log that was published with the capture
-/// is given to it; one that stands inside it is found there.
-fn inspect(home: &Path, folder: &Path, name: &str) -> Inspection {
+/// The key log that was published with a capture.
+fn key_log(folder: &Path, name: &str) -> Option<String> {
+    let log = format!("{name}.keylog");
+    folder.join(&log).is_file().then_some(log)
+}
+
+/// Runs the program; even a damaged capture gives what was readable. A key log that stands inside the capture is found
+/// there.
+fn inspect(home: &Path, folder: &Path, name: &str, keys: Option<&str>) -> Inspection {
     let mut command = exhibit(home);
     command.args(["inspect", "--format", "json", name]).current_dir(folder);
-    let keys = format!("{name}.keylog");
-    if folder.join(&keys).is_file() {
-        command.args(["--keys", &keys]);
+    if let Some(keys) = keys {
+        command.args(["--keys", keys]);
     }
     let output = output(&mut command);
     let errors = text(&output.stderr);
