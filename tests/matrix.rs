@@ -11,6 +11,8 @@
     reason = "tests may panic, and count small things"
 )]
 
+#[path = "support/carry.rs"]
+mod carry;
 #[path = "support/wrap.rs"]
 mod wrap;
 
@@ -39,7 +41,8 @@ use exhibit::{
     findings::{Grade, Step},
 };
 
-use wrap::{WRAPPERS, Wrapper};
+use carry::{CARRIERS, Carrier, Cut, Declared};
+use wrap::WRAPPERS;
 
 /// Bytes that look random and are the same on each machine (splitmix64).
 fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -125,51 +128,6 @@ impl Form {
     }
 }
 
-/// How a payload travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Carrier {
-    Http1,
-    Tcp,
-}
-
-const CARRIERS: [Carrier; 2] = [Carrier::Http1, Carrier::Tcp];
-
-impl Carrier {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Http1 => "HTTP/1",
-            Self::Tcp => "raw TCP",
-        }
-    }
-
-    /// What the phone sends on one connection.
-    fn carry(self, payload: &[u8], outermost: &Wrapper, form: Form) -> Vec<u8> {
-        if self == Self::Tcp {
-            return payload.to_vec();
-        }
-        let mut head = "POST /up HTTP/1.1\r\nHost: collect.example\r\n".to_owned();
-        if let Some(coding) = outermost.coding {
-            write!(head, "Content-Encoding: {coding}\r\n").unwrap();
-        }
-        if let Some(media) = outermost.media {
-            write!(head, "Content-Type: {media}\r\n").unwrap();
-        }
-        if form == Form::Parts {
-            // Many parts come chunked.
-            let middle = payload.len() / 2;
-            let chunks = [&payload[..middle], &payload[middle..]].map(|chunk| {
-                if chunk.is_empty() {
-                    return Vec::new();
-                }
-                [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
-            });
-            return [head.as_bytes(), b"Transfer-Encoding: chunked\r\n\r\n", &chunks.concat(), b"0\r\n\r\n"]
-                .concat();
-        }
-        [format!("{head}Content-Length: {}\r\n\r\n", payload.len()).as_bytes(), payload].concat()
-    }
-}
-
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -196,6 +154,9 @@ impl Kind {
     }
 }
 
+/// What the phone sends on one connection, and what it receives.
+type Flow = (Vec<u8>, Vec<u8>);
+
 /// One thing that is sent, in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cell {
@@ -211,6 +172,18 @@ impl Cell {
         let inner = self.inner.map_or(String::new(), |inner| format!(" in {}", WRAPPERS[inner].name));
         let (kind, form) = (KINDS.iter().find(|(kind, _)| *kind == self.kind).unwrap().1, self.form.name());
         format!("{kind}, {form},{inner} in {} over {}", WRAPPERS[self.outer].name, self.carrier.name())
+    }
+
+    /// What both ends write where a payload of this cell is sent.
+    fn carry(&self, payload: &[u8]) -> Flow {
+        let outermost = &WRAPPERS[self.outer];
+        let declared = Declared { coding: outermost.coding, media: outermost.media };
+        let cut = match self.form {
+            Form::Whole => Cut::Whole,
+            Form::Part => Cut::Compressed,
+            Form::Parts => Cut::Pieces,
+        };
+        self.carrier.carry(payload, declared, cut)
     }
 
     /// What travels, if the wrappers can hold it.
@@ -322,7 +295,7 @@ impl Lab {
         Self { own, decoys: catalog(files, identifiers), limits, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn walk(&self, spools: &[Spool; 2], flow: u32, sent: &[u8]) -> [Harvest; 2] {
+    fn walk(&self, spools: &[Spool; 2], flow: u32, sent: &Flow) -> [Harvest; 2] {
         let flow = FlowRef { capture: 0, flow };
         let collector = |catalog, spool| Collector::new(catalog, spool, flow, &self.limits);
         let mut sink = Leaves([collector(&self.own, &spools[0]), collector(&self.decoys, &spools[1])]);
@@ -330,8 +303,8 @@ impl Lab {
         sink.0.map(|collector| collector.finish().unwrap())
     }
 
-    fn walk_to(&self, sent: &[u8], sink: &mut dyn Sink) {
-        let (up, down) = (Stream::of_bytes(sent), Stream::of_bytes(b""));
+    fn walk_to(&self, (up, down): &Flow, sink: &mut dyn Sink) {
+        let (up, down) = (Stream::of_bytes(up), Stream::of_bytes(down));
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (local, remote) = (address(40_000), address(8_080));
         let conversation = Conversation { transport: Transport::Tcp, up: &up, down: &down, local, remote };
@@ -343,17 +316,14 @@ impl Lab {
     /// Sends everything, and gives the hits of each cell, and those of decoys.
     fn run(&self, cells: &[(Cell, Vec<Vec<u8>>)]) -> [Vec<Vec<Hit>>; 2] {
         let spools = [0, 1].map(|_| Spool::new(Scratch::new(self.folder.path())));
-        let mut sent: Vec<(usize, Vec<u8>)> = Vec::new();
+        let mut sent: Vec<(usize, Flow)> = Vec::new();
         for (no, (cell, payloads)) in cells.iter().enumerate() {
-            let outermost = &WRAPPERS[cell.outer];
-            sent.extend(
-                payloads.iter().map(|payload| (no, cell.carrier.carry(payload, outermost, cell.form))),
-            );
+            sent.extend(payloads.iter().map(|payload| (no, cell.carry(payload))));
         }
         let half = sent.len().div_ceil(2);
         let harvests: Vec<[Harvest; 2]> = std::thread::scope(|scope| {
             let spools = &spools;
-            let walk = move |first: usize, part: &[(usize, Vec<u8>)]| {
+            let walk = move |first: usize, part: &[(usize, Flow)]| {
                 let flows = (first as u32..).zip(part);
                 flows.map(|(flow, (_, bytes))| self.walk(spools, flow, bytes)).collect::<Vec<_>>()
             };
@@ -456,7 +426,7 @@ fn everything_is_found_in_every_wrapper_and_nothing_else() {
         if !found {
             let mut paths = Paths::default();
             if missed.len() < 10 {
-                lab.walk_to(&cell.carrier.carry(&payloads[0], &WRAPPERS[cell.outer], cell.form), &mut paths);
+                lab.walk_to(&cell.carry(&payloads[0]), &mut paths);
             }
             missed.push(format!("{}\n  {}", cell.describe(), paths.0.join("\n  ")));
         }
@@ -544,8 +514,14 @@ const INTRODUCTION: &str = "# What is found in which wrapper
 
 `tests/matrix.rs` writes this page. A photo, a text file, the body of a message and an identifier (in a sentence, and
 alone) are put into every wrapper and every pair of wrappers; files whole, in part (the middle half) and in three parts
-that are sent one by one; and sent over every carrier. A whole file must come out as `exact`, parts as `partial` with
-every byte of them, the message as `record`, the identifier as `identifier`, all of it probative. A number is cells found of cells sent; `–` says that the wrapper cannot hold it (JSON holds no bytes that
-are not text).
+that are sent one by one; and sent over every carrier: as a body of HTTP/1 or HTTP/2 whose head declares the outermost
+wrapper, as a WebSocket message without a word of what it is, or as the bytes of a TCP stream. Parts are deflated by the
+WebSocket itself (RFC 7692); many parts come in pieces: chunks, padded DATA frames, fragments. A whole file must come
+out as `exact`, parts as `partial` with every byte of them, the message as `record`, the identifier as `identifier`, all
+of it probative. A number is cells found of cells sent; `–` says that the wrapper cannot hold it (JSON holds no bytes
+that are not text).
+
+`tests/matrix_unknown.rs` sends what no wrapper made (XOR, a stream cipher, bytes turned round, base 85, base 32) in each
+wrapper and over each carrier: nothing is found, and at least as many bytes as were changed are not called understood.
 
 ";
