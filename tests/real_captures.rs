@@ -9,7 +9,7 @@
 )]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod support;
-use support::{captures, exhibit, output, peer, run, text, write};
+use support::{captures, exhibit, peer, run, write};
 
 /// A case folder on one capture.
 struct Case {
@@ -284,89 +284,4 @@ fn a_hardware_address_that_is_there_is_found_behind_percent_signs() {
         Case::new(&changed.path().join("changed.pcap"), &[], &XIAOMI.replace("BSSID", "9c:3d:cf:51:7a:e6"));
     let findings = case.run();
     assert_eq!(claim(&findings, "bssid").status, Status::Supported, "{:#?}", findings.findings);
-}
-
-fn truths(folder: &Path) -> Vec<(String, Value)> {
-    let mut all: Vec<(String, Value)> = fs::read_dir(folder.join("truth"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
-        })
-        .collect();
-    all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    all
-}
-
-fn bodies_of(truth: &Value) -> BTreeSet<String> {
-    let requests = truth["http_requests_from_bytes"].as_array().into_iter().flatten();
-    requests.filter_map(|request| Some(request["body"]["sha256"].as_str()?.to_owned())).collect()
-}
-
-/// `find`; where several addresses could be the phone's, the first that it names is taken.
-fn find_files(home: &Path, capture: &Path, files: &Path) -> Findings {
-    let find = |more: &[&str]| {
-        output(exhibit(home).args(["find", "--format", "json"]).args(more).arg(capture).arg(files))
-    };
-    let mut result = find(&[]);
-    if result.status.code() == Some(2) {
-        let words = text(&result.stderr);
-        let (_, after) =
-            words.split_once("the phone's: ").unwrap_or_else(|| panic!("{}: {words}", capture.display()));
-        result = find(&["--phone", after.split_whitespace().next().unwrap()]);
-    }
-    assert_eq!(result.status.code(), Some(0), "{}: {}", capture.display(), text(&result.stderr));
-    serde_json::from_slice(&result.stdout).unwrap()
-}
-
-/// Bodies below this are too short to be told from boilerplate by anyone.
-const MIN_BODY: usize = 256;
-const BODIES: usize = 20;
-/// Captures of one conversation, cut in different ways: what is in one is in the others.
-const SAME_CONVERSATION: &str = "pcapplusplus__one_tcp_stream";
-const CUT_FROM_IT: &str = "pcapplusplus__unidirectional_tcp_stream_with_missing_packet.pcap";
-
-#[test]
-fn bodies_of_one_capture_are_not_found_in_another() {
-    let (Some(folder), Some(program)) = (captures(), peer("tshark")) else { return };
-    let truths = truths(&folder);
-    let home = tempfile::tempdir().unwrap();
-    let device = home.path().join("device");
-    let mut digests = BTreeMap::new();
-    for (name, truth) in &truths {
-        let wanted = bodies_of(truth);
-        if wanted.is_empty() || digests.len() >= BODIES {
-            continue;
-        }
-        // At most three of each capture, so that they come from many.
-        let bodies = objects(&program, &folder.join(name)).into_iter().filter(|body| body.len() >= MIN_BODY);
-        for body in bodies.filter(|body| wanted.contains(&Digest::of(body).to_string())).take(3) {
-            let digest = Digest::of(&body).to_string();
-            write(&device.join(&digest), &body);
-            digests.insert(digest, name.clone());
-        }
-    }
-    let sources: BTreeSet<&String> = digests.values().collect();
-    println!("{} bodies of {} captures", digests.len(), sources.len());
-    assert!(digests.len() >= 15 && sources.len() >= 8, "{digests:#?}");
-    let (mut there, mut weak) = (0, 0);
-    for (name, truth) in &truths {
-        let present = bodies_of(truth);
-        let findings = find_files(home.path(), &folder.join(name), &device);
-        for finding in &findings.findings {
-            let digest = finding.artifact.rsplit('/').next().unwrap();
-            if present.contains(digest) {
-                there += usize::from(finding.grade == Grade::Exact);
-                continue;
-            }
-            if name == CUT_FROM_IT && digests[digest].starts_with(SAME_CONVERSATION) {
-                continue;
-            }
-            weak += usize::from(!finding.probative);
-            assert!(!finding.probative, "{name} does not hold the body of {}: {finding:#?}", digests[digest]);
-        }
-    }
-    println!("found whole in {there} captures that hold them; {weak} weak resemblances elsewhere");
-    assert!(there >= 15, "the bodies are found where they are");
 }
