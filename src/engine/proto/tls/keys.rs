@@ -16,8 +16,8 @@ pub(super) const MAX_CANDIDATES: usize = 16;
 /// Records that failed before one verifies which are still counted back: one damaged record, a few injected ones.
 const MAX_FAILED: u64 = 32;
 
-/// Bytes of ciphertext that may be tried in vain in one direction, beside once for each record: a gap or a damaged
-/// record costs some hundred tries of 16 KiB.
+/// Bytes of ciphertext that may be tried in vain in one direction, beside once for each record that stands where one must:
+/// a gap or a damaged record costs some hundred tries of 16 KiB. A stream cipher that is brought to its place counts too.
 const MAX_WASTE: u64 = 128 << 20;
 
 /// Changes of keys in one direction. RFC 8446 section 5.5 asks for one each 24 million records.
@@ -159,6 +159,10 @@ impl Keys {
         before: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) -> Option<Found> {
+        // Where records are looked for, any byte may look like the start of one.
+        if missing > 0 && self.waste > MAX_WASTE {
+            return None;
+        }
         let found = self
             .open_live(header, payload, missing, before, out)
             .or_else(|| self.open_pending(header, payload, missing, before, out))
@@ -191,8 +195,8 @@ impl Keys {
     }
 
     /// Counts a try in vain; false when there were too many.
-    fn may_waste(&mut self, payload: &[u8]) -> bool {
-        self.waste = self.waste.saturating_add(payload.len() as u64 + 64);
+    fn may_waste(&mut self, bytes: usize) -> bool {
+        self.waste = self.waste.saturating_add(bytes as u64 + 64);
         self.waste <= MAX_WASTE
     }
 
@@ -219,7 +223,7 @@ impl Keys {
                 let missing = number.checked_sub(likely);
                 return Some(Found { opened, protection, phase, number, missing });
             }
-            if number != likely && !self.may_waste(payload) {
+            if (number != likely || missing > 0) && !self.may_waste(payload.len()) {
                 break;
             }
         }
@@ -241,8 +245,14 @@ impl Keys {
             for candidate in candidates {
                 let protection = candidate.protection.clone();
                 let likely = if first_try { self.failed } else { 0 };
-                let last = self.failed + missing;
-                let numbers = std::iter::once(likely).chain((0..=last).filter(|number| *number != likely));
+                // A stream cipher stands at one place only, and what it passed has to be made again for each try.
+                let sequential = protection.is_sequential();
+                let passed_before = if sequential { self.passed } else { 0 };
+                if sequential && self.waste > MAX_WASTE {
+                    continue;
+                }
+                let others = if sequential { 0 } else { self.failed + missing + 1 };
+                let numbers = std::iter::once(likely).chain((0..others).filter(|number| *number != likely));
                 for number in numbers {
                     let passed = (missing == 0).then_some(if first_try { self.passed } else { 0 });
                     let tail = before.unwrap_or(&self.tail);
@@ -254,7 +264,7 @@ impl Keys {
                         self.epochs += 1;
                         return Some(Found { opened, protection, phase, number, missing });
                     }
-                    if !self.may_waste(payload) {
+                    if !self.may_waste(payload.len().saturating_add(passed_before)) {
                         return None;
                     }
                 }
@@ -283,10 +293,60 @@ impl Keys {
                 self.epochs += 1;
                 return Some(Found { opened, protection, phase, number, missing: None });
             }
-            if !self.may_waste(payload) {
+            if !self.may_waste(payload.len()) {
                 break;
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::protection::Mac, *};
+    use crate::engine::proto::crypto::{Aead, Hash};
+
+    const APPLICATION_DATA: Header = Header { kind: 23, version: 0x0303 };
+
+    /// Keys that open nothing, close to the end of what may be tried in vain.
+    fn wrong(protection: impl Fn(u8) -> Protection) -> Keys {
+        let candidate = |secret| Candidate { protection: Arc::new(protection(secret)), secret: Vec::new() };
+        let mut keys = Keys::new();
+        let suite = Suite::of(0x0005).unwrap();
+        keys.expect((Version::TLS12, suite), Phase::Application, (0..16).map(candidate).collect());
+        keys.waste = MAX_WASTE - (4 << 20);
+        keys
+    }
+
+    #[test]
+    fn a_stream_cipher_is_not_made_again_from_its_start_for_ever() {
+        let mac = || Mac { hash: Hash::Sha1, key: vec![0; 20], len: 20 };
+        let mut keys = wrong(|secret| Protection::rc4(&[secret; 16], mac()));
+        let (payload, mut out, mut wasted) = (vec![7; 16 << 10], Vec::new(), Vec::new());
+        for _ in 0..300 {
+            assert!(keys.open(APPLICATION_DATA, &payload, 0, None, &mut out).is_none());
+            keys.fail(&payload);
+            wasted.push(keys.waste);
+        }
+        assert!(wasted[0] < MAX_WASTE, "the first record is tried with all that there are");
+        assert!(wasted[20] > MAX_WASTE, "what is passed counts: {}", wasted[20]);
+        assert_eq!(wasted[299], wasted[20], "no more tries");
+    }
+
+    #[test]
+    fn bytes_that_look_like_records_behind_a_gap_are_not_tried_for_ever() {
+        let mut keys =
+            wrong(|secret| Protection::aead(Aead::Aes128Gcm, &[secret; 16], &[secret; 4]).unwrap());
+        let (payload, mut out) = (vec![7; 1 << 10], Vec::new());
+        let mut search = |keys: &mut Keys| {
+            assert!(keys.open(APPLICATION_DATA, &payload, 1, None, &mut out).is_none());
+            keys.waste
+        };
+        let end = (0..1_000).map(|_| search(&mut keys)).last().unwrap();
+        assert!(end > MAX_WASTE);
+        assert_eq!(search(&mut keys), end);
+        // A record that stands where one must is still tried once.
+        assert!(keys.open(APPLICATION_DATA, &payload, 0, None, &mut out).is_none());
+        assert!(keys.waste > end);
     }
 }
