@@ -216,11 +216,21 @@ pub(super) fn assert_same(got: Collected, expected: &Collected, what: &str) {
 }
 
 pub(super) fn walked(up: &Stream, down: &Stream, transport: Transport, port: u16) -> Collected {
+    walked_with(&KeyLog::default(), up, down, transport, port)
+}
+
+pub(super) fn walked_with(
+    keys: &KeyLog,
+    up: &Stream,
+    down: &Stream,
+    transport: Transport,
+    port: u16,
+) -> Collected {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let conversation = Conversation { transport, up, down, local: address(40000), remote: address(port) };
     let mut collected = Collected::default();
-    let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new("."));
-    let context = Context::new(&limits, &keys, &scratch);
+    let (limits, scratch) = (Limits::default(), Scratch::new("."));
+    let context = Context::new(&limits, keys, &scratch);
     walk(&conversation, &context, &mut Shared::default(), &mut collected).unwrap();
     collected.settled()
 }

@@ -1,11 +1,11 @@
 //! DTLS without keys: datagrams made here by hand.
 
 use crate::{
-    engine::net::stream::Stream,
+    engine::{net::stream::Stream, proto::keylog::KeyLog},
     evidence::{AnomalyKind, ByteRange, Direction, Transport},
 };
 
-use super::{super::sink::*, Collected, stream, walked};
+use super::{super::sink::*, Collected, stream, walked, walked_with};
 
 fn record(kind: u8, epoch: u8, number: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
@@ -191,4 +191,30 @@ fn hellos_and_handshakes_without_end_are_listed_up_to_a_limit() {
     assert!(told.contains(&"more than 16 handshakes; the rest is not decrypted"), "{told:?}");
     assert!(told.contains(&"more than 256 hellos; the rest is not listed"), "{told:?}");
     assert!(told.len() < 40, "{}", told.len());
+}
+
+#[test]
+fn secrets_of_another_run_open_nothing_and_it_is_said() {
+    let client = hello(1, b"");
+    let up = [
+        record(22, 0, 0, &fragment(1, 0, &client, 0, client.len())),
+        record(23, 1, 0, &[8; 60]),
+        record(23, 1, 1, &[9; 60]),
+    ];
+    let server = server_hello();
+    let down = [record(22, 0, 0, &fragment(2, 0, &server, 0, server.len()))];
+    let with = |log: String| {
+        let mut keys = KeyLog::default();
+        keys.add(log.as_bytes());
+        walked_with(&keys, &datagrams(&up), &datagrams(&down), Transport::Udp, 4433)
+    };
+    let fitting = format!("CLIENT_RANDOM {} {}", "01".repeat(32), "aa".repeat(48));
+    let got = with(fitting);
+    let told: Vec<_> = got.anomalies.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(told, [AnomalyKind::TlsSecretsDoNotFit]);
+    assert!(got.hellos.iter().all(|hello| !hello.decrypted));
+    let opaque: u64 = placed(&got, Direction::Up, Place::Opaque).iter().map(|range| range.len()).sum();
+    assert_eq!(opaque, 120);
+    let other = format!("CLIENT_RANDOM {} {}", "02".repeat(32), "aa".repeat(48));
+    assert_eq!(with(other).anomalies, []);
 }

@@ -33,8 +33,8 @@ const PROBED: usize = 64;
 /// Associations of one conversation that are told apart; each has keys that a record may be tried with.
 const MAX_ASSOCIATIONS: usize = 16;
 
-/// Bytes of records of one direction that may be tried with keys in vain: a lost handshake's worth, or some hundred
-/// that were changed.
+/// Bytes of one direction that may be tried in vain with secrets that nothing has proven: the first record of an
+/// association proves them, unless it was not captured or the key log is of another run.
 const MAX_WASTE: usize = 128 << 20;
 
 /// Bytes of a record's header.
@@ -409,9 +409,16 @@ impl Side {
         let mut damaged = false;
         for association in associations.iter_mut().rev().filter(|association| association.frame <= frame) {
             let peer = association.peer(out.direction);
-            let Some(keys) = association.keys(peer).filter(|_| self.wasted <= MAX_WASTE) else { continue };
+            let Some(keys) = association.keys(peer) else { continue };
+            let tries = keys.tries(record);
+            // A secret that is proven costs one try for each record; others are given up at some time.
+            if tries == 0 || !keys.proven && self.wasted > MAX_WASTE {
+                continue;
+            }
             let Some((opened, protection)) = keys.open(record, payload, buffer) else {
-                self.wasted += payload.len() + 64;
+                if !keys.proven {
+                    self.wasted = self.wasted.saturating_add((payload.len() + 64) * tries);
+                }
                 damaged |= keys.proven;
                 continue;
             };
@@ -437,7 +444,7 @@ impl Side {
             }
             return true;
         }
-        if damaged && record.epoch == 1 {
+        if damaged {
             let detail = format!(
                 "the DTLS record at byte {} does not verify under keys that open others; it stays closed",
                 whole.start

@@ -324,6 +324,11 @@ impl Keys {
         if candidates.is_empty() { Err(Unread::NoSecret) } else { Ok(Self { candidates, proven: false }) }
     }
 
+    /// How many secrets a record is tried with.
+    pub fn tries(&self, record: &Record) -> usize {
+        if record.epoch == FIRST_EPOCH { self.candidates.len() } else { 0 }
+    }
+
     /// Opens a record. Its content stands in `out`.
     pub fn open(
         &mut self,
