@@ -6,8 +6,9 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread::{self, JoinHandle},
-    time::Duration,
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{run, servers::Running, skip, write};
@@ -25,8 +26,12 @@ pub fn fresh_photo(path: &Path, len: usize) {
 pub struct Recording {
     child: Running,
     file: PathBuf,
-    last_words: JoinHandle<Vec<String>>,
+    /// What it says, line by line.
+    words: Receiver<String>,
 }
+
+/// How long tcpdump may take to begin or to end on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Recording {
     /// Records what fits a filter; `None` where this user may not capture.
@@ -41,33 +46,42 @@ impl Recording {
             .spawn()
             .unwrap();
         let mut child = Running(child);
-        let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+        let (told, words) = mpsc::channel();
+        let lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| told.send(line)));
+        let end = Instant::now() + PATIENCE;
         loop {
-            match lines.next() {
-                Some(Ok(line)) if line.contains("listening on") => break,
-                Some(Ok(_)) => {}
-                _ => {
+            match words.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains("listening on") => break,
+                Ok(_) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
                     skip("this user may not record loopback with tcpdump");
                     return None;
                 }
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("tcpdump does not begin in {PATIENCE:?}"),
             }
         }
-        let last_words = thread::spawn(move || lines.map_while(Result::ok).collect());
-        Some(Self { child, file: file.to_owned(), last_words })
+        Some(Self { child, file: file.to_owned(), words })
     }
 
     /// Stops once the file has not grown for a while.
     pub fn stop(mut self) -> PathBuf {
         let (mut len, mut quiet) = (0, 0);
+        let end = Instant::now() + PATIENCE;
         while quiet < 6 {
+            assert!(Instant::now() < end, "{} grows without end", self.file.display());
             thread::sleep(Duration::from_millis(100));
             let now = fs::metadata(&self.file).unwrap().len();
             quiet = if now == len { quiet + 1 } else { 0 };
             len = now;
         }
         run(Command::new("kill").args(["-INT", &self.child.0.id().to_string()]));
-        self.child.0.wait().unwrap();
-        let last_words = self.last_words.join().unwrap();
+        let end = Instant::now() + PATIENCE;
+        while self.child.0.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "tcpdump does not end in {PATIENCE:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let last_words: Vec<String> = self.words.iter().collect();
         assert!(
             last_words.iter().any(|line| line.starts_with("0 packets dropped")),
             "tcpdump lost packets: {last_words:?}"
