@@ -9,15 +9,19 @@ use super::{
     analyze::{self, Road},
     correlate::{self, Artifact, Caveat, Group, Hit, Outcome},
     decoys,
-    downlink::{Downlink, Own},
     endpoints::EndKey,
     located::{Carriage, HitKey, Located},
     net::{FlowId, Index},
+    provenance::{Own, Provenance},
     timeline,
     verdict::{self, Observed, gates},
 };
 use crate::{
-    case::{capture::Container, device::FileKind, scenario::plan::Run},
+    case::{
+        capture::Container,
+        device::FileKind,
+        scenario::plan::{Role, Run},
+    },
     evidence::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at,
     },
@@ -298,7 +302,12 @@ struct Finder<'a, 'c> {
 impl Finder<'_, '_> {
     fn findings(&self) -> Vec<Finding> {
         let carriage = |hit: &Hit| self.located.carriages.get(&HitKey::of(hit));
-        let downlink = Downlink::of(&self.outcome.hits, &self.located.carriages);
+        let provenance = Provenance::of(
+            &self.outcome.hits,
+            &self.located.carriages,
+            |flow| self.located.families.get(&flow).map_or("", String::as_str),
+            |hit, carriage| self.is_control(&self.phase(hit, carriage)),
+        );
         let up = self
             .outcome
             .hits
@@ -306,17 +315,27 @@ impl Finder<'_, '_> {
             .filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
         let groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
         let mut findings: Vec<Finding> =
-            groups.iter().map(|group| self.finding(group, &carriage, &downlink)).collect();
+            groups.iter().map(|group| self.finding(group, &carriage, &provenance)).collect();
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
         findings
+    }
+
+    /// The phase in which a hit was sent; empty where no run holds it.
+    fn phase(&self, hit: &Hit, carriage: &Carriage) -> String {
+        let capture = self.road.index(hit.leaf.flow).map_or("", |index| &index.capture);
+        self.road.timeline.run_at(capture, carriage.first).map(|run| run.phase.clone()).unwrap_or_default()
+    }
+
+    /// Whether a phase must show nothing.
+    fn is_control(&self, phase: &str) -> bool {
+        let phases = &self.road.case.plan.phases;
+        phases.iter().any(|one| one.id == phase && one.role == Role::NegativeControl)
     }
 
     fn key(&self, hit: &Hit, carriage: Option<&Carriage>) -> Key {
         let flow = hit.leaf.flow;
         let index = self.road.index(flow);
-        let capture = index.map_or("", |index| &index.capture);
-        let time = carriage.map_or(Timestamp(0), |carriage| carriage.first);
-        let phase = self.road.timeline.run_at(capture, time).map(|run| run.phase.clone());
+        let phase = carriage.map(|carriage| self.phase(hit, carriage));
         let foreign = index
             .and_then(|index| index.flow(FlowId(flow.flow)))
             .is_some_and(|flow| self.road.subject.uplink_side(flow).is_none());
@@ -332,7 +351,7 @@ impl Finder<'_, '_> {
         &self,
         group: &Group<'h, Key>,
         carriage: &impl Fn(&Hit) -> Option<&'h Carriage>,
-        downlink: &Downlink,
+        provenance: &Provenance<'_>,
     ) -> Finding
     where
         Self: 'h,
@@ -342,8 +361,9 @@ impl Finder<'_, '_> {
             group.hits.iter().filter_map(|hit| Some((*hit, carriage(hit)?))).collect();
         carried
             .sort_by_key(|(hit, carriage)| (carriage.first, hit.leaf.flow, hit.leaf.serial, hit.leaf_range));
-        let own = downlink.without(group.artifact, &carried);
-        let caveats = self.caveats(group, &named, &carried, own);
+        let key = &group.key;
+        let own = provenance.own(group.artifact, &carried, &key.family, self.is_control(&key.phase));
+        let caveats = self.caveats(group, &named, &carried, &own);
         let parts: Vec<Part> =
             carried.iter().take(MAX_PARTS).map(|(hit, carriage)| self.part(hit, carriage, &named)).collect();
         let probative = group.probative && !caveats.contains(&Code::NotProbative.name().to_owned());
@@ -411,16 +431,14 @@ impl Finder<'_, '_> {
         group: &Group<'_, Key>,
         named: &NamedArtifact,
         carried: &[(&Hit, &Carriage)],
-        own: Own,
+        own: &Own,
     ) -> Vec<String> {
         let mut codes: BTreeSet<&str> = group.caveats.iter().map(|caveat: &Caveat| caveat.code()).collect();
         let first = carried.iter().map(|(_, carriage)| carriage.first).min();
         if carried.iter().any(|(_, carriage)| carriage.ambiguous) {
             codes.insert(Code::AmbiguousBytes.name());
         }
-        if own.too_little {
-            codes.insert(Code::SeenDownlinkFirst.name());
-        }
+        codes.extend(own.caveats.iter().map(|code| code.name()));
         let skew = i64::try_from(self.road.case.plan.max_skew_ms.unwrap_or(0)).unwrap_or(i64::MAX);
         if created(self.road, &named.name)
             .zip(first)

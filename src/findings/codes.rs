@@ -166,6 +166,12 @@ codes! {
     SeenDownlinkFirst = "seen_downlink_first", Caveat,
         "The same bytes came down to the phone before they went up, so they need not come from the phone's own content.",
         "Use artifacts that were made on the phone.";
+    Echo = "echo", Caveat,
+        "The remote end had sent these few bytes itself, and got them back: so are challenges and cookies answered.",
+        "Use values that no server ever sent, and look for them where none was sent down.";
+    IdenticalInOtherPhases = "identical_in_other_phases", Caveat,
+        "The same bytes went up in a negative control, without the phone or from another one, so they need not come from this one.",
+        "Use artifacts that no other device holds, made afresh for the phase.";
     PrecedesCreation = "precedes_creation", Caveat,
         "The bytes were sent before the artifact was made.",
         "";

@@ -22,6 +22,8 @@ use crate::{
 const DISABLING: &[Code] = &[
     Code::AmbiguousBytes,
     Code::SeenDownlinkFirst,
+    Code::Echo,
+    Code::IdenticalInOtherPhases,
     Code::PrecedesCreation,
     Code::OtherDevice,
     Code::Placeholder,

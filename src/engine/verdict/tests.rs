@@ -350,6 +350,8 @@ fn each_disabling_caveat_takes_a_findings_weight() {
     for code in [
         Code::AmbiguousBytes,
         Code::SeenDownlinkFirst,
+        Code::Echo,
+        Code::IdenticalInOtherPhases,
         Code::PrecedesCreation,
         Code::OtherDevice,
         Code::Placeholder,
