@@ -193,8 +193,13 @@ impl Transcript {
     /// Everything up to ClientKeyExchange of a handshake of TLS 1.2 and before; `None` where it was too long.
     fn up_to_key_exchange(&self) -> Option<Vec<u8>> {
         let hello = self.hellos.last()?;
-        let all = [hello.as_slice(), &self.server, &self.client].concat();
-        (all.len() < MAX_TRANSCRIPT).then_some(all)
+        self.is_whole().then(|| [hello.as_slice(), &self.server, &self.client].concat())
+    }
+
+    /// Whether all of that was kept.
+    fn is_whole(&self) -> bool {
+        let hello = self.hellos.last().map(Vec::len);
+        hello.is_some_and(|hello| hello + self.server.len() + self.client.len() < MAX_TRANSCRIPT)
     }
 
     fn keep(part: &mut Vec<u8>, bytes: &[u8]) {
@@ -245,18 +250,38 @@ impl Handshake {
         masters
     }
 
+    /// Premaster secrets that a key log holds.
+    fn premasters_of<'k>(
+        &self,
+        client: &Hello,
+        keys: &'k KeyLog,
+    ) -> impl Iterator<Item = &'k Vec<u8>> + use<'k> {
+        let encrypted = self.key_exchange.as_ref().and_then(|body| body.get(2..10)).unwrap_or_default();
+        keys.get(Label::PremasterByClientRandom, &client.random)
+            .iter()
+            .chain(keys.get(Label::RsaPremaster, encrypted))
+            .take(MAX_CANDIDATES)
+    }
+
+    /// Whether [`Self::masters`] gives any, without making them: that may cost half a megabyte of digest each.
+    fn has_masters(&self, keys: &KeyLog) -> bool {
+        let (Some(client), Some(server)) = (&self.client, &self.server) else { return false };
+        let by_session =
+            !server.session.is_empty() && !keys.get(Label::SessionId, &server.session).is_empty();
+        let makes =
+            self.terms().is_some() && (!server.extended_master_secret() || self.transcript.is_whole());
+        by_session
+            || !keys.get(Label::ClientRandom, &client.random).is_empty()
+            || makes && self.premasters_of(client, keys).next().is_some()
+    }
+
     /// Master secrets of premaster secrets that a key log holds.
     fn premasters(&self, keys: &KeyLog) -> Vec<Vec<u8>> {
         let (Some(client), Some(server), Some(terms)) = (&self.client, &self.server, self.terms()) else {
             return Vec::new();
         };
-        let encrypted = self.key_exchange.as_ref().and_then(|body| body.get(2..10)).unwrap_or_default();
         let handshake = self.transcript.up_to_key_exchange();
-        let premasters = keys
-            .get(Label::PremasterByClientRandom, &client.random)
-            .iter()
-            .chain(keys.get(Label::RsaPremaster, encrypted))
-            .take(MAX_CANDIDATES);
+        let premasters = self.premasters_of(client, keys);
         premasters
             .filter_map(|premaster| {
                 if !server.extended_master_secret() {
@@ -556,14 +581,16 @@ impl<'s, 'k> Connection<'s, 'k> {
         }
         // A premaster secret makes a master secret only with what the client's flight says.
         let by_premaster = !handshake.is_13() && handshake.key_exchange.is_none() && handshake.full;
-        by_premaster && exchange_to_come && handshake.masters(self.keys).is_empty()
+        by_premaster && exchange_to_come && !handshake.has_masters(self.keys)
     }
 
     /// The records that follow in this direction are protected.
     fn enter(&mut self, peer: Peer) {
         let keys = self.keys;
+        let too_many = self.half(peer).handshake >= MAX_HANDSHAKES;
         let handshake = self.handshake(peer);
         let secrets = match handshake.terms() {
+            _ if too_many => Err(Unread::NotSupported),
             None if handshake.client.is_none() || handshake.server.is_none() => Err(Unread::HelloNotCaptured),
             None => Err(Unread::NotSupported),
             Some(terms) if terms.version.is_13() => secrets_13(handshake, &terms, peer, keys),
@@ -839,4 +866,65 @@ fn secrets_13(
         }
     }
     if found.is_empty() { Err(Unread::NoSecret) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXTENDED_MASTER_SECRET: u16 = 23;
+
+    fn handshake(extended: bool, session: bool, transcript: usize) -> Handshake {
+        let hello = |client| Hello {
+            client,
+            versions: vec![Version::TLS12.0],
+            ciphers: vec![0x002f],
+            random: vec![if client { 1 } else { 2 }; 32],
+            session: if session { vec![3; 32] } else { Vec::new() },
+            extensions: if extended { vec![EXTENDED_MASTER_SECRET] } else { Vec::new() },
+            ..Hello::default()
+        };
+        Handshake {
+            client: Some(hello(true)),
+            server: Some(hello(false)),
+            key_exchange: Some([&[0, 128][..], &[4; 128]].concat()),
+            transcript: Transcript {
+                hellos: vec![vec![1; 40]],
+                server: vec![2; transcript],
+                ..Transcript::default()
+            },
+            ..Handshake::default()
+        }
+    }
+
+    #[test]
+    fn whether_there_are_master_secrets_is_known_without_making_them() {
+        let hex = |byte: u8, len: usize| format!("{byte:02x}").repeat(len);
+        let logs = [
+            String::new(),
+            format!("CLIENT_RANDOM {} {}", hex(1, 32), hex(9, 48)),
+            format!("CLIENT_RANDOM {} {}", hex(7, 32), hex(9, 48)),
+            format!("RSA Session-ID:{} Master-Key:{}", hex(3, 32), hex(9, 48)),
+            format!("PMS_CLIENT_RANDOM {} {}", hex(1, 32), hex(9, 48)),
+            format!("RSA {} {}", hex(4, 8), hex(9, 48)),
+        ];
+        let mut seen = [0, 0];
+        for log in logs {
+            let mut keys = KeyLog::default();
+            keys.add(log.as_bytes());
+            for (extended, session, transcript) in [
+                (false, false, 9),
+                (true, false, 9),
+                (true, true, 9),
+                (true, false, MAX_TRANSCRIPT),
+                (false, true, MAX_TRANSCRIPT),
+            ] {
+                let handshake = handshake(extended, session, transcript);
+                let made = !handshake.masters(&keys).is_empty();
+                assert_eq!(handshake.has_masters(&keys), made, "{log} {extended} {session} {transcript}");
+                seen[usize::from(made)] += 1;
+            }
+        }
+        assert_eq!(seen, [15, 15]);
+    }
 }
