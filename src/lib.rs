@@ -40,7 +40,7 @@
 //! | `engine` | `analyze`, the one road; `inspect` and `extract`, shorter walks on it | evidence case findings self |
 //! | `report` | findings for people: html, markdown, terminal, snapshot; pure functions of findings | evidence case::scenario findings |
 //! | `bundle` | archive, seal, trust; `verify` re-runs: a list of checks, each held, failed, not checkable or not claimed | evidence case findings |
-//! | `lab` | a simulated phone and servers with known truth; own encoders | evidence case |
+//! | `lab` | a simulated phone and servers with known truth, canaries to be planted; own encoders | evidence case |
 //!
 //! Three bans are worth more than the rest: `lab` never uses the engine (its positive controls must not
 //! share our bugs); `report` never uses the engine (a verified bundle gives a verified report); only the

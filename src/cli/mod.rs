@@ -12,6 +12,7 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use exhibit::evidence::is_deceptive;
 
+mod canary;
 mod check;
 mod environment;
 mod explain;
@@ -91,6 +92,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Show or export your signing key's public half.
     Key(key::Arguments),
+    /// Make content that is new to the world, to be planted on a phone.
+    Canary(canary::Arguments),
     /// Make the captures of a simulated phone with known truth.
     Lab(lab::Arguments),
 }
@@ -327,6 +330,7 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<u8, Failure> {
         Command::Inspect(arguments) => inspect::run(arguments, terminal),
         Command::Explain(arguments) => explain::run(arguments, terminal),
         Command::Key(arguments) => key::run(arguments, terminal),
+        Command::Canary(arguments) => canary::run(arguments, terminal),
         Command::Lab(arguments) => lab::run(arguments, terminal),
     }
 }

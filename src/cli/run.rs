@@ -229,7 +229,8 @@ pub(crate) fn no_key(error: &KeyError) -> Failure {
     }
 }
 
-fn seed(text: &str) -> Result<[u8; 32], Failure> {
+/// Reads `--seed`.
+pub(crate) fn seed(text: &str) -> Result<[u8; 32], Failure> {
     hex_bytes(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
         Failure::new("cannot use --seed: it is not 64 lower-case hex digits")
             .hint("openssl rand -hex 32 makes one")

@@ -13,6 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod canary;
 mod encode;
 mod link;
 mod model;
@@ -25,6 +26,7 @@ mod seeded;
 mod servers;
 mod stack;
 
+pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
 pub use model::{
     Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
 };
