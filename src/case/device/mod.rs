@@ -8,6 +8,7 @@ use std::{io, sync::Arc};
 
 use crate::{case::folder::Folder, evidence::Blob};
 
+mod exif;
 mod records;
 pub mod sqlite;
 
@@ -115,7 +116,7 @@ impl Device {
             let place = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
             self.files.get(place).map(|file| Arc::clone(&file.blob))
         };
-        for file in self.files.iter().filter(|file| file.kind == FileKind::File) {
+        for file in &self.files {
             records.read(&file.path, &file.blob, &beside);
         }
         records

@@ -1,20 +1,25 @@
 //! Records of the phone: messages, calls and contacts, out of its databases and out of exports.
 //!
 //! A device file enters; [`Record`]s leave, each one value of one row with the name by which findings call it. Which
-//! file holds records is told by its content: SQLite databases with Android's tables, vCards, and CSV or JSON
-//! tables with columns of known names. Everything else holds none.
+//! file holds records is told by its content: SQLite databases with Android's tables, vCards, photos with Exif, and CSV
+//! or JSON tables with columns of known names. Everything else holds none.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 
-use super::sqlite::{Database, MAGIC, Row, Table, Value};
+use super::{
+    FileKind, exif,
+    sqlite::{Database, MAGIC, Row, Table, Value},
+};
 use crate::evidence::{Blob, Timestamp, read_exact_at};
 
 /// Records of one device folder: the messages and contacts of a lifetime.
 pub const MAX_RECORDS: usize = 200_000;
 /// Bytes of a text export that are read; larger files are no export of records.
 const MAX_TEXT: u64 = 64 << 20;
+/// Places where photos were taken: each is looked for in seventy spellings, and every needle makes every other weaker.
+const MAX_PLACES: usize = 10;
 /// Bytes of one value; a message may be long, a field of megabytes is none of these.
 const MAX_VALUE: usize = 64 << 10;
 
@@ -29,6 +34,10 @@ pub enum RecordKind {
     Name,
     /// A mail address of a contact.
     Mail,
+    /// Where a photo was taken: latitude and longitude in degrees.
+    Location,
+    /// The serial number of a camera or lens, or of one photo.
+    Serial,
 }
 
 impl RecordKind {
@@ -39,6 +48,8 @@ impl RecordKind {
             Self::Number => "number",
             Self::Name => "name",
             Self::Mail => "mail",
+            Self::Location => "location",
+            Self::Serial => "serial",
         }
     }
 }
@@ -78,6 +89,9 @@ impl Records {
             self.database(path, blob, beside(&format!("{path}-wal")));
             return;
         }
+        if FileKind::of(head) == FileKind::Photo {
+            return self.photo(path, blob);
+        }
         let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
         let vcard = head.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"BEGIN:VCARD"));
         let table = matches!(ending.as_deref(), Some("csv" | "json"));
@@ -93,6 +107,23 @@ impl Records {
             _ if vcard => self.vcards(path, &text),
             Some("csv") => self.csv(path, &text),
             _ => self.json(path, &text),
+        }
+    }
+
+    /// What a photo says of itself. Of photos of one place the first is enough.
+    fn photo(&mut self, path: &str, blob: &Arc<dyn Blob>) {
+        for (name, kind, value) in exif::fields(blob) {
+            if kind == RecordKind::Location {
+                let mut places = self.records.iter().filter(|record| record.kind == kind);
+                if places.clone().any(|place| exif::is_near(&place.value, &value)) {
+                    continue;
+                }
+                if places.nth(MAX_PLACES - 1).is_some() {
+                    self.problem(path, "more places than are looked for");
+                    continue;
+                }
+            }
+            self.push(path, &format!("exif/{name}"), kind, &value, None);
         }
     }
 

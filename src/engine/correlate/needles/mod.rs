@@ -11,6 +11,7 @@ use aho_corasick::{AhoCorasick, Input, MatchKind};
 use crate::{case::device::Record, evidence::ByteRange, findings::Grade};
 
 mod form;
+mod place;
 mod value;
 
 pub use form::{Form, Hash, Written};
@@ -68,7 +69,7 @@ impl Needles {
         }
         for record in records {
             let kind = record.kind.name();
-            let salts = (kind != "message").then_some(salts);
+            let salts = (!matches!(kind, "message" | "location")).then_some(salts);
             all.add(record.name.clone(), kind, Grade::Record, &record.value, salts);
         }
         all.index();
@@ -83,6 +84,10 @@ impl Needles {
         self.texts.push(value.to_owned());
         self.values.push(Value { name, kind: kind.to_owned(), grade, placeholder, searched });
         let mut forms: Vec<form::Coded> = spellings.iter().flat_map(form::coded).collect();
+        if kind.contains("location") {
+            // Every needle makes every other one weaker, and a place has many spellings.
+            forms.retain(|coded| coded.form == Form::Plain);
+        }
         if let Some(salts) = salts {
             forms.extend(spellings.iter().flat_map(|spelling| form::hashed(spelling, salts)));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::place;
 use crate::findings::Grade;
 
 /// What Android gives an app without permission instead of the access point's address
@@ -71,6 +72,9 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
         let end = (0..=value.len().min(LONGEST)).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
         let text = value.get(..end).unwrap_or_default();
         return vec![Spelling { any_case: false, ..Spelling::new(text, Edge::Any) }];
+    }
+    if kind.contains("location") {
+        return place::spell(value);
     }
     let mut all = BTreeSet::new();
     if let Some(digits) = hardware_address(value) {
@@ -221,20 +225,29 @@ const CONTEXTS: &[(&[&str], &[&str])] = &[
     ),
     (&["mac", "bssid"], &["mac", "bssid", "wifi", "wlan"]),
     (&["account", "mail", "user"], &["account", "mail", "user", "login"]),
+    (
+        &["location"],
+        &["=lat", "=lng", "=lon", "latitude", "longitude", "gps", "geo", "coord", "location", "position"],
+    ),
 ];
+
+/// Whether a field's name holds a word, or (`=word`) is one.
+fn says(field: &str, word: &str) -> bool {
+    word.strip_prefix('=').map_or_else(|| field.contains(word), |word| field == word)
+}
 
 /// Whether a field's name says that it holds a value of this kind.
 pub(super) fn is_context(kind: &str, field: &str) -> bool {
     let (kind, field) = (kind.to_ascii_lowercase(), field.to_ascii_lowercase());
     CONTEXTS.iter().any(|(kinds, words)| {
-        kinds.iter().any(|part| kind.contains(part)) && words.iter().any(|word| field.contains(word))
+        kinds.iter().any(|part| kind.contains(part)) && words.iter().any(|word| says(&field, word))
     })
 }
 
 /// Whether a field's name says that it holds a value of any kind that is looked for by name.
 pub(super) fn is_any_context(field: &str) -> bool {
     let field = field.to_ascii_lowercase();
-    CONTEXTS.iter().any(|(_, words)| words.iter().any(|word| field.contains(word)))
+    CONTEXTS.iter().any(|(_, words)| words.iter().any(|word| says(&field, word)))
 }
 
 #[cfg(test)]
