@@ -653,6 +653,9 @@ anomaly_kinds! {
     MultipartMalformed = "multipart_malformed",
     /// A mail, or the session that carries it (SMTP, IMAP, POP3), that breaks its grammar or its own lengths.
     MailMalformed = "mail_malformed",
+    /// Bytes in clear between the command that asks for TLS and its first record: a peer that takes them for protected ones can
+    /// be made to obey (RFC 3207 section 6).
+    ClearBeforeTls = "clear_before_tls",
     /// MQTT that breaks its grammar; the bytes stay a raw stream.
     MqttMalformed = "mqtt_malformed",
     /// WebSocket frames that break their grammar (RFC 6455, RFC 7692); what no frame can be made of stays a raw stream.

@@ -25,6 +25,7 @@ use super::{
     rest,
     session::{self, Item},
     sink::{BodyEnd, Keep, Sink},
+    tls,
 };
 
 /// The control port (RFC 959 section 8): a hint where the start of a session is missing.
@@ -75,6 +76,8 @@ struct Announced {
     transfer: Option<Transfer>,
     name: Vec<u8>,
     ascii: bool,
+    /// Whether TLS is to protect it (RFC 4217 section 9).
+    private: bool,
 }
 
 /// Data connections that were announced by the control sessions of a group of flows, by port.
@@ -95,20 +98,22 @@ impl Transfers {
     }
 
     /// The announcement that a connection, whose first payload stands in `frame`, answers: the last one before it.
-    fn find(&self, ends: [SocketAddr; 2], frame: FrameNo) -> Option<&Announced> {
+    fn find(&mut self, ends: [SocketAddr; 2], frame: FrameNo) -> Option<&mut Announced> {
         let [one, two] = ends;
-        let pairs = [(one, two), (two, one)];
-        pairs
-            .iter()
-            .flat_map(|(listener, other)| {
-                let all = self.by_port.get(&listener.port()).into_iter().flatten();
-                all.filter(move |announced| {
-                    announced.frame <= frame
-                        && announced.endpoint.is(*listener, announced.listener)
-                        && announced.other == other.ip()
-                })
-            })
-            .max_by_key(|announced| announced.frame)
+        let (mut best, mut latest) = (None, None);
+        for (listener, other) in [(one, two), (two, one)] {
+            let all = self.by_port.get(&listener.port()).into_iter().flatten();
+            for (number, announced) in all.enumerate() {
+                let answers = announced.frame <= frame
+                    && announced.endpoint.is(listener, announced.listener)
+                    && announced.other == other.ip();
+                if answers && latest.is_none_or(|latest| announced.frame >= latest) {
+                    (best, latest) = (Some((listener.port(), number)), Some(announced.frame));
+                }
+            }
+        }
+        let (port, number) = best?;
+        self.by_port.get_mut(&port)?.get_mut(number)
     }
 }
 
@@ -116,7 +121,11 @@ impl Transfers {
 enum Event {
     Announce(Endpoint, Direction),
     Transfer(Transfer, Vec<u8>),
-    Type { ascii: bool },
+    Type {
+        ascii: bool,
+    },
+    /// PROT: whether TLS is to protect data connections.
+    Protect(bool),
 }
 
 /// Walks a control session whose client sends in direction `client`.
@@ -134,12 +143,13 @@ pub(super) fn walk(
     let secured = client_side(conversation, client, allowed.is_some(), context, (&mut events, shared), sink)?;
     let until = secured.and(allowed);
     session::answers(conversation, server, until, context, sink)?;
-    announce(conversation, events, shared, sink);
+    // A PROT that was not captured leaves it to the bytes of the data connection.
+    let commands = conversation.stream(client);
+    let unsure = context.depth > 0 && !(commands.from_start && commands.gaps.is_empty());
+    announce(conversation, events, unsure, shared, sink);
     match secured.zip(until) {
         None => Ok(()),
-        Some((from, until)) => {
-            rest::walk(conversation, client, (from, until), "starttls", context, shared, sink)
-        }
+        Some((from, until)) => rest::secured(conversation, client, (from, until), context, shared, sink),
     }
 }
 
@@ -209,6 +219,9 @@ fn event(verb: &[u8], argument: &[u8], client: Direction) -> Option<Event> {
     if verb.eq_ignore_ascii_case(b"TYPE") {
         return Some(Event::Type { ascii: matches!(argument.first(), Some(b'A' | b'a')) });
     }
+    if verb.eq_ignore_ascii_case(b"PROT") {
+        return Some(Event::Protect(matches!(argument.first(), Some(b'P' | b'p'))));
+    }
     if let Some(endpoint) = ftp::active(verb, argument) {
         return Some(Event::Announce(endpoint, client));
     }
@@ -224,6 +237,7 @@ fn last_frame(stream: &Stream, range: ByteRange) -> FrameNo {
 fn announce(
     conversation: &Conversation<'_>,
     mut events: Vec<(FrameNo, Event)>,
+    mut private: bool,
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) {
@@ -241,6 +255,7 @@ fn announce(
     for (frame, event) in events {
         match event {
             Event::Type { ascii: now } => ascii = now,
+            Event::Protect(now) => private = now,
             Event::Announce(endpoint, listener) => {
                 let (here, there) = match listener {
                     Direction::Up => (conversation.local.ip(), conversation.remote.ip()),
@@ -254,12 +269,14 @@ fn announce(
                     transfer: None,
                     name: Vec::new(),
                     ascii,
+                    private,
                 };
                 add(last.replace(next));
             }
             Event::Transfer(transfer, name) => {
                 if let Some(announced) = last.as_mut().filter(|announced| announced.transfer.is_none()) {
-                    (announced.transfer, announced.name, announced.ascii) = (Some(transfer), name, ascii);
+                    (announced.transfer, announced.name) = (Some(transfer), name);
+                    (announced.ascii, announced.private) = (ascii, private);
                 }
             }
         }
@@ -278,10 +295,21 @@ pub(super) fn data(
     shared: &mut Shared,
     sink: &mut dyn Sink,
 ) -> Result<bool, ReadError> {
-    let first = conversation.first_frame();
+    let Some(frame) = conversation.first_frame() else { return Ok(false) };
     let ends = [conversation.local, conversation.remote];
-    let Some(announced) = first.and_then(|frame| shared.ftp.find(ends, frame)) else { return Ok(false) };
-    let announced = announced.clone();
+    let Some(found) = shared.ftp.find(ends, frame) else { return Ok(false) };
+    if found.private
+        && let Some(client) = tls::client(conversation)?
+    {
+        // What is inside of it is the file, whatever it begins with.
+        found.private = false;
+        let walked = tls::walk(conversation, client, context, shared, sink);
+        if let Some(found) = shared.ftp.find(ends, frame) {
+            found.private = true;
+        }
+        return walked.map(|()| true);
+    }
+    let announced = found.clone();
     sink.protocol("ftp-data");
     for direction in [Direction::Up, Direction::Down] {
         one_way(conversation, direction, &announced, context, shared, sink)?;

@@ -71,8 +71,11 @@ pub(super) fn walk(
     match switch.zip(until) {
         None => Ok(()),
         Some((switch, until)) => {
-            let op = if switch.tls { "starttls" } else { "imap.compress" };
-            rest::walk(conversation, client, (switch.client, until), op, context, shared, sink)
+            let from = (switch.client, until);
+            if switch.tls {
+                return rest::secured(conversation, client, from, context, shared, sink);
+            }
+            rest::walk(conversation, client, from, "imap.compress", context, shared, sink)
         }
     }
 }

@@ -28,6 +28,7 @@ mod mqtt;
 mod multipart;
 mod names;
 mod opening;
+mod pop3;
 mod quic;
 mod raw;
 mod rest;
@@ -225,11 +226,12 @@ pub fn application(
     if names_expected && names::dns(conversation, limits, sink)? {
         return Ok(());
     }
-    if let Some(client) = tls::client(conversation)? {
-        return tls::walk(conversation, client, context, shared, sink);
-    }
+    // A file that goes over a connection of its own may begin like anything.
     if ftp::data(conversation, context, shared, sink)? {
         return Ok(());
+    }
+    if let Some(client) = tls::client(conversation)? {
+        return tls::walk(conversation, client, context, shared, sink);
     }
     if let Some(client) = http2::client(conversation)? {
         return http2::walk(conversation, client, context, shared, sink);
@@ -246,6 +248,9 @@ pub fn application(
     }
     if let Some(client) = ftp::client(conversation, &openings) {
         return ftp::walk(conversation, client, context, shared, sink);
+    }
+    if let Some(client) = pop3::client(conversation, &openings) {
+        return pop3::walk(conversation, client, context, shared, sink);
     }
     if let Some(client) = imap::client(conversation, &openings) {
         return imap::walk(conversation, client, context, shared, sink);

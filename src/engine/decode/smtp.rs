@@ -85,9 +85,7 @@ pub(super) fn walk(
     session::answers(conversation, server, until, context, sink)?;
     match secured.zip(until) {
         None => Ok(()),
-        Some(((from, _), until)) => {
-            rest::walk(conversation, client, (from, until), "starttls", context, shared, sink)
-        }
+        Some(((from, _), until)) => rest::secured(conversation, client, (from, until), context, shared, sink),
     }
 }
 

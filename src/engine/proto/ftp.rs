@@ -17,9 +17,9 @@ pub fn is_verb(word: &[u8]) -> bool {
     VERBS.iter().chain(&MORE_VERBS).any(|verb| verb.eq_ignore_ascii_case(word))
 }
 
-/// Commands that a client begins a session with.
+/// Commands that a client begins a session with, or goes on with inside TLS.
 pub fn begins(word: &[u8]) -> bool {
-    [&b"USER"[..], b"AUTH", b"FEAT", b"HOST", b"OPTS", b"CLNT", b"SYST"]
+    [&b"USER"[..], b"AUTH", b"FEAT", b"HOST", b"OPTS", b"CLNT", b"SYST", b"PBSZ", b"PROT"]
         .iter()
         .any(|verb| verb.eq_ignore_ascii_case(word))
 }

@@ -16,6 +16,7 @@ pub mod imap;
 pub mod keylog;
 pub mod lines;
 pub mod mqtt;
+pub mod pop3;
 pub mod qpack;
 pub mod quic;
 pub mod replies;

@@ -8,7 +8,7 @@ use exhibit::{
             dns, ftp, hpack, http1, http2, http3, huffman, imap,
             keylog::{KeyLog, Label},
             lines::{Lines, Text, reply_code},
-            mqtt, qpack, quic, replies, smtp, tls, websocket,
+            mqtt, pop3, qpack, quic, replies, smtp, socks, tls, websocket,
         },
     },
     evidence::{ByteRange, FrameNo},
@@ -30,11 +30,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("keylog", keylog),
     ("lines", lines),
     ("mqtt", mqtt),
+    ("pop3", pop3),
     ("qpack", qpack),
     ("quic_assemble", quic_assemble),
     ("quic_frames", quic_frames),
     ("quic_packet", quic_packet),
     ("smtp", smtp),
+    ("socks", socks),
     ("tls_clear", tls_clear),
     ("tls_hello", tls_hello),
     ("websocket", websocket),
@@ -484,6 +486,67 @@ pub fn smtp(data: &[u8]) {
         handler.0.say(format!("{:?}", parser.secured()));
         handler.0
     });
+}
+
+struct Pop3(Told);
+
+impl pop3::Handler for Pop3 {
+    fn status(&mut self, line: &[u8], range: ByteRange) {
+        self.0.run("status", line, range);
+    }
+    fn text(&mut self, bytes: &[u8], range: ByteRange) {
+        self.0.run("text", bytes, range);
+    }
+    fn gap(&mut self) {
+        self.0.say("gap".to_owned());
+    }
+    fn message(&mut self, verb: &'static str, number: Option<u32>, at: u64) {
+        self.0.say(format!("{verb} {number:?} at {at}"));
+    }
+    fn content(&mut self, part: Part, bytes: &[u8], range: ByteRange) {
+        self.0.run(if part == Part::Data { "content" } else { "framing" }, bytes, range);
+    }
+    fn content_gap(&mut self, gap: ByteRange) {
+        self.0.say(format!("content gap {gap:?}"));
+    }
+    fn message_end(&mut self, complete: bool) {
+        self.0.say(format!("message end {complete}"));
+    }
+}
+
+/// The client's lines up to `|||`, then what the server sends.
+pub fn pop3(data: &[u8]) {
+    let parts = split(data, b"|||");
+    let (client, server) =
+        if let [client, server, ..] = parts[..] { (Some(client), server) } else { (None, data) };
+    let commands = client.map(|client| {
+        let mut end = 0;
+        let lines = client.split_inclusive(|&byte| byte == b'\n');
+        let command = |line: &[u8]| {
+            end += line.len() as u64;
+            pop3::Command { asked: pop3::asked(line), end }
+        };
+        lines.map(command).collect::<Vec<_>>()
+    });
+    however_cut(server, |chunks| {
+        let mut handler = Pop3(Told::default());
+        let mut parser = pop3::Server::new(true, true, commands.clone());
+        chunks.iter().for_each(|chunk| parser.push(chunk, &mut handler));
+        parser.finish(&mut handler);
+        handler.0.say(format!("{:?}", parser.secured()));
+        handler.0
+    });
+}
+
+/// What the client sends up to `|||`, then what the proxy sends.
+pub fn socks(data: &[u8]) {
+    let parts = split(data, b"|||");
+    let (client, server) =
+        if let [client, server, ..] = parts[..] { (client, server) } else { (data, &[][..]) };
+    let Some(handshake) = socks::handshake(client, server) else { return };
+    assert!(handshake.client <= client.len() && handshake.server <= server.len());
+    assert!(handshake.understood.iter().all(|range| range.end <= handshake.client));
+    assert_eq!(format!("{handshake:?}"), format!("{:?}", socks::handshake(client, server).unwrap()));
 }
 
 struct Imap(Told);

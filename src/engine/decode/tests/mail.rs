@@ -157,3 +157,41 @@ fn after_starttls_both_directions_are_tls_in_their_places() {
     let got = mail(b"EHLO a\r\nSTARTTLS\r\nQUIT\r\n", b"220 a\r\n250 a\r\n454 no\r\n221 bye\r\n");
     assert_eq!((got.protocols.len(), got.messages.len()), (1, 3));
 }
+
+#[test]
+fn what_is_injected_before_tls_is_said_and_searched() {
+    let up = b"EHLO a\r\nSTARTTLS\r\nRCPT TO:<evil>\r\n\x16\x03\x01\0\x04\x01\0\0\0\x17\x03\x03\0\x02zz";
+    let down = b"220 a\r\n250 STARTTLS\r\n220 go\r\n\x17\x03\x03\0\x02yy";
+    let got = mail(up, down);
+    assert_eq!(got.protocols, ["smtp", "tls"]);
+    assert_eq!(got.leaf("starttls.clear").bytes, b"RCPT TO:<evil>\r\n");
+    assert_eq!(got.anomalies.iter().filter(|(kind, _)| *kind == AnomalyKind::ClearBeforeTls).count(), 1);
+    assert_eq!(got.leaves.iter().filter(|leaf| leaf.path() == "starttls > stream").count(), 2);
+    properties::assert_all_searched(&got, &Stream::of_bytes(up), &Stream::of_bytes(down));
+    // Nothing stands there: nothing is said.
+    let got = mail(b"EHLO a\r\nSTARTTLS\r\n\x16\x03\x01\0\x04\x01\0\0\0", down);
+    assert!(got.anomalies.iter().all(|(kind, _)| *kind != AnomalyKind::ClearBeforeTls));
+}
+
+#[test]
+fn mails_that_are_fetched_are_peeled() {
+    let up = b"USER a\r\nPASS secret\r\nRETR 1\r\nQUIT\r\n";
+    let mail = "Subject: x\r\nContent-Transfer-Encoding: base64\r\nContent-Type: image/jpeg\r\n\r\n/9j/4AAQSkZJRg==\r\n";
+    let down = format!("+OK POP3\r\n+OK\r\n+OK\r\n+OK\r\n{mail}.\r\n+OK bye\r\n");
+    let (up, down) = (Stream::of_bytes(up), Stream::of_bytes(down.as_bytes()));
+    let got = walked(&up, &down, Transport::Tcp, 4711);
+    assert_eq!(got.protocols, ["pop3"]);
+    let body = got.leaves.iter().find(|leaf| leaf.bytes == b"\xff\xd8\xff\xe0\0\x10JFIF").unwrap();
+    assert_eq!(body.path(), "pop3.message > mime.body > base64");
+    assert_eq!(got.leaf("digest pop3.message").bytes, mail.as_bytes());
+    assert_eq!(
+        got.ends.iter().map(|end| (end.1, end.2)).collect::<Vec<_>>(),
+        [(Direction::Down, BodyEnd::Complete)]
+    );
+    properties::assert_all_searched(&got, &up, &down);
+    // Redis has the same answer.
+    for up in [&b"*1\r\n$4\r\nPING\r\n"[..], b"AUTH secret\r\n"] {
+        let got = walked(&Stream::of_bytes(up), &Stream::of_bytes(b"+OK\r\n"), Transport::Tcp, 6379);
+        assert!(!got.protocols.contains(&"pop3"));
+    }
+}

@@ -122,6 +122,23 @@ fn a_data_connection_is_the_file_that_was_announced() {
 }
 
 #[test]
+fn a_file_that_begins_as_tls_does_is_a_file_unless_tls_protects_it() {
+    let session = b"USER a\r\nPASS b\r\nTYPE I\r\nPROT P\r\nPASV\r\nSTOR x\r\n";
+    let back = b"USER a\r\nPASS b\r\nTYPE I\r\nPROT P\r\nPROT C\r\nPASV\r\nSTOR x\r\n";
+    let data = Stream::of_bytes(b"\x16\x03\x01\0\x04\x01\0\0\0");
+    let nothing = Stream::of_bytes(b"");
+    let flow = (&data, &nothing, 50_001, 40_003);
+    let down = Stream::of_bytes(FTP_SERVER);
+    let protocols = |session: &[u8]| {
+        let up = Stream::of_bytes(session);
+        group(&[(&up, &down, 50_000, 2121), flow])[1].protocols.clone()
+    };
+    assert_eq!((protocols(FTP), protocols(back)), (vec!["ftp-data"], vec!["ftp-data"]));
+    // RFC 4217 section 9.
+    assert_eq!(protocols(session), ["tls"]);
+}
+
+#[test]
 fn ascii_mode_is_undone_beside_what_was_sent() {
     let session = b"USER a\r\nEPRT |1|127.0.0.1|40003|\r\nSTOR notes.txt\r\n";
     let (up, down) =
