@@ -396,7 +396,8 @@ record! {
         /// Of those bytes; absent where a gap lies in it.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub sha256: Option<Digest>,
-        /// Bytes after its Content-Encoding was taken off.
+        /// Bytes after its Content-Encoding was taken off; of a mail after the dots were that SMTP or POP3 stuffs into it (RFC 5321
+        /// section 4.5.2), where there are any.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub decoded_len: Option<u64>,
         /// Of those bytes.

@@ -53,6 +53,8 @@ struct OpenLeaf {
 #[derive(Clone, Copy)]
 enum Form {
     Wire,
+    /// A mail without the dots that were stuffed into it (RFC 5321 section 4.5.2, RFC 1939 section 3).
+    Unstuffed,
     Dechunked,
     /// The framing of chunks: that there is one.
     Framing,
@@ -66,10 +68,12 @@ impl Form {
     fn of(steps: &[Step]) -> Option<Self> {
         // What stands before is that of the streams around it.
         let content = steps.iter().rposition(|step| CONTENT_OPS.contains(&step.op.as_str()))?;
+        let op = steps.get(content).map(|step| step.op.as_str());
         let inside = steps.iter().skip(content + 1).map(|step| step.op.as_str());
         // What comes after a gap is one more run of the same.
         let ops: Vec<&str> = inside.filter(|op| *op != AFTER_GAP).collect();
         match ops.as_slice() {
+            [] if matches!(op, Some("smtp.data" | "pop3.message")) => Some(Self::Unstuffed),
             [] => Some(Self::Wire),
             ["chunked"] => Some(Self::Dechunked),
             ["chunked.framing"] => Some(Self::Framing),
@@ -107,6 +111,8 @@ impl Runs {
 #[derive(Default)]
 struct Forms {
     wire: Runs,
+    /// Without stuffed dots.
+    unstuffed: Runs,
     /// Without chunk framing, where there is any.
     content: Option<Runs>,
     /// By the number of codings taken off.
@@ -335,6 +341,7 @@ impl Sink for Walk<'_> {
         let forms = self.forms.entry((id, direction)).or_default();
         let runs = match form {
             Form::Wire => &mut forms.wire,
+            Form::Unstuffed => &mut forms.unstuffed,
             Form::Dechunked => forms.content.get_or_insert_default(),
             Form::Framing => {
                 forms.content.get_or_insert_default();
@@ -448,7 +455,8 @@ impl Sink for Walk<'_> {
         (body.wire_len, body.wire_sha256) = (forms.wire.bytes(), forms.wire.digest());
         let content = forms.content.as_ref().unwrap_or(&forms.wire);
         (body.len, body.sha256) = (content.bytes(), content.digest());
-        if let Some((_, decoded)) = forms.decoded.last_key_value() {
+        let stuffed = forms.unstuffed.bytes() > 0 && forms.unstuffed.bytes() != forms.wire.bytes();
+        if let Some(decoded) = forms.decoded.values().next_back().or(stuffed.then_some(&forms.unstuffed)) {
             (body.decoded_len, body.decoded_sha256) = (Some(decoded.bytes()), decoded.digest());
         }
     }
