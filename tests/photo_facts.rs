@@ -110,6 +110,8 @@ fn a_place_is_found_in_the_ways_that_programs_write_it() {
     assert_eq!(found("/up", "{\"longitude\": 114.16936, \"latitude\": 22.31930, \"id\": 1}"), place);
     assert_eq!(found("/up?ll=22.319304%2C114.169361", ""), place);
     assert_eq!(found("/up", "{\"type\":\"Point\",\"coordinates\":\"114.169361,22.319304\"}"), place);
+    assert_eq!(found("/up?latitude=22.319304&longitude=114.169361", ""), place);
+    assert_eq!(found("/up", "{\"latitudeE7\":\"223193040\",\"longitudeE7\":\"1141693610\"}"), place);
     assert_eq!(found("/up", "<where>22.319304, 114.169361</where>"), place);
 }
 

@@ -167,6 +167,30 @@ fn a_value_that_luck_writes_proves_nothing() {
     let finding = only(&short);
     assert!(!finding.probative && finding.caveats == ["not_probative"], "{finding:#?}");
     open(&short, "value", "not_probative");
+    // Eight digits are a telephone number where a field says so, and nothing where it does not.
+    let number = "own_number: \"+85298765432\"";
+    for (body, probative) in [
+        ("{\"total\":\"98765432\"}", false),
+        ("{\"phone\":\"98765432\"}", true),
+        ("{\"phone\":\"98765432 or so\"}", false),
+        ("total=98765432&x=1", false),
+        ("mobile=98765432&x=1", true),
+        ("mobile=9%38765432&x=1", true),
+        ("{\"phone\":\"98765433\",\"x\":\"98765432\"}", false),
+    ] {
+        // Beside so much else that luck would write eight digits somewhere.
+        let frames = [
+            talk(PHONE, 40_000, SERVER, body.as_bytes(), b""),
+            talk(PHONE, 40_001, SERVER, &photo(7, 60_000), b""),
+        ];
+        let findings = judge(&[("stock", frames.concat())], &[], number);
+        let finding = only(&findings);
+        assert_eq!(finding.probative, probative, "{body}: {finding:#?}");
+        assert_eq!(finding.parts.len(), 1, "{body}: {finding:#?}");
+        if !probative {
+            open(&findings, "value", "not_probative");
+        }
+    }
     let long = sent(b"{\"total\":\"471150883926\"}", "account: \"471150883926\"");
     assert!(only(&long).probative, "{long:#?}");
     assert_eq!(claim(&long, "value").status, Status::Supported);

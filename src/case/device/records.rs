@@ -115,11 +115,8 @@ impl Records {
         for (name, kind, value) in exif::fields(blob) {
             if kind == RecordKind::Location {
                 let mut places = self.records.iter().filter(|record| record.kind == kind);
-                if places.clone().any(|place| exif::is_near(&place.value, &value)) {
-                    continue;
-                }
-                if places.nth(MAX_PLACES - 1).is_some() {
-                    self.problem(path, "more places than are looked for");
+                let known = places.clone().any(|place| exif::is_near(&place.value, &value));
+                if known || places.nth(MAX_PLACES - 1).is_some() {
                     continue;
                 }
             }

@@ -73,7 +73,30 @@ pub fn conclude(
     let mut hits: Vec<Hit> =
         found.into_iter().map(|found| weigh(found, catalog, &scales, (&totals, &beside))).collect();
     hits.sort_by(|one, other| one.key().cmp(&other.key()));
+    let hits = each_place_once(hits);
     Ok(Outcome { hits, searched: totals.searched, limits_reached })
+}
+
+/// A value that stands in its container as it is, and fills a field of it, is found in both. Of hits of one value in the
+/// same bytes of the stream the least likely by luck is kept, else the first.
+fn each_place_once(hits: Vec<Hit>) -> Vec<Hit> {
+    let place = |hit: &Hit| {
+        let is_value = matches!(hit.artifact, Artifact::Value(_) | Artifact::HashOf(_));
+        let plain = is_value && !hit.transformed;
+        plain.then(|| (hit.leaf.flow, hit.leaf.direction, hit.artifact, hit.form, hit.stream_ranges.clone()))
+    };
+    let mut best: BTreeMap<_, (Chance, usize)> = BTreeMap::new();
+    for (no, hit) in hits.iter().enumerate() {
+        if let Some(place) = place(hit) {
+            let kept = best.entry(place).or_insert((hit.chance, no));
+            *kept = (*kept).min((hit.chance, no));
+        }
+    }
+    let kept = |(no, hit): (usize, &Hit)| {
+        place(hit).is_none_or(|place| best.get(&place).is_some_and(|one| one.1 == no))
+    };
+    let keep: Vec<bool> = hits.iter().enumerate().map(kept).collect();
+    hits.into_iter().zip(keep).filter_map(|(hit, keep)| keep.then_some(hit)).collect()
 }
 
 fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs, copies: &Copies) -> Vec<String> {

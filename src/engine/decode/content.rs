@@ -90,6 +90,8 @@ struct Value {
     differs: bool,
     /// Whether it is not worth a leaf.
     silent: bool,
+    /// Whether its field's name makes it worth one.
+    telling: bool,
 }
 
 /// One way in which content is read.
@@ -121,9 +123,10 @@ impl Content {
         }
     }
 
-    /// A value of a container; `cut`: sure to stand there as it is, and so searched there.
-    pub(super) fn value(stage: Stage, declared: Declared, cut: bool) -> Self {
-        let value = Some(Value { cut, differs: false, silent: false });
+    /// A value of a container; `cut`: sure to stand there as it is, and so searched there. `telling`: its field's name says
+    /// what it is, and whether it fills the field is worth knowing.
+    pub(super) fn value(stage: Stage, declared: Declared, cut: bool, telling: bool) -> Self {
+        let value = Some(Value { cut, differs: false, silent: false, telling });
         Self { value, ..Self::new(stage, declared) }
     }
 
@@ -324,12 +327,13 @@ impl Content {
         if let Some(value) = &mut self.value {
             let first = self.held.data.as_slice();
             let plain = value.cut || whole || is_base64(first);
-            value.silent = !value.differs && readings.is_empty() && whole && first.len() < WORTH;
+            let short = whole && first.len() < WORTH;
+            value.silent = !value.differs && readings.is_empty() && short && !value.telling;
             if !value.silent && !out.admits_value() {
                 value.silent = true;
                 readings.clear();
             }
-            if !value.differs && plain {
+            if !value.differs && plain && !(short && value.telling) {
                 self.stage.keep(Keep::Digest);
             }
             return;

@@ -10,6 +10,7 @@ use super::{
     layers::{Bytes, Held, Out, Stage},
     sink::Keep,
     sniff::{SNIFF, is_base64},
+    telling::is_telling,
 };
 
 /// A field's name, as far as it is kept for the steps.
@@ -81,6 +82,8 @@ impl Form {
 
 struct Value {
     raw: Stage,
+    /// Whether the name of its field says what it is.
+    telling: bool,
     held: Held,
     state: State,
 }
@@ -95,7 +98,9 @@ enum State {
 
 impl Value {
     fn new(op: &'static str, name: &[u8], at: u64) -> Self {
-        Self { raw: Stage::new(op, Some(name), at, Keep::Search), held: Held::default(), state: State::Held }
+        let telling = str::from_utf8(name).is_ok_and(is_telling);
+        let raw = Stage::new(op, Some(name), at, Keep::Search);
+        Self { raw, telling, held: Held::default(), state: State::Held }
     }
 
     fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, offset: u64) {
@@ -144,7 +149,7 @@ impl Value {
             }));
         } else {
             let raw = std::mem::replace(&mut self.raw, Stage::new("form.value", None, 0, Keep::Search));
-            self.state = State::Plain(Box::new(Content::value(raw, Declared::default(), true)));
+            self.state = State::Plain(Box::new(Content::value(raw, Declared::default(), true, self.telling)));
         }
         self.decode(out, held.bytes(), end);
     }

@@ -37,6 +37,7 @@ mod session;
 mod smtp;
 mod sniff;
 mod socks;
+mod telling;
 mod tftp;
 mod tls;
 mod upgrade;
@@ -45,6 +46,7 @@ mod websocket;
 pub mod within;
 
 pub use raw::disputed;
+pub use telling::{is_telling, says};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::{
     layers::{Bytes, Held, Out, Stage},
     sink::Keep,
     sniff::{WORTH, short, short_binary},
+    telling::is_telling,
 };
 
 /// A container while it is taken apart.
@@ -137,11 +138,16 @@ impl Value {
         }
     }
 
+    /// Whether the name of its field says what it is.
+    fn is_telling(&self) -> bool {
+        str::from_utf8(&self.name).is_ok_and(is_telling)
+    }
+
     /// The value is worth looking at.
     fn begin(&mut self, out: &mut Out<'_>) {
         let name = Some(self.name.as_slice()).filter(|name| !name.is_empty());
         let stage = Stage::new(self.op, name, self.range.start, Keep::Search);
-        let mut content = Content::value(stage, Declared::default(), self.cut);
+        let mut content = Content::value(stage, Declared::default(), self.cut, self.is_telling());
         let held = self.held.bytes();
         content.push_value(out, held, self.range.start + held.len(), true);
         self.content = Some(content);
@@ -149,7 +155,8 @@ impl Value {
 
     fn end(mut self, out: &mut Out<'_>) -> (Vec<u8>, Held) {
         let held = self.held.data.as_slice();
-        if self.content.is_none() && (short(held).is_some() || short_binary(held)) {
+        let worth = || short(held).is_some() || short_binary(held) || (!held.is_empty() && self.is_telling());
+        if self.content.is_none() && worth() {
             self.begin(out);
         }
         if let Some(mut content) = self.content {

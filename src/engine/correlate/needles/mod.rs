@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 
-use crate::{case::device::Record, evidence::ByteRange, findings::Grade};
+use crate::{case::device::Record, engine::decode::is_telling, evidence::ByteRange, findings::Grade};
 
 mod form;
 mod place;
@@ -22,8 +22,9 @@ pub use value::{Value, ValueId};
 const ANCHOR: usize = 8;
 /// Needles of one case: those of all identifiers, and of as many records as take 300 MiB of memory.
 const MAX_NEEDLES: usize = 1_000_000;
-/// Hits of one value kept in one conversation; an app that names it in each request says no more.
-pub(super) const MAX_HITS: usize = 256;
+/// Hits of one value kept in one conversation; an app that names it in each request says no more. Where it fills a field
+/// it is found twice.
+pub(super) const MAX_HITS: usize = 512;
 
 /// One form of one spelling of a value.
 struct Needle {
@@ -166,7 +167,7 @@ fn anchor(text: &[u8]) -> usize {
 
 /// Whether a field of this name holds one value that names somebody: then a value that fills it needs less weight.
 pub(super) fn is_named_field(name: &str) -> bool {
-    value::is_any_context(name)
+    is_telling(name)
 }
 
 /// Whether a field of this name holds values of this kind.

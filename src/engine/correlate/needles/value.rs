@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::place;
-use crate::findings::Grade;
+use crate::{engine::decode::says, findings::Grade};
 
 /// What Android gives an app without permission instead of the access point's address
 /// (`WifiInfo.DEFAULT_MAC_ADDRESS`).
@@ -231,23 +231,12 @@ const CONTEXTS: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-/// Whether a field's name holds a word, or (`=word`) is one.
-fn says(field: &str, word: &str) -> bool {
-    word.strip_prefix('=').map_or_else(|| field.contains(word), |word| field == word)
-}
-
 /// Whether a field's name says that it holds a value of this kind.
 pub(super) fn is_context(kind: &str, field: &str) -> bool {
     let (kind, field) = (kind.to_ascii_lowercase(), field.to_ascii_lowercase());
     CONTEXTS.iter().any(|(kinds, words)| {
         kinds.iter().any(|part| kind.contains(part)) && words.iter().any(|word| says(&field, word))
     })
-}
-
-/// Whether a field's name says that it holds a value of any kind that is looked for by name.
-pub(super) fn is_any_context(field: &str) -> bool {
-    let field = field.to_ascii_lowercase();
-    CONTEXTS.iter().any(|(_, words)| words.iter().any(|word| says(&field, word)))
 }
 
 #[cfg(test)]
@@ -283,9 +272,13 @@ mod tests {
 
     #[test]
     fn names_of_fields_say_what_they_hold() {
+        for word in CONTEXTS.iter().flat_map(|(_, words)| *words) {
+            assert!(crate::engine::decode::is_telling(word.trim_start_matches('=')), "{word}");
+        }
         assert!(is_context("own_number", "user_phone") && is_context("imei", "deviceId"));
         assert!(!is_context("own_number", "size") && !is_context("imei", "phone"));
-        assert!(is_any_context("bssid") && !is_any_context("q"));
+        use crate::engine::decode::is_telling;
+        assert!(is_telling("bssid") && is_telling("lat") && !is_telling("q") && !is_telling("platform"));
     }
 
     #[test]
