@@ -33,6 +33,7 @@ mod quic;
 mod raw;
 mod rest;
 mod runs;
+mod services;
 mod session;
 mod smtp;
 mod sniff;
@@ -194,6 +195,9 @@ fn datagrams(
 ) -> Result<(), ReadError> {
     let Context { limits, .. } = *context;
     if conversation.has_port(&names::DNS_PORTS) && names::dns(conversation, limits, sink)? {
+        return Ok(());
+    }
+    if services::walk(conversation, context, shared, sink)? {
         return Ok(());
     }
     if quic::walk(conversation, context, shared, sink)? {

@@ -20,6 +20,7 @@ pub mod pop3;
 pub mod qpack;
 pub mod quic;
 pub mod replies;
+pub mod services;
 pub mod smtp;
 pub mod socks;
 pub mod tls;

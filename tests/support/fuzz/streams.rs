@@ -8,7 +8,7 @@ use exhibit::{
             dns, ftp, hpack, http1, http2, http3, huffman, imap,
             keylog::{KeyLog, Label},
             lines::{Lines, Text, reply_code},
-            mqtt, pop3, qpack, quic, replies, smtp, socks, tls, websocket,
+            mqtt, pop3, qpack, quic, replies, services, smtp, socks, tls, websocket,
         },
     },
     evidence::{ByteRange, FrameNo},
@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("quic_assemble", quic_assemble),
     ("quic_frames", quic_frames),
     ("quic_packet", quic_packet),
+    ("services", services),
     ("smtp", smtp),
     ("socks", socks),
     ("tls_clear", tls_clear),
@@ -536,6 +537,18 @@ pub fn pop3(data: &[u8]) {
         handler.0.say(format!("{:?}", parser.secured()));
         handler.0
     });
+}
+
+pub fn services(data: &[u8]) {
+    for read in [services::ntp, services::dhcp, services::dhcpv6, services::ssdp] {
+        let Some(said) = read(data) else { continue };
+        let mut end = 0;
+        for range in &said.understood {
+            assert!(range.start >= end && range.start < range.end);
+            end = range.end;
+        }
+        assert!(end <= data.len() as u64 && said.name.len() <= data.len());
+    }
 }
 
 /// What the client sends up to `|||`, then what the proxy sends.
