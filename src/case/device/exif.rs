@@ -87,6 +87,52 @@ fn degrees(parts: &[Rational], negative: bool) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// A photo with a place and a serial number, byte order II, as `tests/photo_facts.rs` puts one together.
+    fn photo() -> Vec<u8> {
+        let mut tiff = b"II*\0\x08\0\0\0\x02\0".to_vec();
+        tiff.extend(b"\x69\x87\x04\0\x01\0\0\0\x26\0\0\0\x25\x88\x04\0\x01\0\0\0\x40\0\0\0\0\0\0\0");
+        tiff.extend(b"\x01\0\x31\xa4\x02\0\x08\0\0\0\x38\0\0\0\0\0\0\0A7C29F3\0");
+        tiff.extend(b"\x04\0\x01\0\x02\0\x02\0\0\0N\0\0\0\x02\0\x05\0\x03\0\0\0\x76\0\0\0");
+        tiff.extend(b"\x03\0\x02\0\x02\0\0\0E\0\0\0\x04\0\x05\0\x03\0\0\0\x8e\0\0\0\0\0\0\0");
+        tiff.extend(
+            [22_u32, 1, 19, 1, 94_944, 10_000, 114, 1, 10, 1, 96_996, 10_000].map(u32::to_le_bytes).concat(),
+        );
+        let segment = [b"Exif\0\0".as_slice(), &tiff].concat();
+        let len = u16::try_from(segment.len() + 2).unwrap().to_be_bytes();
+        [b"\xff\xd8\xff\xe1".as_slice(), &len, &segment, b"\xff\xd9"].concat()
+    }
+
+    fn read(bytes: Vec<u8>) -> Vec<(&'static str, String)> {
+        let blob: Arc<dyn Blob> = Arc::new(bytes);
+        fields(&blob).into_iter().map(|(name, _, value)| (name, value)).collect()
+    }
+
+    #[test]
+    fn fields_are_read_and_broken_ones_do_no_harm() {
+        let whole = photo();
+        let wanted = [("location", "22.3193040,114.1693610"), ("body-serial", "A7C29F3")];
+        assert_eq!(read(whole.clone()), wanted.map(|(name, value)| (name, value.to_owned())));
+        for len in 0..whole.len() {
+            read(whole[..len].to_vec());
+        }
+        // Every byte takes every value.
+        for at in 2..whole.len() {
+            for value in 0..=255 {
+                let mut broken = whole.clone();
+                broken[at] = value;
+                read(broken);
+            }
+        }
+        let other = |head: &[u8]| read([head, &whole].concat());
+        for head in [
+            b"\x89PNG\r\n\x1a\n".as_slice(),
+            b"RIFF\xff\xff\xff\xffWEBPEXIF\xff\xff\xff\xff",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\xff\xff\xff\xffmeta",
+        ] {
+            assert_eq!(other(head), []);
+        }
+    }
+
     #[test]
     fn degrees_minutes_and_seconds_become_decimals() {
         let parts = |degrees, minutes, (num, denom)| {
