@@ -623,6 +623,10 @@ anomaly_kinds! {
     ConflictOverlap = "conflict_overlap",
     /// A byte that its sender marked as urgent: a receiver may read it apart from the stream (RFC 6093).
     UrgentData = "urgent_data",
+    /// A flow sends the same amount in each interval, in which an upload would not show.
+    ConstantRate = "constant_rate",
+    /// A protocol that sends differences or hashes instead of content: what the other end holds already is not sent.
+    DeltaProtocol = "delta_protocol",
     /// A RST outside its receiver's window, which ignores it (RFC 9293 section 3.10.7.4, RFC 5961): often injected.
     ResetOutsideWindow = "reset_outside_window",
     /// Bytes of a stream that the capture does not hold.

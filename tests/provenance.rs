@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use exhibit::{
-    evidence::Digest,
+    evidence::{AnomalyKind, Digest},
     findings::{Finding, Findings, Status, Verdict},
 };
 
@@ -194,4 +194,20 @@ fn a_value_that_luck_writes_proves_nothing() {
     let long = sent(b"{\"total\":\"471150883926\"}", "account: \"471150883926\"");
     assert!(only(&long).probative, "{long:#?}");
     assert_eq!(claim(&long, "value").status, Status::Supported);
+}
+
+#[test]
+fn protocols_that_send_differences_are_named() {
+    let details = |sent: &[u8]| -> Vec<String> {
+        let frames = connection((PHONE.0, 40_000), SERVER, sent, b"@RSYNCD: 31.0\n");
+        let findings = judge(&[("stock", frames)], &[], "");
+        let named = findings.anomalies.into_iter().filter(|one| one.kind == AnomalyKind::DeltaProtocol);
+        named.map(|one| one.detail).collect()
+    };
+    assert_eq!(details(b"@RSYNCD: 31.0\nphotos\n"), ["rsync"]);
+    let get = |field: &str| format!("GET /f HTTP/1.1\r\nHost: up.example\r\n{field}\r\n\r\n").into_bytes();
+    assert_eq!(details(&get("A-IM: vcdiff, gdiff")), ["delta encoding (RFC 3229): a-im"]);
+    assert_eq!(details(&get("Content-Type: Application/VCDIFF; x=1")), ["application/vcdiff"]);
+    assert_eq!(details(&get("Content-Type: image/jpeg")), [""; 0]);
+    assert_eq!(details(b"say @RSYNCD: 31.0\n"), [""; 0]);
 }

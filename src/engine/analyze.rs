@@ -20,9 +20,10 @@ use super::{
     assemble,
     correlate::{self, Catalog, Collector, FlowRef, Harvest, Spool},
     declared::{Declared, Watch},
-    decode::{self, Context, Conversation, Shared},
+    decode::{self, Context, Conversation, Shared, sink::Sink},
     decoys,
     endpoints::{HostTerms, NameBook},
+    hidden,
     keys::keys,
     located,
     net::{self, FlowId, Groups, Index, Side},
@@ -224,6 +225,15 @@ fn conversation(
         down: &down,
     };
     decode::walk(&conversation, &means.context, shared, &mut observer)?;
+    if means.subject.uplink_side(flow).is_some() {
+        let frame = up.pieces.first().map(|piece| piece.frame);
+        if let Some(detail) = hidden::constant_rate(&up) {
+            Sink::anomaly(&mut observer, AnomalyKind::ConstantRate, frame, detail);
+        }
+        if hidden::speaks_rsync(&up)? {
+            Sink::anomaly(&mut observer, AnomalyKind::DeltaProtocol, frame, "rsync".to_owned());
+        }
+    }
     // What was sent in another version was sent too.
     for (direction, side) in [(Direction::Up, uplink), (Direction::Down, uplink.other())] {
         let conflicts = &conversation.stream(direction).conflicts;

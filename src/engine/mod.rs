@@ -12,6 +12,7 @@ pub mod decode;
 mod decoys;
 mod endpoints;
 pub mod extract;
+mod hidden;
 mod inspect;
 mod keys;
 pub mod ledger;

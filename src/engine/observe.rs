@@ -10,6 +10,7 @@ use crate::{
             DnsMessage, LeafId, Origin, Place, QuicConnection, RequestHead, Sink, Source, TlsConnection,
             TlsHello,
         },
+        hidden,
         ledger::PlaceMap,
     },
     evidence::{Anomaly, AnomalyKind, ByteRange, Direction, FrameNo, Step, printable},
@@ -110,6 +111,9 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn request(&mut self, head: &RequestHead) {
+        if let Some(sign) = hidden::asks_for_differences(head) {
+            self.anomaly(AnomalyKind::DeltaProtocol, head.frame, sign);
+        }
         let Some(host) = head.authority() else { return };
         let host = host_name(&printable(host, MAX_NAME));
         if !host.is_empty() && self.seen.hosts.len() < MAX_HOSTS && !self.seen.hosts.contains(&host) {
