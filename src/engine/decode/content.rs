@@ -328,12 +328,14 @@ impl Content {
             let first = self.held.data.as_slice();
             let plain = value.cut || whole || is_base64(first);
             let short = whole && first.len() < WORTH;
-            value.silent = !value.differs && readings.is_empty() && short && !value.telling;
-            if !value.silent && !out.admits_value() {
+            let as_it_is = !value.differs && readings.is_empty() && short;
+            let told = as_it_is && value.telling && out.admits_told();
+            value.silent = as_it_is && !told;
+            if !as_it_is && !out.admits_value() {
                 value.silent = true;
                 readings.clear();
             }
-            if !value.differs && plain && !(short && value.telling) {
+            if !value.differs && plain && !told {
                 self.stage.keep(Keep::Digest);
             }
             return;

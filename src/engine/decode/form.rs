@@ -98,7 +98,7 @@ enum State {
 
 impl Value {
     fn new(op: &'static str, name: &[u8], at: u64) -> Self {
-        let telling = str::from_utf8(name).is_ok_and(is_telling);
+        let telling = is_telling(name);
         let raw = Stage::new(op, Some(name), at, Keep::Search);
         Self { raw, telling, held: Held::default(), state: State::Held }
     }

@@ -40,6 +40,8 @@ pub(super) struct Out<'s> {
     layers: Vec<Layer>,
     anomalies: BTreeMap<AnomalyKind, u32>,
     values: u32,
+    /// Leaves of values that stand in their containers as they are.
+    told: u32,
 }
 
 /// What is counted over all streams that one direction of a conversation holds: a thousand streams may not do more
@@ -49,11 +51,18 @@ pub(super) struct Tally {
     budget: Rc<Budget>,
     anomalies: BTreeMap<AnomalyKind, u32>,
     values: u32,
+    /// Leaves of values that stand in their containers as they are.
+    told: u32,
 }
 
 impl Tally {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { budget: Rc::new(Budget::new(limits.max_decoded)), anomalies: BTreeMap::new(), values: 0 }
+        Self {
+            budget: Rc::new(Budget::new(limits.max_decoded)),
+            anomalies: BTreeMap::new(),
+            values: 0,
+            told: 0,
+        }
     }
 }
 
@@ -150,7 +159,7 @@ impl<'s> Out<'s> {
         stream: &'s Stream,
         direction: Direction,
         limits: &'s Limits,
-        Tally { budget, anomalies, values }: Tally,
+        Tally { budget, anomalies, values, told }: Tally,
     ) -> Self {
         Self {
             sink,
@@ -164,12 +173,13 @@ impl<'s> Out<'s> {
             layers: Vec::new(),
             anomalies,
             values,
+            told,
         }
     }
 
     /// What the next stream goes on with.
     pub(super) fn tally(self) -> Tally {
-        Tally { budget: self.budget, anomalies: self.anomalies, values: self.values }
+        Tally { budget: self.budget, anomalies: self.anomalies, values: self.values, told: self.told }
     }
 
     /// Whether so many layers stand around `bytes` that no more is taken off.
@@ -196,6 +206,12 @@ impl<'s> Out<'s> {
             self.anomaly(AnomalyKind::LimitReached, None, detail);
         }
         self.values <= MAX_VALUES
+    }
+
+    /// Whether a value that stands in its container as it is may be a leaf too. One that may not is searched there.
+    pub(super) fn admits_told(&mut self) -> bool {
+        self.told = self.told.saturating_add(1);
+        self.told <= MAX_VALUES
     }
 
     pub(super) fn place(&mut self, range: ByteRange, place: Place) {

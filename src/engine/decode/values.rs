@@ -140,7 +140,7 @@ impl Value {
 
     /// Whether the name of its field says what it is.
     fn is_telling(&self) -> bool {
-        str::from_utf8(&self.name).is_ok_and(is_telling)
+        is_telling(&self.name)
     }
 
     /// The value is worth looking at.

@@ -167,7 +167,7 @@ fn anchor(text: &[u8]) -> usize {
 
 /// Whether a field of this name holds one value that names somebody: then a value that fills it needs less weight.
 pub(super) fn is_named_field(name: &str) -> bool {
-    is_telling(name)
+    is_telling(name.as_bytes())
 }
 
 /// Whether a field of this name holds values of this kind.

@@ -273,12 +273,12 @@ mod tests {
     #[test]
     fn names_of_fields_say_what_they_hold() {
         for word in CONTEXTS.iter().flat_map(|(_, words)| *words) {
-            assert!(crate::engine::decode::is_telling(word.trim_start_matches('=')), "{word}");
+            assert!(crate::engine::decode::is_telling(word.trim_start_matches('=').as_bytes()), "{word}");
         }
         assert!(is_context("own_number", "user_phone") && is_context("imei", "deviceId"));
         assert!(!is_context("own_number", "size") && !is_context("imei", "phone"));
         use crate::engine::decode::is_telling;
-        assert!(is_telling("bssid") && is_telling("lat") && !is_telling("q") && !is_telling("platform"));
+        assert!(is_telling(b"bssid") && is_telling(b"lat") && !is_telling(b"q") && !is_telling(b"platform"));
     }
 
     #[test]
