@@ -45,6 +45,7 @@ mod upgrade;
 mod values;
 mod websocket;
 pub mod within;
+mod xmpp;
 
 pub use raw::disputed;
 pub use telling::{is_telling, says};
@@ -260,6 +261,9 @@ pub fn application(
     }
     if let Some(client) = imap::client(conversation, &openings) {
         return imap::walk(conversation, client, context, shared, sink);
+    }
+    if let Some(client) = xmpp::client(&openings) {
+        return xmpp::walk(conversation, client, context, shared, sink);
     }
     if let Some(client) = mqtt::client(&openings) {
         return mqtt::walk(conversation, client, context, shared, sink);

@@ -69,7 +69,7 @@ pub enum Place {
 }
 
 /// What the first step of a message's content is called, behind the steps of the streams around it.
-pub const CONTENT_OPS: [&str; 12] = [
+pub const CONTENT_OPS: [&str; 13] = [
     "http1.body",
     "http2.body",
     "http3.body",
@@ -82,6 +82,7 @@ pub const CONTENT_OPS: [&str; 12] = [
     "pop3.message",
     "ftp.data",
     "tftp.data",
+    "xmpp.stanza",
 ];
 
 /// Steps that take a coding off a whole content: those of RFC 9110 section 8.4.1 and RFC 8878, and that of RFC 7692.

@@ -25,3 +25,4 @@ pub mod smtp;
 pub mod socks;
 pub mod tls;
 pub mod websocket;
+pub mod xmpp;

@@ -8,7 +8,7 @@ use exhibit::{
             dns, ftp, hpack, http1, http2, http3, huffman, imap,
             keylog::{KeyLog, Label},
             lines::{Lines, Text, reply_code},
-            mqtt, pop3, qpack, quic, replies, services, smtp, socks, tls, websocket,
+            mqtt, pop3, qpack, quic, replies, services, smtp, socks, tls, websocket, xmpp,
         },
     },
     evidence::{ByteRange, FrameNo},
@@ -41,6 +41,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tls_clear", tls_clear),
     ("tls_hello", tls_hello),
     ("websocket", websocket),
+    ("xmpp", xmpp),
 ];
 
 pub fn dns(data: &[u8]) {
@@ -535,6 +536,41 @@ pub fn pop3(data: &[u8]) {
         chunks.iter().for_each(|chunk| parser.push(chunk, &mut handler));
         parser.finish(&mut handler);
         handler.0.say(format!("{:?}", parser.secured()));
+        handler.0
+    });
+}
+
+struct Xmpp(Told);
+
+impl xmpp::Handler for Xmpp {
+    fn between(&mut self, bytes: &[u8], range: ByteRange) {
+        self.0.run("between", bytes, range);
+    }
+    fn gap(&mut self) {
+        self.0.say("gap".to_owned());
+    }
+    fn stanza(&mut self, name: &[u8], at: u64) {
+        self.0.say(format!("{name:?} at {at}"));
+    }
+    fn content(&mut self, bytes: &[u8], range: ByteRange) {
+        self.0.run("content", bytes, range);
+    }
+    fn lost(&mut self, gap: ByteRange) {
+        self.0.say(format!("lost {gap:?}"));
+    }
+    fn stanza_end(&mut self, complete: bool) {
+        self.0.say(format!("end {complete}"));
+    }
+}
+
+pub fn xmpp(data: &[u8]) {
+    let _ = xmpp::begins(data);
+    however_cut(data, |chunks| {
+        let mut handler = Xmpp(Told::default());
+        let mut parser = xmpp::Parser::new(Some("starttls"));
+        chunks.iter().for_each(|chunk| parser.push(chunk, &mut handler));
+        parser.finish(&mut handler);
+        handler.0.say(format!("{:?}", parser.stopped()));
         handler.0
     });
 }

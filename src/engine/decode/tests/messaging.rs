@@ -148,3 +148,33 @@ fn ascii_mode_is_undone_beside_what_was_sent() {
     assert_eq!(got[1].leaf("ftp.data(STOR notes.txt)").bytes, b"a\r\nb\r\n");
     assert_eq!(got[1].leaf("ftp.data(STOR notes.txt) > ftp.ascii").bytes, b"a\nb\n");
 }
+
+const XMPP: &str = "<?xml version='1.0'?><stream:stream to='h' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+#[test]
+fn texts_of_stanzas_are_leaves() {
+    let up =
+        format!("{XMPP}<message to='a@h'><body>gr&#252;&#223;e &amp; more</body></message><iq type='get'/>");
+    let down = format!("{XMPP}<stream:features/>");
+    let got = holds_however_it_is_cut(up.as_bytes(), down.as_bytes(), 4711);
+    assert_eq!(got.protocols, ["xmpp"]);
+    assert_eq!(kinds(&got), ["message", "iq", "stream:features"]);
+    assert!(got.leaves.iter().any(|leaf| leaf.bytes == "grüße & more".as_bytes()), "{:?}", got.leaves);
+    assert_eq!(got.ends.len(), 3);
+}
+
+#[test]
+fn xmpp_goes_on_under_tls_and_is_told_by_its_bytes_alone() {
+    let hello = "\u{16}\u{3}\u{1}\0\u{4}\u{1}\0\0\0";
+    let up = format!("{XMPP}<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>{hello}");
+    let down = format!("{XMPP}<stream:features/><proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    let got = holds_however_it_is_cut(up.as_bytes(), down.as_bytes(), 5222);
+    assert_eq!(got.protocols, ["xmpp", "tls"]);
+    // Refused, it is no TLS.
+    let down = format!("{XMPP}<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>");
+    assert_eq!(holds_however_it_is_cut(up.as_bytes(), down.as_bytes(), 5222).protocols, ["xmpp"]);
+    for other in [&b"<?xml version='1.0'?><html>"[..], b"\xc2\xfe\0\x05\0\0\0\x1c"] {
+        let got = walked(&Stream::of_bytes(other), &Stream::of_bytes(b""), Transport::Tcp, 5222);
+        assert!(!got.protocols.contains(&"xmpp"));
+    }
+}
