@@ -61,8 +61,7 @@ pub fn is_telling(field: &[u8]) -> bool {
     let whole =
         |word: &&str| word.strip_prefix('=').is_some_and(|word| field.eq_ignore_ascii_case(word.as_bytes()));
     !field.is_empty()
-        && (ANYWHERE.as_ref().is_some_and(|words| words.is_match(field))
-            || WORDS.iter().any(|word| whole(word)))
+        && (ANYWHERE.as_ref().is_some_and(|words| words.is_match(field)) || WORDS.iter().any(whole))
 }
 
 #[cfg(test)]
