@@ -20,6 +20,15 @@ use super::{
 
 /// The direction of the client, if the conversation is XMPP. Ports say nothing: others use them too.
 pub(super) fn client(openings: &Openings) -> Option<Direction> {
+    let both = [&openings.up, &openings.down];
+    let late = |opening: &&Opening| !opening.from_start && xmpp::goes_on(&opening.bytes);
+    let rest = both.iter().filter(|opening| !opening.bytes.is_empty());
+    if both.iter().any(late)
+        && rest.clone().all(late)
+        && both.iter().any(|opening| xmpp::is_named(&opening.bytes))
+    {
+        return Some(Direction::Up);
+    }
     openings.client(|client, server| {
         let begins = |opening: &Opening| opening.from_start && xmpp::begins(&opening.bytes);
         if client.bytes.is_empty() {
@@ -47,7 +56,8 @@ pub(super) fn walk(
         let stream = conversation.stream(direction);
         let out = Out::new(sink, stream, direction, context.limits);
         let mut side = Side { out, shared, between: Raw::new("xmpp.stream"), stanza: None };
-        let mut parser = Parser::new(from.map(|_| stop));
+        let begins = stream.from_start || from.is_some();
+        let mut parser = if begins { Parser::new(from.map(|_| stop)) } else { Parser::late() };
         read(stream, &mut parser, &mut side)?;
         side.between.close(&mut side.out);
     }

@@ -18,6 +18,22 @@ pub fn begins(bytes: &[u8]) -> bool {
     header && [&b"<stream:stream"[..], STREAMS].iter().all(|part| memchr::memmem::find(text, part).is_some())
 }
 
+/// Names of stanzas (RFC 6120 section 8).
+const STANZAS: [&[u8]; 3] = [b"message", b"presence", b"iq"];
+
+/// Whether a direction whose start is missing goes on with a stanza.
+pub fn goes_on(bytes: &[u8]) -> bool {
+    let Some(tag) = bytes.trim_ascii_start().strip_prefix(b"<") else { return false };
+    let end = tag.iter().position(|byte| matches!(byte, b' ' | b'>' | b'/')).unwrap_or(tag.len());
+    tag.get(..end).is_some_and(|name| STANZAS.contains(&name))
+}
+
+/// Whether bytes name what only XMPP has: its namespaces, and stanzas that no other protocol has.
+pub fn is_named(bytes: &[u8]) -> bool {
+    let marks = [&b"jabber:"[..], b"urn:xmpp:", b"<presence", b"<iq "];
+    marks.iter().any(|mark| memchr::memmem::find(bytes, mark).is_some())
+}
+
 /// Whether a stream's header is that of a server, which alone gives an id (RFC 6120 section 4.7.3).
 pub fn answers(bytes: &[u8]) -> bool {
     let start = memchr::memmem::find(bytes, b"<stream:stream").unwrap_or(bytes.len());
@@ -78,6 +94,11 @@ pub struct Parser {
 }
 
 impl Parser {
+    /// Begins after the header, at the first stanza that is found.
+    pub fn late() -> Self {
+        Self { depth: 1, lost: true, ..Self::new(None) }
+    }
+
     /// Begins with a stream's header. After a child of the stream with the name `stop` nothing is read.
     pub fn new(stop: Option<&'static str>) -> Self {
         let (held, state) = (Vec::new(), State::Text);
@@ -200,7 +221,7 @@ impl Parser {
         if name == STREAM && !self.inside {
             (self.depth, self.lost) = (0, false);
         }
-        let known = !self.lost || [&b"message"[..], b"presence", b"iq"].contains(&name);
+        let known = !self.lost || STANZAS.contains(&name);
         if self.depth == 1 && !self.inside && known {
             (self.inside, self.lost) = (true, false);
             self.stopping = self.stop.is_some_and(|stop| stop.as_bytes() == name);
@@ -354,6 +375,15 @@ mod tests {
             told(&[format!("{HEADER}<iq><a>").as_bytes(), b"c</a></iq><b/><message>d</message>"], 7);
         let ends: Vec<_> = told.stanzas.iter().map(|(name, _, end)| (name.as_str(), *end)).collect();
         assert_eq!(ends, [("iq", Some(false)), ("message", Some(true))]);
+    }
+
+    #[test]
+    fn a_late_start_is_told_by_stanzas() {
+        assert!(
+            goes_on(b" <iq type='get'>") && goes_on(b"<presence/>") && !goes_on(b"<iqx>") && !goes_on(b"iq")
+        );
+        assert!(is_named(b"<presence/>") && is_named(b"<message><x xmlns='jabber:x'/>"));
+        assert!(!is_named(b"<message to='a'>"));
     }
 
     proptest! {

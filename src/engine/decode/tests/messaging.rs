@@ -178,3 +178,19 @@ fn xmpp_goes_on_under_tls_and_is_told_by_its_bytes_alone() {
         assert!(!got.protocols.contains(&"xmpp"));
     }
 }
+
+#[test]
+fn stanzas_are_found_where_the_start_of_a_stream_is_missing() {
+    let late = |bytes: &[u8]| {
+        let mut stream = Stream::of_bytes(bytes);
+        stream.from_start = false;
+        stream
+    };
+    let up = late(b"<iq type='set'><q/></iq> <message><body>hello to you</body></message>");
+    let down = late(b"<presence/>");
+    let got = walked(&up, &down, Transport::Tcp, 4711);
+    assert_eq!((got.protocols.as_slice(), kinds(&got)), (&["xmpp"][..], vec!["iq", "message", "presence"]));
+    properties::assert_all_searched(&got, &up, &down);
+    let got = walked(&late(b"<message a='b'>"), &late(b"<reply/>"), Transport::Tcp, 5222);
+    assert!(!got.protocols.contains(&"xmpp"));
+}
