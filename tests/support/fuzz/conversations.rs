@@ -30,7 +30,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("application_dns", |data| application(data, 53)),
     ("application_tls", application_tls),
     ("datagrams", |data| datagrams(data, 443)),
+    ("datagrams_dhcp", |data| datagrams(data, 67)),
     ("datagrams_dns", |data| datagrams(data, 53)),
+    ("datagrams_tftp", |data| datagrams(data, 69)),
     ("quic_connection", quic_connection),
     ("tls_connection", tls_connection),
 ];
