@@ -12,8 +12,8 @@ use crate::{
 
 use super::{
     layers::{Bytes, Out},
-    names::{self, Over},
-    sink::Place,
+    names,
+    sink::{DnsOver, Place},
 };
 
 /// The type of such a body.
@@ -68,7 +68,7 @@ impl Doh {
                 for part in parsed.understood.iter().filter_map(|part| Some(part.moved(start?))) {
                     out.place(part, Place::Understood);
                 }
-                names::tell(out, parsed, from, start, Over::Https);
+                names::tell(out, parsed, from, start, DnsOver::Https);
             }
             Err(why) => out.anomaly(
                 AnomalyKind::DnsMalformed,
@@ -100,6 +100,6 @@ pub(super) fn target(out: &mut Out<'_>, target: Bytes<'_>) {
         && !parsed.response
         && parsed.questions.len() == 1
     {
-        names::tell(out, parsed, target.from, None, Over::Https);
+        names::tell(out, parsed, target.from, None, DnsOver::Https);
     }
 }

@@ -12,11 +12,14 @@ use super::{
     Conversation,
     layers::Out,
     raw::Raw,
-    sink::{DnsMessage, Place, Sink, TlsHello},
+    sink::{DnsMessage, DnsOver, Place, Sink, TlsHello},
 };
 
 /// DNS, multicast DNS (RFC 6762), link-local names (RFC 4795).
 pub(super) const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
+
+/// Those of the local link among them.
+const LINK_PORTS: [u16; 2] = [5353, 5355];
 
 /// DNS over TLS (RFC 7858 section 3.1).
 pub(super) const DOT_PORT: u16 = 853;
@@ -39,6 +42,7 @@ pub(super) fn dns(
         return Ok(false);
     }
     sink.protocol("dns");
+    let over = if conversation.has_port(&LINK_PORTS) { DnsOver::Link } else { DnsOver::Itself };
     for direction in sides {
         let mut out = Out::new(sink, conversation.stream(direction), direction, limits);
         let mut raw = Raw::default();
@@ -46,7 +50,7 @@ pub(super) fn dns(
             match part {
                 Part::Bytes(range, data) => raw.write(&mut out, data, range),
                 Part::Gap => raw.close(&mut out),
-                Part::Message(range, data) => message(&mut out, range, data),
+                Part::Message(range, data) => message(&mut out, range, data, over),
                 Part::Lost(range) => out.place(range, Place::Opaque),
             }
             true
@@ -122,7 +126,7 @@ fn messages(
     Ok(())
 }
 
-fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
+fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8], over: DnsOver) {
     let parsed = match dns::parse(data) {
         Ok(parsed) => parsed,
         Err(why) => {
@@ -136,16 +140,7 @@ fn message(out: &mut Out<'_>, range: ByteRange, data: &[u8]) {
     for part in &parsed.understood {
         out.place(part.moved(start), Place::Understood);
     }
-    tell(out, parsed, range, Some(start), Over::Itself);
-}
-
-/// What carries DNS messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
-    /// Datagrams, or a stream of messages.
-    Itself,
-    /// HTTP.
-    Https,
+    tell(out, parsed, range, Some(start), over);
 }
 
 /// Tells of a message that was read from `range` of the stream, where it begins at `start` if it stands there as it is.
@@ -154,7 +149,7 @@ pub(super) fn tell(
     parsed: dns::Message,
     range: ByteRange,
     start: Option<u64>,
-    over: Over,
+    over: DnsOver,
 ) {
     let Some((frame, time)) = out.stream.pieces_in(range).last().map(|piece| (piece.frame, piece.time))
     else {
@@ -172,7 +167,7 @@ pub(super) fn tell(
         rcode: parsed.rcode,
         questions: parsed.questions,
         answers: parsed.answers,
-        over_https: over == Over::Https,
+        over,
     });
 }
 

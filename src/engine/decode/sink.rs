@@ -1,6 +1,9 @@
 //! What comes out of a conversation: transactions, names, places of bytes, and leaves.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crate::{
     engine::{net::stream::Stream, proto::tls},
@@ -224,17 +227,35 @@ pub struct DnsMessage {
     pub questions: Vec<(String, String)>,
     /// Answers: name, record type, value in text.
     pub answers: Vec<(String, String, String)>,
-    /// Whether it came in HTTP (RFC 8484).
-    pub over_https: bool,
+    /// What carried it.
+    pub over: DnsOver,
+}
+
+/// What carries DNS messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsOver {
+    /// Datagrams or a stream of messages, to a server and back.
+    Itself,
+    /// HTTP (RFC 8484).
+    Https,
+    /// The local link, where whoever listens may answer: RFC 6762, RFC 4795.
+    Link,
 }
 
 impl DnsMessage {
     /// The name asked for, and the addresses that an answer gives for it, hints of service records (RFC 9460 section 7.3)
     /// among them.
+    ///
+    /// A record counts where its owner is that name, or one that aliases and service records lead to from there (RFC 1034
+    /// section 3.6.2, RFC 9460 section 2.4): beside these an answer holds addresses of name servers and mail servers
+    /// (RFC 1035 section 4.1.3), which are not those of the name asked for. What is said on the local link names addresses of
+    /// that link only.
     pub fn resolved(&self) -> impl Iterator<Item = (IpAddr, &str)> {
         let name = self.questions.first().filter(|_| self.response).map(|(name, _)| name.as_str());
-        let addresses = self.answers.iter().flat_map(|(_, kind, value)| {
-            let service = ["HTTPS", "SVCB"].contains(&kind.as_str());
+        let owners = name.map(|name| self.owners(name)).unwrap_or_default();
+        let records = self.answers.iter().filter(move |(owner, ..)| owners.contains(owner.as_str()));
+        let addresses = records.flat_map(|(_, kind, value)| {
+            let service = is_service(kind);
             let hint = |word: &'_ str| word.split_once("hint=").map(|(_, list)| list.to_owned());
             let hints = value.split(' ').filter(move |_| service).filter_map(hint);
             let lists = hints.chain(Some(value.clone()).filter(|_| !service));
@@ -242,7 +263,43 @@ impl DnsMessage {
                 list.split(',').filter_map(|text| text.parse().ok()).collect::<Vec<IpAddr>>()
             })
         });
-        addresses.filter_map(move |address| Some((address, name?)))
+        let may_name = |address: &IpAddr| self.over != DnsOver::Link || is_of_link(*address);
+        addresses.filter(may_name).filter_map(move |address| Some((address, name?)))
+    }
+
+    /// A name, and those that aliases and service records of this message lead to from it, each once.
+    fn owners<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
+        let mut ways: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (owner, kind, value) in &self.answers {
+            let to = match kind.as_str() {
+                "CNAME" => Some(value.as_str()),
+                // Priority and target; a dot stands for the owner itself.
+                kind if is_service(kind) => value.split(' ').nth(1),
+                _ => None,
+            };
+            ways.entry(owner).or_default().extend(to);
+        }
+        let (mut owners, mut next) = (BTreeSet::from([name]), vec![name]);
+        while let Some(owner) = next.pop() {
+            // Taken away, so that each record is followed once.
+            let targets = ways.remove(owner).unwrap_or_default();
+            next.extend(targets.into_iter().filter(|target| owners.insert(target)));
+        }
+        owners
+    }
+}
+
+/// The record types of RFC 9460.
+fn is_service(kind: &str) -> bool {
+    ["HTTPS", "SVCB"].contains(&kind)
+}
+
+/// Whether an address is one of private networks or of the link itself (RFC 1918, RFC 3927, RFC 4193, RFC 4291 section
+/// 2.5.6).
+fn is_of_link(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 

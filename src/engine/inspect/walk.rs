@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::{
         decode::sink::{
-            self, AFTER_GAP, BodyEnd, CONTENT_CODINGS, CONTENT_OPS, DnsMessage, LeafId, Origin,
+            self, AFTER_GAP, BodyEnd, CONTENT_CODINGS, CONTENT_OPS, DnsMessage, DnsOver, LeafId, Origin,
             QuicConnection, RequestHead, ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
         },
         net::{Flow, Side, stream::Stream},
@@ -476,7 +476,7 @@ impl Sink for Walk<'_> {
                 .iter()
                 .map(|(name, kind, value)| text(&format!("{name} {kind} {value}")))
                 .collect(),
-            over_https: message.over_https,
+            over_https: message.over == DnsOver::Https,
         });
     }
 

@@ -48,9 +48,93 @@ fn messages_over_tcp_may_be_cut_anywhere() {
     }
 }
 
+/// An answer to `question`, A, with records as owner, type and data in the answer section and the additional one.
+fn answer(question: &str, answers: &[(&str, u8, &[u8])], additional: &[(&str, u8, &[u8])]) -> Vec<u8> {
+    let counts = [answers.len(), additional.len()].map(|len| u8::try_from(len).unwrap());
+    let mut bytes = vec![0, 7, 0x80, 0, 0, 1, 0, counts[0], 0, 0, 0, counts[1]];
+    bytes.extend([labels(question).as_slice(), &[0, 1, 0, 1]].concat());
+    for (owner, kind, data) in answers.iter().chain(additional) {
+        bytes.extend(labels(owner));
+        bytes.extend([0, *kind, 0, 1, 0, 0, 0, 60, 0, u8::try_from(data.len()).unwrap()]);
+        bytes.extend(*data);
+    }
+    bytes
+}
+
+/// A name as RFC 1035 section 3.1 writes it.
+fn labels(name: &str) -> Vec<u8> {
+    let label = |label: &str| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat();
+    let mut bytes: Vec<u8> = name.split('.').filter(|text| !text.is_empty()).flat_map(label).collect();
+    bytes.push(0);
+    bytes
+}
+
+/// Which addresses an answer on a port gives a name.
+fn named(answer: &[u8], port: u16) -> Vec<(String, String)> {
+    let got = walked(&Stream::of_bytes(b""), &Stream::of_bytes(answer), Transport::Udp, port);
+    assert_eq!((got.protocols.as_slice(), got.dns.len(), got.kinds()), (&["dns"][..], 1, vec![]));
+    got.dns[0].resolved().map(|(address, name)| (address.to_string(), name.to_owned())).collect()
+}
+
+fn pair(address: &str, name: &str) -> (String, String) {
+    (address.to_owned(), name.to_owned())
+}
+
+const A: u8 = 1;
+const CNAME: u8 = 5;
+const AAAA: u8 = 28;
+const HTTPS: u8 = 65;
+
+#[test]
+fn addresses_of_name_servers_are_not_those_of_the_name_asked_for() {
+    let [b, c, a] = ["b.example", "c.example", "a.example"].map(labels);
+    let additional: &[(&str, u8, &[u8])] =
+        &[("ns.example", A, &[192, 0, 2, 53]), ("mx.a.example", AAAA, &[0xfd; 16])];
+    // The order of aliases does not matter, and they may go round.
+    let answers: &[(&str, u8, &[u8])] = &[
+        ("c.example", A, &[192, 0, 2, 1]),
+        ("b.example", CNAME, &c),
+        ("A.example", CNAME, &b),
+        ("c.example", CNAME, &a),
+        ("other.example", A, &[192, 0, 2, 2]),
+    ];
+    assert_eq!(named(&answer("a.example", answers, additional), 53), [pair("192.0.2.1", "a.example")]);
+    assert_eq!(named(&answer("a.example", &[], additional), 53), []);
+}
+
+#[test]
+fn a_service_record_leads_to_its_target_and_its_hints() {
+    // RFC 9460 section 2.2: priority, target, then key 4 (ipv4hint) with four bytes.
+    let hinted = |target: &str| [&[0, 1], labels(target).as_slice(), &[0, 4, 0, 4, 192, 0, 2, 7]].concat();
+    let additional: &[(&str, u8, &[u8])] =
+        &[("svc.example", A, &[192, 0, 2, 8]), ("ns.example", A, &[192, 0, 2, 53])];
+    let to = |target: &str, owner: &str| {
+        named(&answer("a.example", &[(owner, HTTPS, &hinted(target))], additional), 53)
+    };
+    let name = |address| pair(address, "a.example");
+    assert_eq!(to("svc.example", "a.example"), [name("192.0.2.7"), name("192.0.2.8")]);
+    assert_eq!(to("", "a.example"), [name("192.0.2.7")]);
+    assert_eq!(to("svc.example", "b.example"), []);
+}
+
+#[test]
+fn what_is_said_on_the_link_names_no_address_elsewhere() {
+    let answers: &[(&str, u8, &[u8])] = &[
+        ("cloud.example", A, &[203, 0, 113, 9]),
+        ("cloud.example", A, &[192, 168, 43, 5]),
+        ("cloud.example", AAAA, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        ("cloud.example", AAAA, &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    ];
+    let said = answer("cloud.example", answers, &[]);
+    let of_link = [pair("192.168.43.5", "cloud.example"), pair("fe80::1", "cloud.example")];
+    assert_eq!(named(&said, 5353), of_link);
+    assert_eq!(named(&said, 5355), of_link);
+    assert_eq!(named(&said, 53).len(), 4);
+}
+
 /// The names of messages in HTTP, with whether they are answers.
 fn in_http(got: &Collected) -> Vec<(&str, bool)> {
-    assert!(got.dns.iter().all(|message| message.over_https));
+    assert!(got.dns.iter().all(|message| message.over == DnsOver::Https));
     got.dns.iter().map(|message| (message.questions[0].0.as_str(), message.response)).collect()
 }
 
