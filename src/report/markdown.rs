@@ -146,7 +146,7 @@ fn finding_section(page: &mut String, findings: &Findings, finding: &Finding) {
     if let Some(digest) = finding.sha256 {
         item(page, "SHA-256 of the artifact", &code(&digest.to_string()));
     }
-    item(page, "Phase", &escape(&finding.phase));
+    item(page, "Phase", &escape(words::phase(finding)));
     item(page, "Sent to", &escape(&finding.destination));
     for end in words::endpoints(findings, finding) {
         let names = if end.names.is_empty() { String::new() } else { format!(" ({})", end.names.join(", ")) };

@@ -62,6 +62,7 @@ pub fn verdicts(findings: &Findings) -> String {
         verdict(&mut text, claim);
     }
     text.push('\n');
+    outside(&mut text, findings);
     gates(&mut text, &findings.gates);
     hanging(&mut text, &uplink(findings));
     wrapped(&mut text, "", &words::residual(findings));
@@ -151,6 +152,17 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     if !verdict.not_covered.is_empty() {
         let parts: Vec<String> = verdict.not_covered.iter().map(|part| sentence(&part.part)).collect();
         wrapped(text, "    ", &format!("not covered: {}", parts.join("; ")));
+    }
+}
+
+/// What was found between runs: no claim rests on it, and "not observed" would otherwise be all that is said.
+fn outside(text: &mut String, findings: &Findings) {
+    let named = |finding: &Finding| {
+        format!("{} {} ({})", name(&finding.id), name(&finding.artifact), sentence(&words::extent(finding)))
+    };
+    let all: Vec<String> = findings.findings.iter().filter(|one| one.phase.is_empty()).map(named).collect();
+    if !all.is_empty() {
+        wrapped(text, "", &format!("found {}, so no claim rests on it: {}", words::OUTSIDE, some(&all)));
     }
 }
 
@@ -336,6 +348,12 @@ pub fn explanation(explanation: &Explanation) -> String {
     text
 }
 
+/// `in stock`, `outside any run`.
+fn phase(finding: &Finding) -> String {
+    let within = if finding.phase.is_empty() { "" } else { "in " };
+    format!("{within}{}", name(words::phase(finding)))
+}
+
 /// Findings one a line, as `show BUNDLE` lists them.
 pub fn list(findings: &Findings) -> String {
     let mut text = heading(findings);
@@ -346,11 +364,11 @@ pub fn list(findings: &Findings) -> String {
     for finding in &findings.findings {
         let _ = writeln!(
             text,
-            "{}  {}  {}  in {}  to {}{}",
+            "{}  {}  {}  {}  to {}{}",
             painted(STRONG, &name(&finding.id)),
             name(&finding.artifact),
             sentence(&words::extent(finding)),
-            name(&finding.phase),
+            phase(finding),
             destination(findings, finding),
             if finding.probative { "" } else { "  (not probative)" },
         );
@@ -376,7 +394,7 @@ pub fn finding(
     if let Some(digest) = finding.sha256 {
         row("sha256", &digest.to_string());
     }
-    row("phase", &name(&finding.phase));
+    row("phase", &name(words::phase(finding)));
     row("to", &destination(findings, finding));
     for end in words::endpoints(findings, finding) {
         row("", &sentence(&words::registration(end)));

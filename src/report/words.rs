@@ -148,6 +148,14 @@ pub(super) fn not_the_same_as_not_sent(all: Places) -> String {
     }
 }
 
+/// Where several runs share a capture, what lies between them; the ledger calls it the same.
+pub const OUTSIDE: &str = "outside any run";
+
+/// The phase in which it was seen; between runs there is none, and no claim rests on it.
+pub fn phase(finding: &Finding) -> &str {
+    if finding.phase.is_empty() { OUTSIDE } else { &finding.phase }
+}
+
 /// What was sent of an artifact: `whole file`, `part of the file: bytes 0-71,999 of 96,000 (75.0 %)`.
 pub fn extent(finding: &Finding) -> String {
     match finding.grade {
