@@ -1,4 +1,4 @@
-//! Files, packets, times, damage.
+//! Files, packets, times, damage, and how many conversations over UDP there are.
 
 use exhibit::evidence::AnomalyKind;
 
@@ -26,6 +26,8 @@ pub(crate) fn compare(pair: &Pair<'_>, tally: &mut Tally) {
     );
     tally.same("containers", name, "-", said, theirs);
     tally.same("packet counts", name, "-", ours.packets, &truth["read"]["packets"]);
+    let udp = ours.flows.iter().filter(|flow| flow.transport == "udp").count();
+    tally.same("UDP conversations", name, "-", udp, &truth["counts"]["udp_streams"]);
     if !truth["time"].is_null() {
         let theirs = ["first", "last"].map(|which| text(&truth["time"][which]));
         let said = [&ours.first, &ours.last].map(|time| time.clone().unwrap_or_default());

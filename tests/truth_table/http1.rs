@@ -101,16 +101,32 @@ fn beside(
 
 fn request(pair: &Pair<'_>, item: &str, ours: Option<&Transaction>, truth: &Value, tally: &mut Tally) {
     let name = pair.name;
+    let names = ["content-type", "content-encoding", "transfer-encoding", "content-length", "expect"];
     let head = |ours: &Transaction| {
-        format!("{} {} {} {}+{}", ours.method, ours.uri, ours.host, ours.stream_offset, ours.header_bytes)
+        let fields = names.map(|name| {
+            let line = ours.fields.iter().find(|[field, _]| field.eq_ignore_ascii_case(name));
+            line.map_or("", |[_, value]| value).trim().to_owned()
+        });
+        format!(
+            "{} {} {} {} {}+{} {fields:?}",
+            ours.method, ours.uri, ours.version, ours.host, ours.stream_offset, ours.header_bytes
+        )
+    };
+    // A control character is written as an escape here.
+    let field = |name: &str| {
+        let value = &truth[name.replace('-', "_")];
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        value.trim().replace('\t', "\\u{9}").replace("null", "")
     };
     let theirs = format!(
-        "{} {} {} {}+{}",
+        "{} {} {} {} {}+{} {:?}",
         text(&truth["method"]),
         text(&truth["uri"]),
+        text(&truth["version"]),
         text(&truth["host"]),
         truth["stream_offset"],
-        truth["header_bytes"]
+        truth["header_bytes"],
+        names.map(field)
     );
     let missing = || "no such request".to_owned();
     tally.same(REQUESTS, name, item, ours.map_or_else(missing, head), theirs);

@@ -130,11 +130,9 @@ const MQTT: [&str; 16] = [
 ];
 
 fn mqtt(pair: &Pair<'_>, tally: &mut Tally) {
-    let streams: BTreeSet<u64> =
-        list(&pair.truth["mqtt"]).iter().filter_map(|packet| packet["tcp_stream"].as_u64()).collect();
-    for stream in streams {
-        let theirs: Vec<&Value> =
-            list(&pair.truth["mqtt"]).iter().filter(|packet| packet["tcp_stream"] == stream).collect();
+    let truth = list(&pair.truth["mqtt"]);
+    for stream in streams(pair, "mqtt", truth.iter().map(|packet| &packet["tcp_stream"])) {
+        let theirs: Vec<&Value> = truth.iter().filter(|packet| packet["tcp_stream"] == stream).collect();
         let mut ours = messages(pair, pair.flow(&stream.into()), "mqtt", None);
         ours.sort_by_key(|message| (message.frame, message.n));
         for (n, packet) in theirs.iter().enumerate() {
@@ -144,15 +142,17 @@ fn mqtt(pair: &Pair<'_>, tally: &mut Tally) {
             } else {
                 String::new()
             };
+            let frame = packet["frame"].as_u64().unwrap();
             let said = ours.get(n).map_or_else(
                 || "no such packet".to_owned(),
                 |message| {
                     let body = message.body.as_ref().filter(|_| !data.is_empty());
                     let body = body.map(|body| Sum::ours(body.len, body.sha256).to_string());
-                    format!("{} {} {}", message.kind, message.name, body.unwrap_or_default())
+                    let begun = message.frame.map(|frame| frame.to_string()).unwrap_or_default();
+                    format!("{begun} {} {} {}", message.kind, message.name, body.unwrap_or_default())
                 },
             );
-            let theirs = format!("{kind} {} {data}", text(&packet["topic"]));
+            let theirs = format!("{frame} {kind} {} {data}", text(&packet["topic"]));
             tally.same("MQTT packets", pair.name, format!("{stream}/{n}"), said, theirs);
         }
         for message in ours.iter().skip(theirs.len()) {
@@ -161,11 +161,18 @@ fn mqtt(pair: &Pair<'_>, tally: &mut Tally) {
     }
 }
 
+/// The numbers of TCP streams that a list speaks of, and of those in which we see a protocol.
+fn streams<'a>(pair: &Pair<'_>, protocol: &str, truth: impl Iterator<Item = &'a Value>) -> BTreeSet<u64> {
+    let theirs = truth.filter_map(|stream| stream.as_u64().or_else(|| stream.as_str()?.parse().ok()));
+    let ours = pair.tcp().filter(|(_, flow)| !messages(pair, Some(flow), protocol, None).is_empty());
+    theirs.chain(ours.map(|(number, _)| number)).collect()
+}
+
 /// Truth lists frames: several commands of one frame stand in one text with `|` between.
 fn commands(pair: &Pair<'_>, protocol: &str, category: &'static str, truth: &Value, tally: &mut Tally) {
-    let streams: BTreeSet<&str> = list(truth).iter().map(|command| text(&command[1])).collect();
-    for stream in streams {
-        let theirs: Vec<&Value> = list(truth).iter().filter(|command| command[1] == stream).collect();
+    for stream in streams(pair, protocol, list(truth).iter().map(|command| &command[1])) {
+        let of_it = |command: &&Value| text(&command[1]).parse() == Ok(stream);
+        let theirs: Vec<&Value> = list(truth).iter().filter(of_it).collect();
         let flow = pair.flow(&stream.into());
         let mut ours = messages(pair, flow, protocol, None);
         // Commands, not what answers them, and not the files of FTP. DATA of SMTP is a command with a mail.
@@ -181,8 +188,10 @@ fn commands(pair: &Pair<'_>, protocol: &str, category: &'static str, truth: &Val
             let kinds: Vec<&str> = said.iter().map(|message| message.kind.as_str()).collect();
             let names: Vec<&str> =
                 said.iter().map(|message| message.name.as_str()).filter(|name| !name.is_empty()).collect();
-            let ours = format!("{} {}", kinds.join("|"), names.join("|"));
-            let theirs = format!("{} {}", verbs.join("|"), text(&command[3]));
+            let frame = said.first().and_then(|message| message.frame).map(|frame| frame.to_string());
+            let frame = frame.unwrap_or_default();
+            let ours = format!("{frame} {} {}", kinds.join("|"), names.join("|"));
+            let theirs = format!("{} {} {}", command[0], verbs.join("|"), text(&command[3]));
             tally.same(category, pair.name, format!("{stream}/{n}"), ours.trim(), theirs.trim());
         }
         for message in ours.iter().skip(next) {

@@ -28,6 +28,7 @@ pub(crate) const CATEGORIES: &[Category] = &[
     category("packet counts", 251, |_| 1),
     category("times", 250, |t| usize::from(!t["time"].is_null())),
     category("damaged files", 3, |t| usize::from(!t["read"]["tshark_error"].is_null())),
+    category("UDP conversations", 251, |t| usize::from(t["counts"]["udp_streams"].is_u64())),
     category("TCP connections", 910, |t| list(&t["tcp_streams"]).len()),
     category("TCP directions", 1_409, |t| directions(t, |_| true)),
     category("  last wins", 12, |t| directions(t, |d| !list(&d["islands_last_wins"]).is_empty())),
