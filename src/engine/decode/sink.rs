@@ -155,13 +155,14 @@ impl RequestHead {
     /// Whom it is for, as sent, a port with it: a target in absolute form or of a CONNECT goes before all fields (RFC 9112
     /// section 3.2.2), `:authority` before Host (RFC 9113 section 8.3.1).
     pub fn authority(&self) -> Option<&[u8]> {
-        if self.method == "CONNECT" && !self.uri.is_empty() {
-            return Some(&self.uri);
-        }
         let named = |wanted: &str| {
             let field = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             field.map(|(_, value)| value.as_slice())
         };
+        // A CONNECT that opens a WebSocket has a path for its target (RFC 8441 section 4).
+        if self.method == "CONNECT" && !self.uri.is_empty() && named(":path").is_none() {
+            return Some(&self.uri);
+        }
         absolute(&self.uri).or_else(|| named(":authority")).or_else(|| named("host"))
     }
 }

@@ -248,4 +248,6 @@ fn websocket_over_http_2_is_read_in_its_place() {
     assert_eq!(got.leaf(path).bytes, b"one photo");
     assert_eq!(got.leaf("http2.data(stream 1) > websocket.message(text)").bytes, b"ok");
     assert_eq!((got.protocols.clone(), got.anomalies.clone()), (vec!["http2", "websocket"], vec![]));
+    // Its target is a path, and no host (RFC 8441 section 4).
+    assert_eq!(got.requests[0].authority(), Some(&b"h"[..]));
 }
