@@ -649,6 +649,9 @@ anomaly_kinds! {
     Http3HeadersUnknown = "http3_headers_unknown",
     /// Lengths of one HTTP message contradict each other (RFC 9112 section 6.3).
     HttpAmbiguousLength = "http_ambiguous_length",
+    /// One HTTP request names several hosts, in its target and in fields (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1):
+    /// servers on the way may take it for different ones.
+    HttpAmbiguousHost = "http_ambiguous_host",
     /// An HTTP body ends before its announced length.
     HttpBodyIncomplete = "http_body_incomplete",
     /// A declared coding is absent or damaged; the bytes were kept as they are.

@@ -175,7 +175,7 @@ impl Side<'_, '_, '_> {
             let detail = format!("more than {MAX_OPEN} requests in one connection; responses are not paired");
             self.out.anomaly(AnomalyKind::LimitReached, Some(head.at), detail);
         }
-        self.out.sink.request(&RequestHead {
+        let told = RequestHead {
             transaction,
             method: String::from_utf8_lossy(method).into_owned(),
             uri: uri.to_vec(),
@@ -186,7 +186,8 @@ impl Side<'_, '_, '_> {
             direction: self.out.direction,
             protocol: "http1",
             stream: None,
-        });
+        };
+        self.out.request(&told);
         request_framing(head)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, ReadError, Step, printable},
 };
 
-use super::sink::{AFTER_GAP, Keep, LeafId, Origin, Place, Sink, Source, TransactionId};
+use super::sink::{AFTER_GAP, Keep, LeafId, Origin, Place, RequestHead, Sink, Source, TransactionId};
 
 /// Anomalies of one kind in one direction of a flow; a hostile stream could make one of each byte.
 const MAX_ANOMALIES: u32 = 32;
@@ -21,6 +21,9 @@ const MAX_VALUES: u32 = 100_000;
 
 /// Layers around that may be read in several ways at once: with four ways each, bytes are read sixteen times at most.
 const MAX_DOUBTS: u8 = 2;
+
+/// Hosts listed of one request that names several.
+const MAX_HOSTS: usize = 4;
 
 /// Characters of a parameter in a step.
 const MAX_PARAM: usize = 128;
@@ -223,6 +226,17 @@ impl<'s> Out<'s> {
     pub(super) fn frame(&self, at: u64) -> Option<FrameNo> {
         let range = ByteRange::new(at, at.saturating_add(1));
         self.stream.pieces_in(range).first().map(|piece| piece.frame)
+    }
+
+    /// Tells of a request, and whether it names several hosts.
+    pub(super) fn request(&mut self, head: &RequestHead) {
+        self.sink.request(head);
+        let hosts = head.hosts();
+        if hosts.len() > 1 {
+            let listed = hosts.iter().take(MAX_HOSTS).map(|host| printable(host, MAX_PARAM));
+            let detail = format!("a request for {}", listed.collect::<Vec<_>>().join(" and "));
+            self.anomaly(AnomalyKind::HttpAmbiguousHost, Some(head.range.start), detail);
+        }
     }
 
     /// Records odd traffic seen at a position of the stream.

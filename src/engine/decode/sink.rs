@@ -165,6 +165,20 @@ impl RequestHead {
         }
         absolute(&self.uri).or_else(|| named(":authority")).or_else(|| named("host"))
     }
+
+    /// All hosts that it names, each in one spelling and once: of its target, of `:authority` and of every Host.
+    pub fn hosts(&self) -> BTreeSet<Vec<u8>> {
+        let is_host = |name: &str| name == ":authority" || name.eq_ignore_ascii_case("host");
+        let fields = self.fields.iter().filter(|(name, _)| is_host(name)).map(|(_, value)| value.as_slice());
+        self.authority().into_iter().chain(fields).map(plain_host).filter(|host| !host.is_empty()).collect()
+    }
+}
+
+/// A host in lower case, without white space, the final dot of its name and the ports that HTTP has by itself.
+fn plain_host(host: &[u8]) -> Vec<u8> {
+    let host = host.trim_ascii().to_ascii_lowercase();
+    let bare = [&b":80"[..], b":443", b":"].iter().find_map(|port| host.strip_suffix(*port)).unwrap_or(&host);
+    bare.strip_suffix(b".").unwrap_or(bare).to_vec()
 }
 
 /// The authority of a URI with a scheme, without user and password (RFC 3986 section 3.2).

@@ -175,7 +175,7 @@ impl<'s, 'c> Side<'s, 'c> {
             Role::Requests => self.out.direction,
             Role::Responses => self.out.direction.other(),
         };
-        self.out.sink.request(&RequestHead {
+        let head = RequestHead {
             transaction,
             method: facts.method.as_deref().map(text).unwrap_or_default(),
             uri: target.as_deref().unwrap_or_default().to_vec(),
@@ -186,7 +186,8 @@ impl<'s, 'c> Side<'s, 'c> {
             direction,
             protocol: "http2",
             stream: Some(u64::from(stream)),
-        });
+        };
+        self.out.request(&head);
     }
 
     fn response(&mut self, block: &Block<'_>, stream: u32, facts: &Facts, fields: Vec<(String, Vec<u8>)>) {

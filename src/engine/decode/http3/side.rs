@@ -261,7 +261,7 @@ impl<'s, 'c> Side<'s, 'c> {
             Role::Client => self.out.direction,
             Role::Server => self.out.direction.other(),
         };
-        self.out.sink.request(&RequestHead {
+        let head = RequestHead {
             transaction,
             method: facts.method.as_deref().map(text).unwrap_or_default(),
             uri: target.as_deref().unwrap_or_default().to_vec(),
@@ -272,7 +272,8 @@ impl<'s, 'c> Side<'s, 'c> {
             direction,
             protocol: "http3",
             stream,
-        });
+        };
+        self.out.request(&head);
     }
 
     /// A request that the server made up (RFC 9114 section 4.6). It may be promised on several streams.

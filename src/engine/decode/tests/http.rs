@@ -505,6 +505,31 @@ fn a_target_in_absolute_form_says_whom_a_request_is_for() {
 }
 
 #[test]
+fn a_request_that_names_several_hosts_is_said() {
+    let said = |request: &str| {
+        let got = tcp(format!("{request}\r\n\r\n").as_bytes(), b"");
+        assert_eq!(got.requests.len(), 1, "{request}");
+        got.anomalies.into_iter().map(|(kind, detail)| format!("{kind}: {detail}")).collect::<Vec<_>>()
+    };
+    let odd = ["http_ambiguous_host: a request for front.example and hidden.example"];
+    assert_eq!(said("GET http://hidden.example/ HTTP/1.1\r\nHost: front.example"), odd);
+    assert_eq!(said("GET / HTTP/1.1\r\nHost: hidden.example\r\nHost: front.example"), odd);
+    assert_eq!(said("CONNECT hidden.example:443 HTTP/1.1\r\nHost: front.example"), odd);
+    for same in [
+        "GET http://a.example:80/ HTTP/1.1\r\nHost: A.example.",
+        "GET http://me@a.example/ HTTP/1.1\r\nHost: a.example",
+        "GET / HTTP/1.1\r\nHost: a.example\r\nhost:  a.example ",
+        "GET http://a.example/ HTTP/1.1\r\nHost:",
+        "GET http://a.example/?u=http://b.example HTTP/1.0",
+        "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example",
+    ] {
+        assert_eq!(said(same), [""; 0], "{same}");
+    }
+    let port = said("GET http://a.example:8080/ HTTP/1.1\r\nHost: a.example");
+    assert_eq!(port, ["http_ambiguous_host: a request for a.example and a.example:8080"]);
+}
+
+#[test]
 fn a_response_without_a_length_goes_to_the_end_and_some_have_no_body() {
     let up = b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n";
     let down = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\
