@@ -147,6 +147,13 @@ fn openssl_sends_a_photo_over_dtls() {
         assert_eq!(connection.version.as_deref(), Some(named));
         assert_eq!(connection.cipher_suite.as_deref(), Some(suite));
         assert_eq!(connection.sni.as_deref(), Some("dtls.example"));
+        // Only an ephemeral key exchange is signed.
+        let signature = connection.server_signature.as_ref().map(|said| said.state.as_str());
+        assert_eq!(signature, Some(if suite.contains("ECDHE") { "verified" } else { "absent" }));
+        let certificate = connection.certificate.as_ref().unwrap();
+        assert_eq!((certificate.subject.as_str(), connection.chain_length), ("CN=127.0.0.1", Some(1)));
+        let ja4 = seen.tls_hellos[0].ja4.as_deref().unwrap();
+        assert!(ja4.starts_with(if named == "DTLS 1.2" { "dd2d" } else { "dd1d" }), "{ja4}");
         assert_eq!(connection.directions.iter().map(|side| side.decrypted).collect::<Vec<_>>(), [40_001, 0]);
         // With a cookie there are two of the client's; the certificate is cut into fragments around the server's.
         assert_eq!(

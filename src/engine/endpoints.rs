@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::observe::Observation;
+use super::observe::{Observation, Signatures, Signed};
 use crate::{
     case::{
         geoip::{Registration, Table},
@@ -120,6 +120,8 @@ struct Endpoint {
     phases: PhaseSet,
     uplink_bytes: u64,
     downlink_bytes: u64,
+    /// Few ends have any.
+    signatures: Option<Box<Signatures>>,
 }
 
 /// A set of phases, by its number; none of them has the number 0.
@@ -166,6 +168,7 @@ pub(super) struct Endpoints {
 pub(super) struct Talk<'t> {
     pub(super) phase: Option<&'t str>,
     pub(super) names: &'t [String],
+    pub(super) signatures: Option<&'t Signatures>,
     pub(super) uplink_bytes: u64,
     pub(super) downlink_bytes: u64,
 }
@@ -193,6 +196,9 @@ impl Endpoints {
         }
         if !talk.names.is_empty() {
             end.names.get_or_insert_default().extend(talk.names.iter().cloned());
+        }
+        if let Some(signatures) = talk.signatures.filter(|signatures| signatures.word.is_some()) {
+            end.signatures.get_or_insert_default().unite(signatures);
         }
     }
 
@@ -238,6 +244,7 @@ impl Endpoints {
         rows.insert(address.to_string(), AddressRow { country: country.clone(), special: special.clone() });
         let mut all: BTreeSet<String> = end.names.as_deref().cloned().unwrap_or_default();
         all.extend(names.of(address).map(|name| format!("{name} (dns)")));
+        let signatures = end.signatures.as_deref();
         EndpointSummary {
             address: address.to_string(),
             port,
@@ -249,7 +256,11 @@ impl Endpoints {
             phases: self.phases.of(end.phases).cloned().collect(),
             uplink_bytes: end.uplink_bytes,
             downlink_bytes: end.downlink_bytes,
-            server_signature: "not checked".to_owned(),
+            server_signature: signatures
+                .and_then(|all| all.word)
+                .map_or("not checked", Signed::word)
+                .to_owned(),
+            signed_by: signatures.into_iter().flat_map(Signatures::signers).collect(),
         }
     }
 }
@@ -293,7 +304,13 @@ mod tests {
         let key = |n: u64| (end(n).ip(), 80, Transport::Tcp);
         let most = MAX_ENDS as u64 + 500;
         for n in 0..most {
-            let talk = |phase| Talk { phase: Some(phase), names: &[], uplink_bytes: n, downlink_bytes: 1 };
+            let talk = |phase| Talk {
+                phase: Some(phase),
+                names: &[],
+                signatures: None,
+                uplink_bytes: n,
+                downlink_bytes: 1,
+            };
             ends.add(end(n), Transport::Tcp, &talk("stock"));
             if n == most - 1 {
                 ends.add(end(n), Transport::Tcp, &talk("cloud-on"));

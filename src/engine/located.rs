@@ -277,6 +277,7 @@ impl Walk<'_, '_> {
         let talk = Talk {
             phase: run.map(|run| run.phase.as_str()),
             names: &names,
+            signatures: seen.map(|seen| &seen.signatures),
             uplink_bytes: uplink.total,
             downlink_bytes: downlink,
         };

@@ -12,8 +12,10 @@ use crate::{
         },
         hidden,
         ledger::PlaceMap,
+        proto::tls::{Identity, Proof},
     },
-    evidence::{Anomaly, AnomalyKind, ByteRange, Direction, FrameNo, Step, printable},
+    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Step, printable},
+    findings::Signer,
 };
 
 /// Names kept of one flow: a keep-alive connection to a proxy may carry many hosts.
@@ -48,6 +50,71 @@ pub(super) struct Observation {
     pub(super) limits_reached: u64,
     /// Encrypted connections that a secret of a key log opened.
     pub(super) opened_connections: u64,
+    /// What signatures of the other end show.
+    pub(super) signatures: Signatures,
+}
+
+/// Signers kept of one end: a server has one, or one for each of its names.
+const MAX_SIGNERS: usize = 8;
+
+/// What signatures of one end show.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signatures {
+    /// What is to be said of all of them together.
+    pub(super) word: Option<Signed>,
+    /// Certificates whose keys made those that verify.
+    by: BTreeSet<(String, Digest)>,
+}
+
+/// What is said of several signatures of one end: the last of these that occurs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Signed {
+    Absent,
+    NotCheckable,
+    Verified,
+    Failed,
+}
+
+impl Signed {
+    /// As findings say it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::NotCheckable => "not checkable",
+            Self::Verified => "verified",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Signatures {
+    /// Adds what a handshake shows.
+    fn take(&mut self, identity: &Identity) {
+        let word = match identity.proof {
+            Proof::Absent(_) => Signed::Absent,
+            Proof::NotCheckable(_) => Signed::NotCheckable,
+            Proof::Verified(_) => Signed::Verified,
+            Proof::Failed(_) => Signed::Failed,
+        };
+        self.word = self.word.max(Some(word));
+        let certificate = identity.certificate().filter(|_| word == Signed::Verified);
+        if let Some(certificate) = certificate.filter(|_| self.by.len() < MAX_SIGNERS) {
+            let name = certificate.names.into_iter().next().unwrap_or(certificate.subject);
+            self.by.insert((name, certificate.sha256));
+        }
+    }
+
+    /// The certificates whose keys signed.
+    pub(super) fn signers(&self) -> impl Iterator<Item = Signer> + '_ {
+        self.by.iter().map(|(name, sha256)| Signer { name: name.clone(), certificate_sha256: *sha256 })
+    }
+
+    /// Adds those of another flow of the same end.
+    pub(super) fn unite(&mut self, other: &Self) {
+        self.word = self.word.max(other.word);
+        let room = MAX_SIGNERS.saturating_sub(self.by.len());
+        self.by.extend(other.by.iter().take(room).cloned());
+    }
 }
 
 impl Observation {
@@ -66,6 +133,15 @@ pub(super) struct Observer<'o, 'c> {
     pub(super) declared: &'o Declared<'o>,
     pub(super) watch: Watch<'o>,
     pub(super) seen: Observation,
+}
+
+impl Observer<'_, '_> {
+    /// Takes what a server's signature shows; where the phone is the server, it is its own.
+    fn signature(&mut self, client: Option<Direction>, identity: Option<&Identity>) {
+        if let Some(identity) = identity.filter(|_| client == Some(Direction::Up)) {
+            self.seen.signatures.take(identity);
+        }
+    }
 }
 
 impl Sink for Observer<'_, '_> {
@@ -137,10 +213,12 @@ impl Sink for Observer<'_, '_> {
 
     fn quic_connection(&mut self, connection: &QuicConnection) {
         self.seen.opened_connections += u64::from(connection.decrypted);
+        self.signature(connection.client, connection.identity.as_ref());
     }
 
     fn tls(&mut self, connection: &TlsConnection) {
         self.seen.opened_connections += u64::from(connection.opened);
+        self.signature(connection.client, connection.identity.as_ref());
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {

@@ -489,8 +489,45 @@ record! {
         pub client_random: Option<String>,
         /// Whether an earlier session or a pre-shared key was taken up.
         pub resumed: bool,
+        /// Whether the server's key took part: of the first handshake in which it answered.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub server_signature: Option<Signature>,
+        /// The certificate that the server showed. Whether an authority vouches for it is not checked.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub certificate: Option<Certificate>,
+        /// Certificates that it showed, that one among them.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub chain_length: Option<u64>,
         /// From the flow's initiator, then from its responder.
         pub directions: Vec<TlsSide>,
+    }
+
+    /// What a server's signature in a handshake shows: that the holder of the certificate's key took part in it. It shows
+    /// neither that the phone did, nor what was sent, nor whose key it is.
+    pub struct Signature {
+        /// `verified`; `failed`: something is not what was signed; `absent`: nothing is signed in such a handshake;
+        /// `not checkable`.
+        pub state: String,
+        /// The signature's scheme, or the reason.
+        pub detail: String,
+    }
+
+    /// What a certificate says (RFC 5280), printable.
+    pub struct Certificate {
+        /// The subject's distinguished name.
+        pub subject: String,
+        /// The issuer's.
+        pub issuer: String,
+        /// Host names and addresses among the subject's alternative names: the first 128.
+        pub names: Vec<String>,
+        /// The serial number in hexadecimal.
+        pub serial: String,
+        /// From when it is valid, seconds since 1970.
+        pub not_before: i64,
+        /// Until when.
+        pub not_after: i64,
+        /// Of its DER.
+        pub sha256: Digest,
     }
 
     /// One direction of a TLS connection.
@@ -523,6 +560,9 @@ record! {
         pub ciphers: Vec<String>,
         /// Whether the records after it could be decrypted.
         pub decrypted: bool,
+        /// The JA4 fingerprint of a client's hello.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub ja4: Option<String>,
     }
 
     /// One QUIC connection, as far as it goes in one flow.
@@ -556,5 +596,14 @@ record! {
         /// How it ended, where that was seen.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub ended: Option<String>,
+        /// Whether the server's key took part.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub server_signature: Option<Signature>,
+        /// The certificate that the server showed. Whether an authority vouches for it is not checked.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub certificate: Option<Certificate>,
+        /// Certificates that it showed, that one among them.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pub chain_length: Option<u64>,
     }
 }

@@ -260,8 +260,21 @@ record! {
         pub uplink_bytes: u64,
         /// Downlink payload bytes.
         pub downlink_bytes: u64,
-        /// `verified`, `absent`, `not checked`.
+        /// Whether the end's own signature was seen in a TLS handshake that the phone began: `failed` where one is not of
+        /// what stands there, else `verified` where one is, else `not checkable`, `absent`; `not checked` without any
+        /// such handshake. It shows that the holder of a certificate's key took part, not whose key it is.
         pub server_signature: String,
+        /// The certificates whose keys made signatures that verify: the first eight.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        pub signed_by: Vec<Signer>,
+    }
+
+    /// A certificate whose key signed. No authority was asked whether it is whose it says.
+    pub struct Signer {
+        /// Its first host name, else its subject.
+        pub name: String,
+        /// Of its DER.
+        pub certificate_sha256: Digest,
     }
 
     /// One flow.

@@ -306,7 +306,7 @@ fn endpoints(page: &mut String, findings: &Findings) {
                 escape(&end.phases.join(", ")),
                 grouped(end.uplink_bytes),
                 grouped(end.downlink_bytes),
-                escape(&end.server_signature),
+                escape(&words::signature(end)),
             ],
         );
     }

@@ -223,6 +223,17 @@ pub fn socket(end: &EndpointSummary) -> String {
     }
 }
 
+/// What is known of an end's own signatures. The key is that of a certificate that nobody was asked about.
+pub fn signature(end: &EndpointSummary) -> String {
+    let names: Vec<&str> = end.signed_by.iter().map(|signer| signer.name.as_str()).collect();
+    match (end.server_signature.as_str(), names.as_slice()) {
+        (word, []) => word.to_owned(),
+        (word, names) => {
+            format!("{word}, by the key of the certificate for {} (chain not checked)", names.join(", "))
+        }
+    }
+}
+
 /// What the address table says: `registered to CN (TABLE)`; never who operates it or where it stands.
 pub fn registration(end: &EndpointSummary) -> String {
     match (&end.registered_country, &end.special) {

@@ -325,6 +325,7 @@ fn endpoints() -> Vec<EndpointSummary> {
             uplink_bytes: 270_310,
             downlink_bytes: 8_120,
             server_signature: "absent".to_owned(),
+            signed_by: Vec::new(),
         };
     vec![
         end("203.0.113.9", 80, &["cdn.example (dns)", "cdn.example (http host)"], Some("CN"), None),

@@ -188,5 +188,5 @@ impl tls::ClearHandler for TunnelledHellos<'_, '_> {
 
 fn tell_hello(out: &mut Out<'_>, at: u64, hello: tls::Hello) {
     let frame = out.frame(at).unwrap_or(FrameNo(0));
-    out.sink.tls_hello(&TlsHello::of(hello, frame));
+    out.sink.tls_hello(&TlsHello::of(hello, frame, tls::Over::Tcp));
 }

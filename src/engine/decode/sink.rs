@@ -335,13 +335,16 @@ pub struct TlsHello {
     pub ciphers: Vec<u16>,
     /// Whether records of its sender could be decrypted.
     pub decrypted: bool,
+    /// The JA4 fingerprint, of a client's hello.
+    pub ja4: Option<String>,
 }
 
 impl TlsHello {
     /// What a hello says, of the frame that carries its first byte.
-    pub fn of(hello: tls::Hello, frame: FrameNo) -> Self {
+    pub fn of(hello: tls::Hello, frame: FrameNo, over: tls::Over) -> Self {
+        let ja4 = hello.client.then(|| tls::ja4(&hello, over));
         let tls::Hello { client, sni, versions, alpn, ciphers, .. } = hello;
-        Self { frame, client, sni, versions, alpn, ciphers, decrypted: false }
+        Self { frame, client, sni, versions, alpn, ciphers, decrypted: false, ja4 }
     }
 }
 
@@ -370,6 +373,8 @@ pub struct TlsConnection {
     pub decrypted: [u64; 2],
     /// Why what was sent and received stayed closed, where it did.
     pub unread: [Option<tls::Unread>; 2],
+    /// The server's certificates, and what its signature shows.
+    pub identity: Option<tls::Identity>,
 }
 
 /// A QUIC connection, as far as it goes in one flow.
@@ -397,6 +402,10 @@ pub struct QuicConnection {
     pub why_not: Option<String>,
     /// How it ended, where that was seen.
     pub ended: Option<String>,
+    /// Which way its client sends, where that was seen.
+    pub client: Option<Direction>,
+    /// The server's certificates, and what its signature shows.
+    pub identity: Option<tls::Identity>,
 }
 
 /// Takes what a conversation gives. Only leaves must be handled; the rest may be ignored.

@@ -14,7 +14,7 @@ use crate::{
             QuicConnection, RequestHead, ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
         },
         net::{Flow, Side, stream::Stream},
-        proto::tls::{Suite, Version},
+        proto::tls::{self, Suite, Version},
     },
     evidence::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, ReadError, Step, hex, printable,
@@ -491,6 +491,7 @@ impl Sink for Walk<'_> {
             alpn: hello.alpn.iter().map(|name| printable(name.as_bytes(), MAX_TEXT)).collect(),
             ciphers: hello.ciphers.iter().map(code).collect(),
             decrypted: hello.decrypted,
+            ja4: hello.ja4.clone(),
         });
     }
 
@@ -513,6 +514,7 @@ impl Sink for Walk<'_> {
             let initiator = (direction == Direction::Up) == (self.uplink == Side::Initiator);
             if initiator { "initiator" } else { "responder" }.to_owned()
         });
+        let identity = connection.identity.as_ref();
         self.tls.push(Tls {
             flow: self.name.to_owned(),
             frame: connection.frame,
@@ -523,12 +525,16 @@ impl Sink for Walk<'_> {
             alpn: connection.alpn.as_ref().map(text),
             client_random: connection.client_random.as_deref().map(hex),
             resumed: connection.resumed,
+            server_signature: identity.map(signature),
+            certificate: identity.and_then(tls::Identity::certificate).map(certificate),
+            chain_length: chain_length(identity),
             directions: vec![side(Side::Initiator), side(Side::Responder)],
         });
     }
 
     fn quic_connection(&mut self, connection: &QuicConnection) {
         let text = |text: &String| printable(text.as_bytes(), MAX_TEXT);
+        let identity = connection.identity.as_ref();
         self.quic_connections.push(inspection::QuicConnection {
             flow: self.name.to_owned(),
             connection: connection.name.clone(),
@@ -542,6 +548,9 @@ impl Sink for Walk<'_> {
             decrypted: connection.decrypted,
             why_not: connection.why_not.clone(),
             ended: connection.ended.clone(),
+            server_signature: identity.map(signature),
+            certificate: identity.and_then(tls::Identity::certificate).map(certificate),
+            chain_length: chain_length(identity),
         });
     }
 
@@ -554,6 +563,22 @@ impl Sink for Walk<'_> {
             detail,
         });
     }
+}
+
+/// What a signature shows.
+fn signature(identity: &tls::Identity) -> inspection::Signature {
+    let (state, detail) = (identity.proof.word().to_owned(), identity.proof.detail().to_owned());
+    inspection::Signature { state, detail }
+}
+
+fn chain_length(identity: Option<&tls::Identity>) -> Option<u64> {
+    identity.map(|identity| identity.chain.len() as u64).filter(|count| *count > 0)
+}
+
+/// What a certificate says.
+fn certificate(read: tls::Certificate) -> inspection::Certificate {
+    let tls::Certificate { subject, issuer, names, serial, valid: (not_before, not_after), sha256 } = read;
+    inspection::Certificate { subject, issuer, names, serial, not_before, not_after, sha256 }
 }
 
 #[cfg(test)]

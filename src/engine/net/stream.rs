@@ -311,6 +311,12 @@ impl Stream {
         self.gaps.iter().map(|gap| gap.len()).sum()
     }
 
+    /// Whether bytes before `end` were not captured, or are disputed.
+    pub fn is_damaged(&self, end: u64) -> bool {
+        let gap = self.gaps.first().is_some_and(|gap| gap.start < end);
+        gap || self.conflicts.first().is_some_and(|conflict| conflict.range.start < end)
+    }
+
     /// Runs of captured bytes between gaps (for UDP: of datagrams).
     pub fn islands(&self) -> Vec<ByteRange> {
         ByteRange::unite(self.pieces.iter().map(|piece| piece.range))

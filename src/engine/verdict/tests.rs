@@ -283,6 +283,7 @@ fn endpoint() -> EndpointSummary {
         uplink_bytes: 0,
         downlink_bytes: 0,
         server_signature: String::new(),
+        signed_by: Vec::new(),
     }
 }
 

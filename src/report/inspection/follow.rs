@@ -7,7 +7,9 @@ use anstyle::{AnsiColor, Color, Style};
 use super::{TITLE, by_way, lost, target, time};
 use crate::{
     evidence::{FrameNo, printable},
-    findings::inspection::{Body, Dns, End, Flow, Head, Hello, Message, Part, Side, Tls, Transaction, View},
+    findings::inspection::{
+        Body, Certificate, Dns, End, Flow, Head, Hello, Message, Part, Side, Tls, Transaction, View,
+    },
     report::quantity::{counted, grouped},
 };
 
@@ -173,6 +175,7 @@ fn events(part: &Part, flow: &Flow) -> Vec<Event> {
 fn hello(hello: &Hello) -> Event {
     let mut details = vec![format!("versions {}", hello.versions.join(" "))];
     details.extend((!hello.alpn.is_empty()).then(|| format!("ALPN {}", hello.alpn.join(" "))));
+    details.extend(hello.ja4.iter().map(|ja4| format!("JA4 {ja4}")));
     let name = hello.sni.as_deref().map_or_else(String::new, |name| format!(" for {name}"));
     Event {
         frame: Some(hello.frame),
@@ -189,12 +192,21 @@ fn connection(tls: &Tls) -> Event {
         Some(why) => format!("from {}: not decrypted: {why}", side.from),
         None => format!("from {}: {} decrypted", side.from, counted(side.decrypted, "byte")),
     };
+    let mut details: Vec<String> = tls.directions.iter().map(side).collect();
+    details.extend(tls.certificate.iter().map(|certificate| {
+        let Certificate { subject, issuer, names, sha256, .. } = certificate;
+        let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(" ")) };
+        format!("certificate of {subject}{names}, issued by {issuer} (not checked), sha256 {sha256}")
+    }));
+    details.extend(
+        tls.server_signature.iter().map(|said| format!("server's signature {}: {}", said.state, said.detail)),
+    );
     Event {
         frame: tls.frame,
         order: 1,
         up: None,
         title: format!("TLS connection {}", words.collect::<Vec<_>>().join(" ")),
-        details: tls.directions.iter().map(side).collect(),
+        details,
     }
 }
 

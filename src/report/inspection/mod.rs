@@ -393,6 +393,7 @@ fn connection_cells(connection: &Tls) -> Vec<String> {
     if connection.resumed {
         opened.push("resumed".to_owned());
     }
+    opened.extend(signed(connection));
     vec![
         frame(connection.frame),
         word(&connection.version),
@@ -401,6 +402,22 @@ fn connection_cells(connection: &Tls) -> Vec<String> {
         word(&connection.alpn),
         opened.join("; "),
     ]
+}
+
+/// What is known of the server's signature where it says something: whose key it is was asked of nobody.
+fn signed(connection: &Tls) -> Option<String> {
+    match connection.server_signature.as_ref()?.state.as_str() {
+        "verified" => Some(format!("signed by the key of the certificate for {}", certified(connection)?)),
+        "failed" => Some("THE SERVER'S SIGNATURE DOES NOT VERIFY".to_owned()),
+        _ => None,
+    }
+}
+
+/// Whom a certificate names.
+fn certified(connection: &Tls) -> Option<String> {
+    let certificate = connection.certificate.as_ref()?;
+    let name = certificate.names.first().unwrap_or(&certificate.subject);
+    Some(format!("{} (chain not checked)", printable(name.as_bytes(), MAX_NAME)))
 }
 
 fn head(text: &mut String, inspection: &Head) {

@@ -18,6 +18,7 @@ use crate::{
                 retry_is_genuine,
                 stream::Segment,
             },
+            tls::Over,
         },
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, printable, read_exact_at},
@@ -770,7 +771,7 @@ impl Flow<'_> {
                 return self.anomaly(AnomalyKind::TlsMalformed, Some(frame), detail);
             }
         };
-        self.sink.tls_hello(&TlsHello::of(hello, frame));
+        self.sink.tls_hello(&TlsHello::of(hello, frame, Over::Quic));
     }
 }
 

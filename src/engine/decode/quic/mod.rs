@@ -166,6 +166,8 @@ impl<'w> Walk<'w> {
             decrypted: false,
             why_not: Some(why.to_owned()),
             ended: None,
+            client: None,
+            identity: None,
         });
     }
 
@@ -481,5 +483,7 @@ fn record(known: &Known, here: &Here) -> QuicConnection {
         decrypted,
         why_not: why_not.map(ToOwned::to_owned),
         ended,
+        client: here.client,
+        identity: known.state.identity(),
     }
 }

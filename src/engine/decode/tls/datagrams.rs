@@ -9,7 +9,7 @@ use crate::{
     engine::{
         net::stream::{Chunk, Stream},
         proto::tls::{
-            Hello, Opened, Peer, Unread,
+            Hello, Opened, Over, Peer, Unread,
             dtls::{self, Fragment, Keys, Messages, Opening, Record},
         },
     },
@@ -56,7 +56,19 @@ struct Association {
     keys: [Result<Keys, Unread>; 2],
     /// Bytes of application data that were opened, by client and server.
     decrypted: [u64; 2],
+    /// What the server said in the clear after its hello.
+    said: Vec<u8>,
 }
+
+/// A handshake message that is no hello.
+struct Said {
+    frame: FrameNo,
+    direction: Direction,
+    bytes: Vec<u8>,
+}
+
+/// Bytes of such messages that are kept of one conversation: a chain of certificates has 20 KiB.
+const MAX_SAID: usize = 1 << 20;
 
 fn place_of(peer: Peer) -> usize {
     usize::from(peer == Peer::Server)
@@ -104,6 +116,9 @@ impl Association {
             opened: Peer::BOTH.iter().any(|peer| self.is_proven(*peer)),
             decrypted: ways.map(|peer| self.decrypted.get(place_of(peer)).copied().unwrap_or_default()),
             unread: ways.map(unread),
+            identity: client
+                .zip(server)
+                .and_then(|(client, server)| dtls::identity(client, server, &self.said)),
         }
     }
 }
@@ -120,11 +135,19 @@ pub(in crate::engine::decode) fn datagrams(
     }
     sink.protocol(DTLS);
     let mut hellos = Vec::new();
+    let mut said = Vec::new();
     for direction in [Direction::Up, Direction::Down] {
-        survey(conversation, direction, &mut hellos, context, sink)?;
+        survey(conversation, direction, (&mut hellos, &mut said), context, sink)?;
     }
     hellos.sort_by_key(|(frame, direction, _)| (*frame, *direction));
     let mut associations = associations(&hellos, context, sink);
+    for one in said {
+        // Those of an association stand before the first hello of the next one.
+        let of = associations.iter_mut().rev().find(|association| association.frame <= one.frame);
+        if let Some(association) = of.filter(|association| association.client != one.direction) {
+            association.said.extend(one.bytes);
+        }
+    }
     let (mut data, mut messages, mut closed) = (Vec::new(), Vec::new(), [false; 2]);
     // Without a hello nobody is known to be the client.
     let client = associations.first().map_or(Direction::Up, |first| first.client);
@@ -146,7 +169,7 @@ pub(in crate::engine::decode) fn datagrams(
             association.is_proven(peer)
                 && association.hello(peer).is_some_and(|known| known.random == hello.random)
         });
-        sink.tls_hello(&TlsHello { decrypted, ..TlsHello::of(hello.clone(), *frame) });
+        sink.tls_hello(&TlsHello { decrypted, ..TlsHello::of(hello.clone(), *frame, Over::Dtls) });
     }
     for association in &associations {
         let mut closed = closed;
@@ -199,13 +222,13 @@ fn opens(stream: &Stream) -> Result<bool, ReadError> {
 fn survey(
     conversation: &Conversation<'_>,
     direction: Direction,
-    hellos: &mut Vec<(FrameNo, Direction, Hello)>,
+    (hellos, said): (&mut Vec<(FrameNo, Direction, Hello)>, &mut Vec<Said>),
     context: &Context<'_>,
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let stream = conversation.stream(direction);
     let mut out = Out::new(sink, stream, direction, context.limits);
-    let (mut messages, mut reader) = (Messages::default(), stream.reader());
+    let (mut messages, mut reader, mut kept) = (Messages::default(), stream.reader(), 0);
     while let Some(chunk) = reader.next_chunk()? {
         let Chunk::Bytes { range, data } = chunk else { continue };
         for record in Record::all(data).filter(Record::is_clear_handshake) {
@@ -214,8 +237,15 @@ fn survey(
             for fragment in Fragment::all(data.get(record.payload()).unwrap_or_default()) {
                 let message = messages.push(fragment, at);
                 at += fragment.size() as u64;
-                let Some(message) = message.filter(dtls::Message::is_hello) else { continue };
+                let Some(message) = message else { continue };
                 let frame = out.frame(message.at).unwrap_or(FrameNo(0));
+                if !message.is_hello() {
+                    kept += message.body.len();
+                    if kept <= MAX_SAID {
+                        said.push(Said { frame, direction, bytes: message.bytes() });
+                    }
+                    continue;
+                }
                 match message.hello() {
                     Some(hello) if hellos.len() < MAX_HELLOS => hellos.push((frame, direction, hello)),
                     Some(_) => {
@@ -261,8 +291,8 @@ fn associations(
                 break;
             }
             let keys = [Err(Unread::HelloNotCaptured), Err(Unread::HelloNotCaptured)];
-            let (hellos, decrypted) = ([None, None], [0; 2]);
-            list.push(Association { frame: *frame, client, hellos, keys, decrypted });
+            let (hellos, decrypted, said) = ([None, None], [0; 2], Vec::new());
+            list.push(Association { frame: *frame, client, hellos, keys, decrypted, said });
         }
         if let Some(own) = list.last_mut().and_then(|last| last.hellos.get_mut(place)) {
             *own = Some(hello.clone());

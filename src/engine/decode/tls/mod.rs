@@ -23,7 +23,7 @@ use super::{
 use crate::{
     engine::{
         net::stream::{Chunk, Stream},
-        proto::tls::{Connection, Handler, Hello, Opened, Outcome, Peer, Suite, Unread, opening},
+        proto::tls::{Connection, Handler, Hello, Opened, Outcome, Over, Peer, Suite, Unread, opening},
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step},
 };
@@ -158,6 +158,7 @@ fn connection(
         opened: outcome.opened.contains(&true),
         decrypted: ways([lens(0), lens(1)]),
         unread,
+        identity: outcome.identity.clone(),
     }
 }
 
@@ -336,7 +337,7 @@ impl Handler for Survey<'_, '_> {
     fn hello(&mut self, peer: Peer, at: u64, hello: &Hello) {
         if self.hellos.len() < MAX_HELLOS {
             let frame = self.side(peer).frame(at).unwrap_or(FrameNo(0));
-            self.hellos.push((peer, TlsHello::of(hello.clone(), frame)));
+            self.hellos.push((peer, TlsHello::of(hello.clone(), frame, Over::Tcp)));
         }
     }
 

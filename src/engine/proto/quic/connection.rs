@@ -117,6 +117,48 @@ pub struct Facts {
     pub server_hello: Option<tls::Hello>,
     /// The protocol that the server chose.
     pub alpn: Option<String>,
+    /// What a server's signature is about: the client's hellos, and what the server said.
+    signed: Signed,
+}
+
+/// Messages with their heads.
+#[derive(Clone, Debug, Default)]
+struct Signed {
+    hellos: Vec<Vec<u8>>,
+    server: Vec<u8>,
+    /// Whether there was more than is kept.
+    cut: bool,
+}
+
+/// Bytes kept of what a server says up to its Finished: a chain of certificates has some ten KiB.
+const MAX_SIGNED: usize = 256 << 10;
+
+/// Hellos of one handshake: a second one follows a HelloRetryRequest.
+const MAX_HELLOS: usize = 2;
+
+/// CLIENT_HELLO of RFC 8446 section 4.
+const CLIENT_HELLO: u8 = 1;
+
+impl Signed {
+    fn take(&mut self, sender: Role, kind: u8, body: &[u8]) {
+        let [_, a, b, c] = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let head = [kind, a, b, c];
+        match sender {
+            Role::Server if self.server.len() + body.len() > MAX_SIGNED => self.cut = true,
+            Role::Server => {
+                self.server.extend(head);
+                self.server.extend_from_slice(body);
+            }
+            Role::Client if kind == CLIENT_HELLO && self.hellos.len() < MAX_HELLOS => {
+                let hello = [&head, body].concat();
+                // After a Retry the same one comes again (RFC 9000 section 17.2.5.2).
+                if self.hellos.last() != Some(&hello) {
+                    self.hellos.push(hello);
+                }
+            }
+            Role::Client => {}
+        }
+    }
 }
 
 /// One connection.
@@ -177,6 +219,15 @@ impl Connection {
     pub fn protocol(&self) -> Option<&str> {
         let offered = || self.facts.client_hello.as_ref().and_then(|hello| hello.alpn.first());
         self.facts.alpn.as_deref().or_else(|| offered().map(String::as_str))
+    }
+
+    /// Who the server says it is, where it was heard.
+    pub fn identity(&self) -> Option<tls::Identity> {
+        let server = self.facts.server_hello.as_ref()?;
+        let suite = tls::Suite::of(*server.ciphers.first()?);
+        let Signed { hellos, server: said, cut } = &self.facts.signed;
+        let identity = tls::identity_13(suite, hellos, said, server.pre_shared_key());
+        Some(if *cut { identity.of_damaged() } else { identity })
     }
 
     /// Whether keys or numbers were tried so often in vain that only the likeliest are tried from now on.
@@ -351,7 +402,11 @@ impl Connection {
         let version = self.spoken();
         let mut found = Vec::new();
         let messages = self.messages.get_mut(sender).get_mut(space);
+        let signed = &mut self.facts.signed;
         let whole = messages.push(offset, data, &mut |at, kind, body| {
+            if space != Space::Application {
+                signed.take(sender, kind, body);
+            }
             found.extend(handshake::hello(kind, body, version).map(|hello| (at, hello)));
         });
         if sender == Role::Client && self.comes_again {
@@ -386,6 +441,7 @@ impl Connection {
             found.remove(place);
         } else {
             (self.facts.client_hello, self.facts.random) = (None, None);
+            self.facts.signed.hellos.drain(..self.facts.signed.hellos.len().saturating_sub(1));
             self.early.clear();
         }
     }

@@ -12,6 +12,7 @@ use super::{
         KEY_UPDATE, Message, Messages, SERVER_HELLO, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE,
     },
     hello::Bytes,
+    identity::{self, Identity, Proof},
     keys::{Candidate, Found, Keys, MAX_CANDIDATES, Phase},
     protection::{Header, Protection},
     records::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER, Next, Record, Records},
@@ -127,6 +128,8 @@ pub struct Outcome {
     pub resumed: bool,
     /// Whether the server took early data.
     pub early_data_accepted: bool,
+    /// The server's certificates and what its signature shows, of the first handshake in which it answered.
+    pub identity: Option<Identity>,
 }
 
 /// Reads a connection.
@@ -138,7 +141,10 @@ pub struct Connection<'s, 'k> {
 
 /// One direction.
 struct Half<'s> {
+    stream: &'s Stream,
     records: Records<'s>,
+    /// Where the last message ends that a server's signature may be about.
+    heard: u64,
     messages: Messages,
     mode: Mode,
     keys: Keys,
@@ -187,6 +193,8 @@ struct Transcript {
     /// Whether the server's first flight ended: a ticket may follow.
     server_done: bool,
     client: Vec<u8>,
+    /// Whether a message was too long to be kept.
+    cut: bool,
 }
 
 impl Transcript {
@@ -198,8 +206,8 @@ impl Transcript {
 
     /// Whether all of that was kept.
     fn is_whole(&self) -> bool {
-        let hello = self.hellos.last().map(Vec::len);
-        hello.is_some_and(|hello| hello + self.server.len() + self.client.len() < MAX_TRANSCRIPT)
+        let hello = self.hellos.last().map_or(0, Vec::len);
+        hello + self.server.len() + self.client.len() < MAX_TRANSCRIPT
     }
 
     fn keep(part: &mut Vec<u8>, bytes: &[u8]) {
@@ -224,6 +232,31 @@ impl Handshake {
             Some(_) => !self.full,
             None => false,
         }
+    }
+
+    /// Who the server says it is.
+    fn identity(&self) -> Option<Identity> {
+        let identity = self.shown()?;
+        Some(if self.transcript.cut || !self.transcript.is_whole() {
+            identity.of_damaged()
+        } else {
+            identity
+        })
+    }
+
+    fn shown(&self) -> Option<Identity> {
+        let server = self.server.as_ref()?;
+        let suite = Suite::of(server.cipher());
+        let Transcript { hellos, server: messages, .. } = &self.transcript;
+        if server.version().is_13() {
+            return Some(identity::of_13(suite, hellos, messages, self.is_resumed()));
+        }
+        let client = self.client.as_ref();
+        let Some(client) = client else {
+            return Some(Identity::none(Proof::NotCheckable("the client's hello was not captured")));
+        };
+        let randoms = [client.random.as_slice(), &server.random];
+        Some(identity::of_12(server.version(), suite, randoms, messages, self.is_resumed()))
     }
 
     fn terms(&self) -> Option<Terms<'_>> {
@@ -312,7 +345,9 @@ impl<'s, 'k> Connection<'s, 'k> {
     /// Begins with the first bytes of both directions.
     pub fn new(client: &'s Stream, server: &'s Stream, keys: &'k KeyLog) -> Self {
         let half = |stream| Half {
+            stream,
             records: Records::new(stream),
+            heard: 0,
             messages: Messages::default(),
             mode: Mode::Clear,
             keys: Keys::new(),
@@ -382,6 +417,10 @@ impl<'s, 'k> Connection<'s, 'k> {
             unread: [unread(client_half), unread(server_half)],
             resumed: last.is_some_and(Handshake::is_resumed),
             early_data_accepted: last.is_some_and(|handshake| handshake.early_data_accepted),
+            identity: self.handshakes.iter().find_map(Handshake::identity).map(|identity| {
+                let damaged = self.halves.iter().any(|half| half.stream.is_damaged(half.heard));
+                if damaged { identity.of_damaged() } else { identity }
+            }),
         }
     }
 
@@ -701,8 +740,12 @@ impl<'s, 'k> Connection<'s, 'k> {
     }
 
     fn handshake_content(&mut self, peer: Peer, content: &[u8], at: u64, handler: &mut dyn Handler) {
+        if self.handshakes.first().is_some_and(|first| !first.transcript.server_done) {
+            self.half(peer).heard = at + content.len() as u64;
+        }
         let given = self.half(peer).messages.push(content, at);
         if let Some(at) = given.too_long {
+            self.handshake(peer).transcript.cut = true;
             handler.malformed(peer, at, "a handshake message longer than 256 KiB");
         }
         for message in given.messages {

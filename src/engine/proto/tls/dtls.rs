@@ -5,9 +5,10 @@
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use super::{
-    Header, Hello, Peer, Protection, Suite, Unread, Version,
+    Header, Hello, Identity, Peer, Protection, Suite, Unread, Version,
     handshake::{CLIENT_HELLO, SERVER_HELLO},
     hello::Bytes,
+    identity,
     keys::MAX_CANDIDATES,
     protection::{Chain, Opened},
     records::{CHANGE_CIPHER_SPEC, HANDSHAKE, MAX_RECORD},
@@ -187,6 +188,12 @@ impl Message {
         }
     }
 
+    /// The message as TLS writes it, one after the other of which a handshake is.
+    pub fn bytes(&self) -> Vec<u8> {
+        let [_, a, b, c] = u32::try_from(self.body.len()).unwrap_or(u32::MAX).to_be_bytes();
+        [&[self.kind, a, b, c], self.body.as_slice()].concat()
+    }
+
     /// Whether it is a hello, well formed or not.
     pub fn is_hello(&self) -> bool {
         matches!(self.kind, CLIENT_HELLO | SERVER_HELLO)
@@ -270,6 +277,19 @@ impl Messages {
         self.done.push(mark);
         Some(Message { kind, number, body, at })
     }
+}
+
+/// Who a server says it is, from both hellos and what it said after its own, in the clear. As in TLS of the same age (RFC 6347
+/// section 4.2.6 says what of a handshake is signed: nothing of the cookies).
+pub fn identity(client: &Hello, server: &Hello, said: &[u8]) -> Option<Identity> {
+    let version = match server.version() {
+        Version::DTLS10 => Version::TLS11,
+        Version::DTLS12 => Version::TLS12,
+        _ => return None,
+    };
+    let resumed = !client.session.is_empty() && client.session == server.session;
+    let randoms = [client.random.as_slice(), &server.random];
+    Some(identity::of_12(version, Suite::of(server.cipher()), randoms, said, resumed))
 }
 
 /// What protects the records of one peer of an association after its handshake: that which a key log gives, until one

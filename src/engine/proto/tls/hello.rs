@@ -8,10 +8,10 @@ const RETRY: [u8; 32] = [
     0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-const SERVER_NAME: u16 = 0;
+pub(super) const SERVER_NAME: u16 = 0;
 const TRUNCATED_HMAC: u16 = 4;
 const SIGNATURE_ALGORITHMS: u16 = 13;
-const ALPN: u16 = 16;
+pub(super) const ALPN: u16 = 16;
 const ENCRYPT_THEN_MAC: u16 = 22;
 const EXTENDED_MASTER_SECRET: u16 = 23;
 const PRE_SHARED_KEY: u16 = 41;
@@ -29,6 +29,8 @@ pub struct Hello {
     pub versions: Vec<u16>,
     /// ALPN names.
     pub alpn: Vec<String>,
+    /// The first of them as it was sent.
+    pub first_alpn: Vec<u8>,
     /// Cipher suites offered, or the one chosen.
     pub ciphers: Vec<u16>,
     /// The random.
@@ -156,7 +158,11 @@ impl Hello {
     fn read_extension(&mut self, kind: u16, mut data: Bytes<'_>) {
         match kind {
             SERVER_NAME if self.client => self.sni = data.vector16().and_then(host_name),
-            ALPN => self.alpn = data.vector16().map(names).unwrap_or_default(),
+            ALPN => {
+                let list = data.vector16().unwrap_or_default();
+                self.alpn = names(list);
+                self.first_alpn = Bytes(list).vector8().unwrap_or_default().to_vec();
+            }
             SIGNATURE_ALGORITHMS => {
                 self.signature_algorithms = data.vector16().map(u16s).unwrap_or_default();
             }

@@ -9,6 +9,8 @@ mod connection;
 pub mod dtls;
 mod handshake;
 mod hello;
+mod identity;
+mod ja4;
 mod keys;
 mod protection;
 mod records;
@@ -18,6 +20,8 @@ mod suite;
 pub use clear::{Handler as ClearHandler, Parser, opening};
 pub use connection::{Connection, Handler, Opened, Outcome, Unread};
 pub use hello::Hello;
+pub use identity::{Certificate, Identity, Proof, of_13 as identity_13};
+pub use ja4::{Over, ja4};
 pub use protection::{Chain, Header, Protection};
 pub use suite::Suite;
 
