@@ -13,6 +13,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use exhibit::findings::{Findings, Grade, inspection::Inspection};
@@ -28,6 +29,9 @@ use support::{
 
 const CLIENTS: &str = "127.0.0.2";
 const SERVERS: &str = "127.0.0.1";
+
+/// Held while packets are recorded: what one test sends must not stand in the recording of another.
+static RECORDING: Mutex<()> = Mutex::new(());
 
 /// A Python that has a module: that of the peers' folder, or the first one in `PATH`.
 fn python(module: &str) -> Option<PathBuf> {
@@ -87,6 +91,7 @@ fn photos_attached_to_mails_come_out_of_sessions_that_go_on_under_tls() {
     fs::create_dir(&mails).unwrap();
     let (certificate, key) = certificate(&openssl, at);
     let ports = [free_port(), free_port(), free_port()];
+    let alone = RECORDING.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), "tcp and host 127.0.0.2") else {
         return;
     };
@@ -96,6 +101,7 @@ fn photos_attached_to_mails_come_out_of_sessions_that_go_on_under_tls() {
     let taken: Vec<(&str, &str)> = printed.lines().map(|line| line.split_once(' ').unwrap()).collect();
     assert_eq!(taken.len(), 6, "{printed}");
     let capture = recording.stop();
+    drop(alone);
     let keys = at.join("keys.log");
     let with_keys = [&capture, Path::new("--keys"), &keys];
 
@@ -165,6 +171,7 @@ fn files_come_out_of_ftp_in_both_modes_in_clear_and_under_tls() {
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
     // Data connections have ports that nobody knows before.
+    let alone = RECORDING.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(recording) = Recording::start(&tcpdump, &at.join("live.pcap"), "tcp and host 127.0.0.2") else {
         return;
     };
@@ -195,6 +202,7 @@ fn files_come_out_of_ftp_in_both_modes_in_clear_and_under_tls() {
         );
     }
     let capture = recording.stop();
+    drop(alone);
 
     let all = findings(at, CLIENTS, &[&capture, &photos, Path::new("--keys"), &keys]);
     assert_eq!(sent(&all), names);
