@@ -102,6 +102,12 @@ pub(super) fn walk(
         let decrypted = if peer == Peer::Client { by_client } else { by_server };
         sink.tls_hello(&TlsHello { decrypted, ..hello });
     }
+    for (range, name) in &outcome.names {
+        sink.name(client, *range, name);
+    }
+    for range in &outcome.prescribed {
+        sink.place(client, *range, Place::Understood);
+    }
     let mut application_data = Vec::new();
     let mut messages = Vec::new();
     for (peer, side) in [(Peer::Client, client_side), (Peer::Server, server_side)] {

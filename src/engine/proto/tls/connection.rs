@@ -14,6 +14,7 @@ use super::{
     hello::Bytes,
     identity::{self, Identity, Proof},
     keys::{Candidate, Found, Keys, MAX_CANDIDATES, Phase},
+    prescribed,
     protection::{Header, Protection},
     records::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER, Next, Record, Records},
     schedule::{self, Terms},
@@ -130,6 +131,11 @@ pub struct Outcome {
     pub early_data_accepted: bool,
     /// The server's certificates and what its signature shows, of the first handshake in which it answered.
     pub identity: Option<Identity>,
+    /// Where server names stand in the client's stream.
+    pub names: Vec<(ByteRange, String)>,
+    /// What the protocol prescribes in the client's first handshake (lists of code points, randoms, public keys), in its
+    /// stream; nothing unless its Finished verifies: who could make that took part in the handshake as it was captured.
+    pub prescribed: Vec<ByteRange>,
 }
 
 /// Reads a connection.
@@ -137,6 +143,18 @@ pub struct Connection<'s, 'k> {
     keys: &'k KeyLog,
     halves: [Half<'s>; 2],
     handshakes: Vec<Handshake>,
+    names: Vec<(ByteRange, String)>,
+    prescribed: Vec<ByteRange>,
+    finished: Option<Finished>,
+}
+
+/// The client's first Finished, to be verified when the server's messages are known.
+struct Finished {
+    message: Message,
+    /// The master secret, or in TLS 1.3 the traffic secret that protects it.
+    secret: Vec<u8>,
+    /// Bytes of the client's messages that were kept before it.
+    before: usize,
 }
 
 /// One direction.
@@ -359,7 +377,14 @@ impl<'s, 'k> Connection<'s, 'k> {
             buffer: Vec::new(),
         };
         let halves = [half(client), half(server)];
-        Self { keys, halves, handshakes: vec![Handshake::default()] }
+        Self {
+            keys,
+            halves,
+            handshakes: vec![Handshake::default()],
+            names: Vec::new(),
+            prescribed: Vec::new(),
+            finished: None,
+        }
     }
 
     /// Reads both directions to their ends.
@@ -401,6 +426,7 @@ impl<'s, 'k> Connection<'s, 'k> {
         let server = last.and_then(|handshake| handshake.server.as_ref());
         let clients = || self.handshakes.iter().filter_map(|handshake| handshake.client.as_ref());
         let [client_half, server_half] = &self.halves;
+        let genuine = self.is_genuine();
         let unread = |half: &Half<'_>| match half.unread {
             Some(Unread::WrongSecret) | None if half.keys.proven => None,
             Some(unread) => Some(unread),
@@ -421,7 +447,34 @@ impl<'s, 'k> Connection<'s, 'k> {
                 let damaged = self.halves.iter().any(|half| half.stream.is_damaged(half.heard));
                 if damaged { identity.of_damaged() } else { identity }
             }),
+            names: self.names,
+            prescribed: if genuine { self.prescribed } else { Vec::new() },
         }
+    }
+
+    /// Whether the client's Finished of the first handshake verifies (RFC 5246 section 7.4.9, RFC 8446 section 4.4.4).
+    fn is_genuine(&self) -> bool {
+        let Some(Finished { message, secret, before }) = &self.finished else { return false };
+        let [first, rest @ ..] = self.handshakes.as_slice() else { return false };
+        let (Some(terms), Transcript { hellos, server, client, .. }) = (first.terms(), &first.transcript)
+        else {
+            return false;
+        };
+        let client = client.get(..*before).unwrap_or_default();
+        let verifies = if terms.version.is_13() {
+            let Ok(mut said) = identity::transcript_13(terms.suite.hash, hellos, server) else {
+                return false;
+            };
+            said.push(client.to_vec());
+            schedule::finished_13(terms.suite.hash, secret, &said)
+        } else {
+            // Where an earlier session is taken up, the server's Finished comes first; it belongs to what follows its change of keys.
+            let servers = rest.first().map_or(&[][..], |next| &next.transcript.server);
+            let servers = if first.is_resumed() { servers } else { &[] };
+            let hello = hellos.last().map_or(&[][..], Vec::as_slice);
+            schedule::finished_12(&terms, secret, &[hello, server, servers, client])
+        };
+        verifies.is_some_and(|verifies| verifies == message.body())
     }
 
     /// Reads one direction as far as it goes; true if that is anywhere.
@@ -758,6 +811,7 @@ impl<'s, 'k> Connection<'s, 'k> {
     }
 
     fn client_message(&mut self, message: &Message, handler: &mut dyn Handler) {
+        self.note_prescribed(message);
         match message.kind {
             CLIENT_HELLO => match Hello::of_client(message.body()) {
                 Some(hello) => {
@@ -776,6 +830,39 @@ impl<'s, 'k> Connection<'s, 'k> {
                     handshake.key_exchange.get_or_insert_with(|| message.body().to_vec());
                 }
             }
+        }
+    }
+
+    /// Notes what the protocol demands of the client's first handshake.
+    fn note_prescribed(&mut self, message: &Message) {
+        let place = |range: std::ops::Range<usize>| {
+            ByteRange::new(message.at + range.start as u64, message.at + range.end as u64)
+        };
+        if message.kind == CLIENT_HELLO
+            && !message.spread
+            && self.names.len() < MAX_HANDSHAKES
+            && let Some(range) = prescribed::server_name(message)
+            && let Some(name) = message.bytes.get(range.clone())
+        {
+            self.names.push((place(range), String::from_utf8_lossy(name).into_owned()));
+        }
+        if self.finished.is_some() {
+            return;
+        }
+        let [client, _] = &self.halves;
+        if message.kind == FINISHED {
+            // Before TLS 1.3 it stands behind the change of keys, and is counted to what follows that.
+            let (Some(secret), Some(first)) = (client.keys.secret(), self.handshakes.first()) else { return };
+            let (secret, before) = (secret.to_vec(), first.transcript.client.len());
+            self.finished = Some(Finished { message: message.clone(), secret, before });
+        }
+        if !message.spread {
+            let ranges = if message.kind == FINISHED {
+                std::iter::once(0..message.bytes.len()).collect()
+            } else {
+                prescribed::of(message)
+            };
+            self.prescribed.extend(ranges.into_iter().map(place));
         }
     }
 
@@ -863,7 +950,7 @@ fn secrets_12(
         .into_iter()
         .filter_map(|master| {
             let protection = Arc::new(schedule::protection(terms, &master, peer)?);
-            Some(Candidate { protection, secret: Vec::new() })
+            Some(Candidate { protection, secret: master })
         })
         .collect();
     if candidates.is_empty() {

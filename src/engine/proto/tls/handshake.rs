@@ -25,6 +25,8 @@ pub(super) struct Messages {
     skip: usize,
     /// Where in the stream the held message starts.
     at: u64,
+    /// Whether it came in more than one piece.
+    spread: bool,
 }
 
 /// A message.
@@ -35,6 +37,8 @@ pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
     /// Where in the stream its first byte stands.
     pub(super) at: u64,
+    /// Whether it goes over several records, so that not all of its bytes follow each other in the stream.
+    pub(super) spread: bool,
 }
 
 impl Message {
@@ -55,6 +59,7 @@ impl Messages {
     /// Takes content that stands at `at`.
     pub(super) fn push(&mut self, mut content: &[u8], mut at: u64) -> Given {
         let mut given = Given::default();
+        self.spread = !self.held.is_empty();
         while !content.is_empty() {
             let taken = self.take(content, at, &mut given);
             content = content.get(taken..).unwrap_or_default();
@@ -83,7 +88,8 @@ impl Messages {
         } else if self.held.len() >= HEAD && self.held.len() == whole {
             let bytes = std::mem::take(&mut self.held);
             let kind = bytes.first().copied().unwrap_or_default();
-            given.messages.push(Message { kind, bytes, at: self.at });
+            let spread = std::mem::take(&mut self.spread);
+            given.messages.push(Message { kind, bytes, at: self.at, spread });
         }
         taken
     }

@@ -281,23 +281,15 @@ pub fn of_13(suite: Option<Suite>, hellos: &[Vec<u8>], server: &[u8], resumed: b
     let Some(suite) = suite else {
         return Identity::none(Proof::NotCheckable("the cipher suite is not known"));
     };
-    let mut chain = Vec::new();
-    let mut transcript = match hellos {
-        [first, ..] => vec![first.clone()],
-        [] => return Identity::none(Proof::NotCheckable("the client's hello was not captured")),
+    let transcript = match transcript_13(suite.hash, hellos, server) {
+        Ok(transcript) => transcript,
+        Err(proof) => return Identity::none(proof),
     };
-    for (kind, message, body) in messages(server) {
+    let mut chain = Vec::new();
+    for (at, message) in transcript.iter().enumerate() {
+        let (kind, body) =
+            (message.first().copied().unwrap_or_default(), message.get(4..).unwrap_or_default());
         match kind {
-            SERVER_HELLO if Hello::of_server(body).is_some_and(|hello| hello.is_retry()) => {
-                let [first] = transcript.as_slice() else { break };
-                let Some(second) = hellos.get(1) else {
-                    return Identity::none(Proof::NotCheckable("the client's second hello was not captured"));
-                };
-                let digest = suite.hash.digest(&[first]);
-                let head = [MESSAGE_HASH, 0, 0, u8::try_from(digest.len()).unwrap_or(0)];
-                transcript = vec![[head.as_slice(), &digest].concat(), message.to_vec(), second.clone()];
-                continue;
-            }
             CERTIFICATE => chain = chain_13(body).unwrap_or_default(),
             COMPRESSED_CERTIFICATE => {
                 chain = decompressed(body).and_then(|body| chain_13(&body)).unwrap_or_default();
@@ -305,14 +297,40 @@ pub fn of_13(suite: Option<Suite>, hellos: &[Vec<u8>], server: &[u8], resumed: b
             CERTIFICATE_VERIFY => {
                 let mut rest = Bytes(body);
                 let (Some(scheme), Some(signed)) = (rest.u16(), rest.vector16()) else { break };
-                let proof = verify(scheme, &chain, &to_sign(suite.hash, &transcript), signed);
+                let said = transcript.get(..at).unwrap_or_default();
+                let proof = verify(scheme, &chain, &to_sign(suite.hash, said), signed);
                 return Identity { chain, proof };
             }
             _ => {}
         }
-        transcript.push(message.to_vec());
     }
     Identity { chain, proof: NOT_SHOWN }
+}
+
+/// The messages of a handshake of TLS 1.3 in their order: the client's hellos, and the server's messages as far as they
+/// are given. A hello before a HelloRetryRequest stands there as its digest (RFC 8446 section 4.4.1).
+///
+/// # Errors
+/// When a hello of the client is missing.
+pub(super) fn transcript_13(hash: Hash, hellos: &[Vec<u8>], server: &[u8]) -> Result<Vec<Vec<u8>>, Proof> {
+    let [first, ..] = hellos else {
+        return Err(Proof::NotCheckable("the client's hello was not captured"));
+    };
+    let mut transcript = vec![first.clone()];
+    for (kind, message, body) in messages(server) {
+        let retries = kind == SERVER_HELLO && Hello::of_server(body).is_some_and(|hello| hello.is_retry());
+        if retries && transcript.len() == 1 {
+            let Some(second) = hellos.get(1) else {
+                return Err(Proof::NotCheckable("the client's second hello was not captured"));
+            };
+            let digest = hash.digest(&[first]);
+            let head = [MESSAGE_HASH, 0, 0, u8::try_from(digest.len()).unwrap_or(0)];
+            transcript = vec![[head.as_slice(), &digest].concat(), message.to_vec(), second.clone()];
+        } else {
+            transcript.push(message.to_vec());
+        }
+    }
+    Ok(transcript)
 }
 
 /// What a server signs in TLS 1.3.

@@ -21,7 +21,7 @@ pub enum Over {
 }
 
 /// Values that only grease (RFC 8701): `0a0a`, `1a1a`, …
-fn is_grease(value: u16) -> bool {
+pub(super) fn is_grease(value: u16) -> bool {
     let [high, low] = value.to_be_bytes();
     high == low && low & 0x0f == 0x0a
 }

@@ -41,7 +41,7 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) protection: Arc<Protection>,
-    /// The traffic secret, in TLS 1.3.
+    /// The master secret, or in TLS 1.3 the traffic secret.
     pub(super) secret: Vec<u8>,
 }
 
@@ -122,6 +122,11 @@ impl Keys {
     /// What the keys in use are for.
     pub(super) fn phase(&self) -> Option<Phase> {
         self.live.as_ref().map(|live| live.phase)
+    }
+
+    /// The secret that the keys in use are made from.
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        self.live.as_ref().map(|live| live.candidate.secret.as_slice())
     }
 
     /// The peer updates its traffic secret here (RFC 8446 section 4.6.3).

@@ -12,6 +12,7 @@ mod hello;
 mod identity;
 mod ja4;
 mod keys;
+mod prescribed;
 mod protection;
 mod records;
 mod schedule;

@@ -11,6 +11,9 @@ use crate::engine::proto::crypto::{Hash, NONCE};
 /// Bytes of a master secret (RFC 5246 section 8.1).
 pub(super) const MASTER: usize = 48;
 
+/// Bytes of a Finished before TLS 1.3.
+const VERIFY_DATA: usize = 12;
+
 /// What both hellos of TLS 1.2 and before agreed on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms<'a> {
@@ -62,12 +65,32 @@ pub(super) fn master(terms: &Terms<'_>, premaster: &[u8]) -> Vec<u8> {
 /// The extended master secret (RFC 7627) over the handshake up to ClientKeyExchange.
 pub(super) fn extended_master(terms: &Terms<'_>, premaster: &[u8], handshake: &[u8]) -> Vec<u8> {
     let Terms { version, suite, .. } = *terms;
-    let session = if version >= Version::TLS12 {
-        suite.hash.digest(&[handshake])
-    } else {
-        [Hash::Md5.digest(&[handshake]), Hash::Sha1.digest(&[handshake])].concat()
-    };
+    let session = session(terms, &[handshake]);
     prf(version, suite.hash, premaster, "extended master secret", &[&session], MASTER)
+}
+
+/// The digest of a handshake's messages that its Finished and an extended master secret are made over.
+fn session(terms: &Terms<'_>, handshake: &[&[u8]]) -> Vec<u8> {
+    if terms.version >= Version::TLS12 {
+        terms.suite.hash.digest(handshake)
+    } else {
+        [Hash::Md5.digest(handshake), Hash::Sha1.digest(handshake)].concat()
+    }
+}
+
+/// What the client's Finished holds before TLS 1.3 (RFC 5246 section 7.4.9); `None` for SSL 3.0.
+pub(super) fn finished_12(terms: &Terms<'_>, master: &[u8], handshake: &[&[u8]]) -> Option<Vec<u8>> {
+    let Terms { version, suite, .. } = *terms;
+    let digest = session(terms, handshake);
+    (version >= Version::TLS10)
+        .then(|| prf(version, suite.hash, master, "client finished", &[&digest], VERIFY_DATA))
+}
+
+/// What a Finished of TLS 1.3 holds (RFC 8446 section 4.4.4), from the traffic secret of its sender.
+pub(super) fn finished_13(hash: Hash, secret: &[u8], transcript: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let parts: Vec<&[u8]> = transcript.iter().map(Vec::as_slice).collect();
+    let key = hash.expand_label(secret, "finished", &[], hash.size())?;
+    Some(hash.hmac(&key, &[&hash.digest(&parts)]))
 }
 
 /// What protects the records of one peer, from the master secret.
