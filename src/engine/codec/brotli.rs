@@ -39,13 +39,14 @@ impl Brotli {
             done: false,
         }
     }
-}
 
-impl Coding for Brotli {
-    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
-        if self.window.is_none() && !input.is_empty() {
-            self.window = Some(budget.hold(WINDOW)?);
-        }
+    /// Decodes as far as the input goes; gives the bytes left behind the end.
+    fn decode(
+        &mut self,
+        input: &[u8],
+        budget: &Budget,
+        out: &mut dyn FnMut(Output<'_>),
+    ) -> Result<usize, Damage> {
         let (mut left, mut position, mut given) = (input.len(), 0, 0);
         while !self.done {
             let (mut room, mut filled) = (self.buffer.len(), 0);
@@ -68,14 +69,26 @@ impl Coding for Brotli {
             match result {
                 BrotliResult::ResultFailure => return Err(Damage::Corrupt),
                 BrotliResult::ResultSuccess => self.done = true,
-                BrotliResult::NeedsMoreInput => return Ok(()),
+                BrotliResult::NeedsMoreInput => break,
                 BrotliResult::NeedsMoreOutput => {}
             }
         }
+        Ok(left)
+    }
+}
+
+impl Coding for Brotli {
+    fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+        if self.window.is_none() && !input.is_empty() {
+            self.window = Some(budget.hold(WINDOW)?);
+        }
+        let left = self.decode(input, budget, out)?;
         if left > 0 { Err(Damage::Trailing) } else { Ok(()) }
     }
 
-    fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+    fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
+        // The decoder gives the last bytes before a cut only when it is asked again.
+        self.decode(&[], budget, out)?;
         if self.done { Ok(()) } else { Err(Damage::CutOff) }
     }
 }
