@@ -278,7 +278,7 @@ pub(super) fn probe_request(bytes: &[u8]) -> Probe {
     let method = bytes.iter().take(MAX_METHOD + 1).take_while(|byte| is_letter(byte)).count();
     match bytes.get(method) {
         None if method <= MAX_METHOD => return Probe::Perhaps,
-        Some(b' ') if method > 0 => {}
+        Some(b' ') if (1..=MAX_METHOD).contains(&method) => {}
         _ => return Probe::No,
     }
     let rest = bytes.get(method + 1..).unwrap_or_default();
