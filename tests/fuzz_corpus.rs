@@ -214,6 +214,11 @@ regressions! {
     json_gives_what_stands_before_damage "json-damage-in-a-string"
     http2_padding_that_is_not_zero_is_said_once_however_it_is_cut "http2-padding-in-parts"
     numbers_of_dtls_records_that_are_out_of_turn_are_searched "tls_connection-number-out-of-turn"
+    brotli_that_is_cut_off_gives_its_last_bytes "brotli-cut-off"
+    a_method_is_as_long_as_it_may_be_however_it_is_cut "http1-long-method"
+    what_quic_sent_before_is_accounted_for "quic_connection-sent-again"
+    a_probe_of_a_connection_is_a_byte_in_the_last_version_alone "segments-byte-of-a-probe"
+    a_section_of_xml_ends_at_one_place_however_it_is_cut "xml-end-of-cdata"
 }
 
 /// Replays `TARGET-what`.

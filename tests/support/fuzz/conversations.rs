@@ -192,9 +192,12 @@ fn walked(streams: &[Stream; 2], transport: Transport, port: u16, keys: &KeyLog)
             let leaves = leaves.filter(move |leaf| leaf.direction == direction && leaf.keep == keep);
             leaves.flat_map(|leaf| leaf.from.iter().copied())
         };
-        // What a verified tag leaves no choice, around content that comes again, is only digested.
+        // What a verified tag leaves no choice, around content that comes again, is only digested; what QUIC sent before with
+        // the same bytes is accounted for, and not given again.
         let understood = collected.places.get(&(direction, Place::Understood));
-        let digested = ByteRange::unite(kept(Keep::Digest));
+        let repeated = transport == Transport::Udp && !keys.is_empty();
+        let whole = std::iter::once(ByteRange::new(0, stream.end())).filter(|_| repeated);
+        let digested = ByteRange::unite(kept(Keep::Digest).chain(whole));
         let fixed = digested.iter().flat_map(|range| {
             understood.into_iter().flatten().filter_map(|other| range.intersection(*other))
         });
