@@ -40,6 +40,8 @@ pub enum Form {
     Fixed64,
     /// A hardware address as its bytes.
     Bytes,
+    /// Hexadecimal digits as a decimal number.
+    Decimal,
     /// Its hash.
     Hash(Hash, Written),
 }
@@ -87,6 +89,7 @@ impl fmt::Display for Form {
             Self::Varint => "varint",
             Self::Fixed64 => "fixed64",
             Self::Bytes => "bytes",
+            Self::Decimal => "decimal",
             Self::Hash(hash, written) => {
                 let hash = match hash {
                     Hash::Md5 => "md5",
@@ -192,21 +195,18 @@ fn base64(text: &[u8], weight: u64) -> Vec<Coded> {
 /// Digits as a number, and hex digits as bytes; short ones are left out, since they would be found everywhere.
 fn numeric(text: &[u8], edge: Edge, weight: u64) -> Vec<Coded> {
     let mut all = Vec::new();
+    // No value weighs more than its bytes.
+    let binary =
+        |form, bytes: Vec<u8>, bits: u64| Coded::new(form, bytes, Edge::Any, false, weight.min(bits * 301));
     let number = std::str::from_utf8(text).ok().and_then(|digits| digits.parse::<u64>().ok());
     if let Some(number) = number.filter(|_| text.iter().all(u8::is_ascii_digit) && text.len() >= 10) {
-        let mut varint = Vec::new();
-        let mut left = number;
-        while left >= 0x80 {
-            varint.extend(u8::try_from(left & 0x7f).map(|low| low | 0x80));
-            left >>= 7;
-        }
-        varint.extend(u8::try_from(left));
-        // A byte of a varint holds seven bits, and no value weighs more than its bytes.
-        let bits = varint.len() as u64 * 7;
-        all.push(Coded::new(Form::Varint, varint, Edge::Any, false, weight.min(bits * 301)));
+        let bytes = varint(number);
+        // A byte of a varint holds seven bits.
+        let bits = bytes.len() as u64 * 7;
+        all.push(binary(Form::Varint, bytes, bits));
         let bits = u64::from(u64::BITS - number.leading_zeros());
         for bytes in [number.to_le_bytes(), number.to_be_bytes()] {
-            all.push(Coded::new(Form::Fixed64, bytes.to_vec(), Edge::Any, false, weight.min(bits * 301)));
+            all.push(binary(Form::Fixed64, bytes.to_vec(), bits));
         }
     }
     if edge == Edge::Hex
@@ -219,9 +219,40 @@ fn numeric(text: &[u8], edge: Edge, weight: u64) -> Vec<Coded> {
             .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
             .collect();
         let bits = bytes.len() as u64 * 8;
-        all.push(Coded::new(Form::Bytes, bytes, Edge::Any, false, weight.min(bits * 301)));
+        // A hardware address and an Android id are numbers of 48 and 64 bits, too.
+        if let 6 | 8 = bytes.len() {
+            let number = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+            let mut texts = vec![number.to_string()];
+            if number > i64::MAX.unsigned_abs() {
+                texts.push(number.cast_signed().to_string());
+            }
+            all.extend(texts.into_iter().filter(|text| text.len() >= 10).map(|text| {
+                let weight = weight.min(text.len() as u64 * 1_000);
+                Coded::new(Form::Decimal, text.into_bytes(), Edge::Digits, false, weight)
+            }));
+            let bytes = varint(number);
+            let bits_of_varint = bytes.len() as u64 * 7;
+            all.push(binary(Form::Varint, bytes, bits_of_varint));
+            all.push(binary(
+                Form::Bytes,
+                number.to_le_bytes().get(..text.len() / 2).unwrap_or_default().to_vec(),
+                bits,
+            ));
+        }
+        all.push(binary(Form::Bytes, bytes, bits));
     }
     all
+}
+
+/// A number as protocol buffers write it.
+fn varint(number: u64) -> Vec<u8> {
+    let (mut bytes, mut left) = (Vec::new(), number);
+    while left >= 0x80 {
+        bytes.extend(u8::try_from(left & 0x7f).map(|low| low | 0x80));
+        left >>= 7;
+    }
+    bytes.extend(u8::try_from(left));
+    bytes
 }
 
 /// The hashes of a spelling, alone and with each salt before and after it.
@@ -318,6 +349,13 @@ mod tests {
         assert!(imei.contains(&("fixed64".to_owned(), number.to_be_bytes().to_vec())));
         let mac = forms("wifi_mac", "64:09:80:00:00:01");
         assert!(mac.contains(&("bytes".to_owned(), vec![0x64, 9, 0x80, 0, 0, 1])));
+        assert!(mac.contains(&("bytes".to_owned(), vec![1, 0, 0, 0x80, 9, 0x64])), "the other way round");
+        // 0x640980000001 by bc.
+        assert!(mac.contains(&("decimal".to_owned(), b"109991964966913".to_vec())));
+        let id = forms("android_id", "9774d56d682e549c");
+        for number in ["10913582462901572764", "-7533161610807978852"] {
+            assert!(id.contains(&("decimal".to_owned(), number.as_bytes().to_vec())), "{number}: {id:?}");
+        }
         assert!(mac.iter().any(|(form, text)| form == "utf-16le" && text.starts_with(b"6\x004\x00:\x00")));
     }
 

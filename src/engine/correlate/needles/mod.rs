@@ -119,7 +119,8 @@ impl Needles {
             .ok()
             .filter(|_| !anchors.is_empty());
         self.by_anchor = anchors.into_values().collect();
-        self.longest = self.needles.iter().map(|needle| needle.text.len()).max().unwrap_or(0);
+        // A match and the digits that tell whether it goes on.
+        self.longest = self.needles.iter().map(|needle| needle.text.len() + 2).max().unwrap_or(0);
     }
 
     pub(super) fn values(&self) -> &[Value] {
@@ -187,16 +188,19 @@ pub(super) struct Spotted {
     pub(super) inside_longer: bool,
 }
 
-/// Leaves one place for each place: what lies within a longer match of the same value is the same upload.
+/// Leaves one place for each place: what lies within a longer match of the same value is the same upload. Of matches that
+/// begin together one that does not go on is taken, if there is one: 14 digits of an IMEI before its software version.
 pub(super) fn longest_of_each(spotted: &mut Vec<Spotted>) {
     spotted.sort_unstable_by_key(|one| {
-        (one.value, one.leaf.start, std::cmp::Reverse(one.leaf.end), one.inside_longer)
+        (one.value, one.leaf.start, one.inside_longer, std::cmp::Reverse(one.leaf.end), one.form)
     });
-    let mut last: Option<(ValueId, u64)> = None;
+    let mut last: Option<(ValueId, ByteRange)> = None;
     spotted.retain(|one| {
-        let within = last.is_some_and(|(value, end)| value == one.value && one.leaf.end <= end);
+        let within = last.is_some_and(|(value, range)| {
+            value == one.value && (one.leaf.end <= range.end || one.leaf.start == range.start)
+        });
         if !within {
-            last = Some((one.value, one.leaf.end));
+            last = Some((one.value, one.leaf));
         }
         !within
     });
@@ -260,7 +264,7 @@ impl Scanner {
         let end = start + len;
         let goes_on = |place: Option<&u8>, own: Option<&u8>| {
             let more = |c: &u8| match needle.edge {
-                Edge::Digits => c.is_ascii_digit(),
+                Edge::Digits | Edge::Imei => c.is_ascii_digit(),
                 Edge::Hex => c.is_ascii_hexdigit(),
                 Edge::Base64 => c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'-' | b'_'),
                 Edge::Any => false,
@@ -268,8 +272,10 @@ impl Scanner {
             place.is_some_and(more) && own.is_some_and(more)
         };
         let before = start.checked_sub(1).and_then(|place| self.window.get(place));
-        let inside_longer =
-            goes_on(before, here.first()) || goes_on(self.window.get(end), self.window.get(end - 1));
+        let may_follow =
+            needle.edge == Edge::Imei && may_follow_imei(self.window.get(end..).unwrap_or_default());
+        let inside_longer = goes_on(before, here.first())
+            || (!may_follow && goes_on(self.window.get(end), self.window.get(end - 1)));
         Some(Spotted {
             leaf: ByteRange::new(self.from + start as u64, self.from + end as u64),
             value: needle.value,
@@ -278,6 +284,12 @@ impl Scanner {
             inside_longer,
         })
     }
+}
+
+/// Whether these bytes may follow the fourteen digits of an IMEI.
+fn may_follow_imei(after: &[u8]) -> bool {
+    let digits = after.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    digits == 2 || (digits == 1 && after.first() == Some(&b'0'))
 }
 
 impl Needle {
@@ -349,6 +361,17 @@ mod tests {
             "another check digit"
         );
         assert!(spot(&needles, b"867622014512", 99).is_empty());
+        for (text, longer) in
+            [("8676220145123401", false), ("86762201451234013", true), ("867622014512340", false)]
+        {
+            for chunk in [1, 2, 99] {
+                assert_eq!(
+                    spot(&needles, text.as_bytes(), chunk),
+                    [("plain".to_owned(), 0, 14, longer)],
+                    "{text}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Value {
 pub(super) enum Edge {
     /// Decimal digits.
     Digits,
+    /// The fourteen digits of an IMEI: a check digit of 0, which signalling has there, or two digits of a software version
+    /// may follow (3GPP TS 23.003 section 6.2).
+    Imei,
     /// Hexadecimal digits.
     Hex,
     /// Letters of base64.
@@ -70,18 +73,28 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
     let value = value.trim();
     if kind == "message" {
         let end = (0..=value.len().min(LONGEST)).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
-        let text = value.get(..end).unwrap_or_default();
-        return vec![Spelling { any_case: false, ..Spelling::new(text, Edge::Any) }];
+        let text = value.get(..end).filter(|text| text.len() >= SHORTEST);
+        return text
+            .map(|text| Spelling { any_case: false, ..Spelling::new(text, Edge::Any) })
+            .into_iter()
+            .collect();
     }
     if kind.contains("location") {
         return place::spell(value);
     }
     let mut all = BTreeSet::new();
-    if let Some(digits) = hardware_address(value) {
+    if let Some(digits) = hardware_address(kind, value) {
         for (size, separator) in [(2, ":"), (2, "-"), (4, "."), (12, "")] {
             let groups: Vec<_> = digits.as_bytes().chunks(size).map(String::from_utf8_lossy).collect();
             all.insert(Spelling::new(groups.join(separator), Edge::Hex));
+            if separator == ":" {
+                // Octets as numbers, which ether_ntoa(3) writes.
+                let short = groups.iter().map(|group| group.strip_prefix('0').unwrap_or(group));
+                all.insert(Spelling::new(short.collect::<Vec<_>>().join(separator), Edge::Hex));
+            }
         }
+    } else if let Some(digits) = imei(kind, value) {
+        all.extend(imeis(&digits));
     } else if is_number(kind, value) {
         all.extend(numbers(value));
     } else if is_uuid(value) {
@@ -92,20 +105,63 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
         let digits = text.iter().all(u8::is_ascii_digit);
         let hex = text.len() >= 8 && text.iter().all(u8::is_ascii_hexdigit) && !digits;
         all.insert(Spelling::new(text, if hex { Edge::Hex } else { Edge::Digits }));
-        // An IMEI is also given without its check digit (3GPP TS 23.003 section 6.2.1).
-        if kind.contains("imei") && digits && text.len() == 15 {
-            all.insert(Spelling::new(text.get(..14).unwrap_or_default(), Edge::Digits));
-        }
     }
     all.into_iter().filter(|spelling| spelling.text.len() >= SHORTEST).collect()
 }
 
-/// The twelve hex digits of an EUI-48 written with colons, hyphens or (as a `…mac` or `bssid`) without.
-fn hardware_address(value: &str) -> Option<String> {
-    let digits: String = value.chars().filter(|c| !matches!(c, ':' | '-')).collect();
+/// The twelve hex digits of an EUI-48 written with colons, hyphens, in groups of four, or (as a `…mac` or `bssid`) without
+/// anything between.
+fn hardware_address(kind: &str, value: &str) -> Option<String> {
+    let digits: String = value.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
     let separators = value.len() - digits.len();
+    let named = kind.contains("mac") || kind.contains("bssid");
     let fits = digits.len() == 12 && digits.bytes().all(|c| c.is_ascii_hexdigit());
-    (fits && separators == 5).then(|| digits.to_ascii_lowercase())
+    (fits && (separators == 5 || named)).then(|| digits.to_ascii_lowercase())
+}
+
+/// The digits of an IMEI, with or without its check digit, or with a software version: 14 to 16.
+fn imei(kind: &str, value: &str) -> Option<String> {
+    let digits: String = value.chars().filter(|c| !matches!(c, ' ' | '-' | '/' | '.')).collect();
+    let fits = (14..=16).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+    (fits && kind.contains("imei")).then_some(digits)
+}
+
+/// An IMEI (3GPP TS 23.003 section 6.2): without check digit, with it, with the software version that is declared; and in
+/// the groups in which it is printed (GSMA TS.06).
+fn imeis(digits: &str) -> Vec<Spelling> {
+    let Some((body, rest)) = digits.split_at_checked(14) else { return Vec::new() };
+    // A check digit that does not fit stands there all the same.
+    let whole = if rest.len() == 1 { digits.to_owned() } else { format!("{body}{}", luhn(body)) };
+    let mut all = vec![Spelling::new(body, Edge::Imei), Spelling::new(whole.as_str(), Edge::Digits)];
+    all.push(Spelling::new(digits, if rest.is_empty() { Edge::Imei } else { Edge::Digits }));
+    for separator in ["-", " "] {
+        let mut left = whole.as_str();
+        let groups = [2, 6, 6, 1].iter().filter_map(|size| {
+            let (group, after) = left.split_at_checked(*size)?;
+            left = after;
+            Some(group)
+        });
+        all.push(Spelling::new(groups.collect::<Vec<_>>().join(separator), Edge::Digits));
+    }
+    if rest.len() == 2 {
+        all.push(Spelling::new(format!("{body}-{rest}"), Edge::Digits));
+    }
+    all
+}
+
+/// The check digit of ISO/IEC 7812-1 annex B.
+fn luhn(digits: &str) -> u32 {
+    let sum: u32 = digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(no, digit)| match u32::from(digit.wrapping_sub(b'0')) {
+            digit if no % 2 == 1 => digit,
+            digit if digit > 4 => digit * 2 - 9,
+            digit => digit * 2,
+        })
+        .sum();
+    (10 - sum % 10) % 10
 }
 
 /// RFC 9562 section 4: as an advertising id is written.
@@ -152,8 +208,24 @@ fn numbers(value: &str) -> Vec<Spelling> {
                 })
                 .collect();
             if groups.len() > 1 {
-                all.push(groups.join(separator));
+                let groups = groups.join(separator);
+                // With its country code, as people and RFC 3966 write it.
+                if international
+                    && separator != "."
+                    && let Some(code) = digits.strip_suffix(national)
+                {
+                    all.push(format!("{code}{separator}{groups}"));
+                }
+                all.push(groups);
             }
+        }
+        // The North American way.
+        if let Some((area, (exchange, line))) = national
+            .split_at_checked(3)
+            .and_then(|(area, rest)| Some((area, rest.split_at_checked(3)?)))
+            .filter(|_| national.len() == 10)
+        {
+            all.push(format!("{area}) {exchange}-{line}"));
         }
     }
     if value.contains([' ', '-', '.', '(']) {
@@ -250,23 +322,50 @@ mod tests {
     #[test]
     fn a_number_is_spelled_with_and_without_its_country() {
         let got = texts("own_number", "+852 9876-5432");
-        for wanted in ["85298765432", "0085298765432", "98765432", "098765432", "9876 5432", "9876-5432"] {
+        for wanted in [
+            "852-9876-5432",
+            "852 9876 5432",
+            "85298765432",
+            "0085298765432",
+            "98765432",
+            "098765432",
+            "9876 5432",
+            "9876-5432",
+        ] {
             assert!(got.contains(&wanted.to_owned()), "{wanted} in {got:?}");
         }
         assert!(texts("number", "+8613812345678").contains(&"138-1234-5678".to_owned()));
         assert!(texts("number", "+12025550143").contains(&"202.555.0143".to_owned()));
+        assert!(texts("number", "+12025550143").contains(&"202) 555-0143".to_owned()));
         assert_eq!(national("4420"), Some("20"));
         assert_eq!(texts("number", "123"), [""; 0], "too short");
     }
 
     #[test]
     fn other_values_have_their_own_spellings() {
-        assert_eq!(texts("imei", "867622014512347"), ["86762201451234", "867622014512347"]);
-        let mac = texts("wifi_mac", "64:09:80:00:00:01");
-        assert_eq!(mac, ["64-09-80-00-00-01", "6409.8000.0001", "640980000001", "64:09:80:00:00:01"]);
+        let imei = ["86 762201 451234 7", "86-762201-451234-7", "86762201451234", "867622014512347"];
+        assert_eq!(texts("imei", "867622014512347"), imei);
+        assert_eq!(
+            texts("imei", "49015420323751"),
+            ["49 015420 323751 8", "49-015420-323751-8", "49015420323751", "490154203237518"],
+            "its check digit is made"
+        );
+        let mac =
+            ["64-09-80-00-00-01", "6409.8000.0001", "640980000001", "64:09:80:00:00:01", "64:9:80:0:0:1"];
+        for value in ["64:09:80:00:00:01", "64-09-80-00-00-01", "6409.8000.0001", "640980000001"] {
+            assert_eq!(texts("wifi_mac", value), mac);
+        }
         let id = texts("advertising_id", "38400000-8cf0-11bd-b23e-10b96e40000d");
         assert_eq!(id, ["38400000-8cf0-11bd-b23e-10b96e40000d", "384000008cf011bdb23e10b96e40000d"]);
         assert_eq!(texts("message", " Hello "), ["Hello"]);
+        assert_eq!(texts("message", "OK"), [""; 0], "it would be found everywhere");
+        // By hand: 4 9 0 1 5 4 2 0 3 2 3 7 5 1, every second one doubled, makes 52.
+        assert_eq!(luhn("49015420323751"), 8);
+        let version = texts("imei", "49015420323751 01");
+        assert!(
+            version.contains(&"4901542032375101".to_owned())
+                && version.contains(&"490154203237518".to_owned())
+        );
         assert_eq!(spell("message", &"é".repeat(3_000))[0].text.len(), 4_000);
     }
 
