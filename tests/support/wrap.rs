@@ -98,6 +98,10 @@ pub(crate) const WRAPPERS: &[Wrapper] = &[
     characters("JSON \\u", "all but ASCII, `<`, `&` and `/` escaped", |bytes| {
         json(str::from_utf8(bytes).unwrap(), true)
     }),
+    any("JSON bytes", "a list of numbers, as Java writes bytes", |bytes| {
+        let numbers: Vec<String> = bytes.iter().map(|byte| byte.cast_signed().to_string()).collect();
+        format!("{{\"n\":7,\"data\":[{}]}}", numbers.join(",")).into_bytes()
+    }),
     text("XML", "text of an element", |bytes| {
         let text =
             str::from_utf8(bytes).unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");

@@ -1,6 +1,7 @@
-//! The strings of JSON (RFC 8259), without its escapes: one document, or many that follow each other.
+//! The strings of JSON (RFC 8259), without its escapes, and the numbers that hold something: one document, or many that
+//! follow each other.
 
-use super::{Budget, Container, Damage, Event};
+use super::{Budget, Container, Damage, Event, numbers::Numbers};
 
 /// Bytes of a key that are kept as a name.
 const MAX_NAME: usize = 64;
@@ -16,6 +17,7 @@ pub struct Json {
     /// The start of the last string: a key, if a colon follows.
     last: Vec<u8>,
     name: Vec<u8>,
+    numbers: Numbers,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,19 +38,33 @@ impl Json {
     }
 
     /// Takes what stands between strings; gives where the next one begins.
-    fn outside(&mut self, input: &[u8], from: usize) -> Result<Option<usize>, Damage> {
+    fn outside(
+        &mut self,
+        input: &[u8],
+        from: usize,
+        budget: &Budget,
+        out: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Option<usize>, Damage> {
         for (at, &byte) in input.iter().enumerate().skip(from) {
+            match byte {
+                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' | b'e' => {
+                    self.numbers.digit(at, byte, &self.name, out);
+                    continue;
+                }
+                b'"' | b':' | b'{' | b'}' | b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0x1e => {}
+                // true, false, null
+                b'a' | b'f' | b'l' | b'n' | b'r' | b's' | b't' | b'u' => {}
+                _ => return Err(Damage::Corrupt),
+            }
+            self.numbers.other((input, at), &self.name, budget, out)?;
             match byte {
                 b'"' => return Ok(Some(at)),
                 b':' => std::mem::swap(&mut self.name, &mut self.last),
                 b'{' | b'}' => self.name.clear(),
-                b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0x1e => {}
-                b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => {}
-                // true, false, null, 1e6
-                b'a' | b'e' | b'f' | b'l' | b'n' | b'r' | b's' | b't' | b'u' => {}
-                _ => return Err(Damage::Corrupt),
+                _ => {}
             }
         }
+        self.numbers.pause(input, budget, out)?;
         Ok(None)
     }
 
@@ -167,7 +183,7 @@ impl Container for Json {
         let mut at = 0;
         while at < input.len() {
             if self.state == State::Outside {
-                let Some(quote) = self.outside(input, at)? else { return Ok(()) };
+                let Some(quote) = self.outside(input, at, budget, out)? else { return Ok(()) };
                 let name = Some(self.name.as_slice()).filter(|name| !name.is_empty());
                 out(Event::Begin { op: "json.string", name, cut: false, at: quote });
                 self.last.clear();
@@ -185,7 +201,8 @@ impl Container for Json {
         Ok(())
     }
 
-    fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage> {
+    fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage> {
+        self.numbers.finish(budget, out)?;
         if self.state == State::Outside { Ok(()) } else { Err(Damage::CutOff) }
     }
 }
@@ -224,6 +241,38 @@ mod tests {
         let found = strings(r#"{"a\u0062":"\"\\\/\b\f\n\r\t\u00e9","l":["x","\ud800y\udc00"]}"#);
         let expected = ["-=ab", "ab=\"\\/\u{8}\u{c}\n\r\t\u{e9}", "ab=l", "l=x", "l=\u{fffd}y\u{fffd}"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn lists_of_bytes_and_long_numbers_are_values_wherever_they_are_cut() {
+        let all = |text: &str, cut: usize| -> Vec<(String, Vec<u8>)> {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
+            let (values, result) = values(&mut Json::new(), &pieces);
+            assert_eq!(result, Ok(()), "{text}");
+            let other = values.into_iter().filter(|value| value.op != "json.string");
+            other
+                .map(|value| (format!("{} {}", value.op, value.name.unwrap_or_default()), value.bytes))
+                .collect()
+        };
+        let of = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
+        for cut in [1, 2, 3, 5, 7, 100] {
+            assert_eq!(all("{\"a\":[-1,-40, 0 ,127]}", cut), [of("json.bytes a", &[255, 216, 0, 127])]);
+            assert_eq!(
+                all("[[255,\n216],[7]]", cut),
+                [of("json.bytes ", &[255, 216]), of("json.bytes ", &[7])]
+            );
+            assert_eq!(all("[1,2,256,3]", cut), [of("json.bytes ", &[1, 2])]);
+            assert_eq!(all("[1,2,\"x\",3]", cut), [of("json.bytes ", &[1, 2])]);
+            assert_eq!(all("[1,0.5]", cut), [of("json.bytes ", &[1])]);
+            assert_eq!(all("[-129]", cut), [of("json.bytes ", &[])]);
+            let phone = "{\"phone\": 61234567, \"n\":12, \"f\":61234567.5, \"big\":612345678901234567890}";
+            assert_eq!(all(phone, cut), [of("json.number phone", b"61234567")]);
+            assert_eq!(
+                all("{\"id\":-7533161610807978852}", cut),
+                [of("json.number id", b"-7533161610807978852")]
+            );
+            assert_eq!(all("[true,61234567]", cut), []);
+        }
     }
 
     #[test]

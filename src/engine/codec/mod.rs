@@ -22,6 +22,7 @@ mod json;
 mod line_ends;
 mod message_deflate;
 mod msgpack;
+mod numbers;
 mod percent;
 pub mod picture;
 mod protobuf;

@@ -359,7 +359,20 @@ impl OpenLeaf {
 
 /// The name of the field that a leaf is, where it is one.
 fn field(steps: &[Step]) -> Option<&str> {
-    const FIELDS: &[&str] = &["form.value", "query.value", "json.string", "multipart.part", "http1.field"];
+    const FIELDS: &[&str] = &[
+        "form.value",
+        "query.value",
+        "json.string",
+        "json.number",
+        "multipart.part",
+        "http1.field",
+        "http.field",
+        "xml.text",
+        "xml.attribute",
+        "xml.cdata",
+        "msgpack.str",
+        "cbor.text",
+    ];
     // What a form encodes is the field's value all the same.
     let last = steps.iter().rfind(|step| step.op != "percent")?;
     FIELDS.contains(&last.op.as_str()).then_some(last.param.as_deref()).flatten()

@@ -13,6 +13,9 @@ use super::{
     telling::is_telling,
 };
 
+/// Numbers of a list that may be bytes: those of a hardware address.
+const LEAST_BYTES: usize = 6;
+
 /// A container while it is taken apart.
 pub(super) struct Values {
     container: Box<dyn Container>,
@@ -127,7 +130,9 @@ impl Value {
     /// Takes bytes of the value; `same`: they stand so in the layer before.
     fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, same: bool) {
         if self.content.is_none() {
-            if same && self.held.data.len() + bytes.data.len() < WORTH {
+            // Most lists of bytes are short lists of something else.
+            let held = same || self.op == "json.bytes";
+            if held && self.held.data.len() + bytes.data.len() < WORTH {
                 self.held.push(bytes);
                 return;
             }
@@ -149,13 +154,22 @@ impl Value {
         let stage = Stage::new(self.op, name, self.range.start, Keep::Search);
         let mut content = Content::value(stage, Declared::default(), self.cut, self.is_telling());
         let held = self.held.bytes();
-        content.push_value(out, held, self.range.start + held.len(), true);
+        // A number alone is no text.
+        let (same, end) = match self.op {
+            "json.bytes" => (false, self.range.end),
+            _ => (true, self.range.start + held.len()),
+        };
+        content.push_value(out, held, end, same);
         self.content = Some(content);
     }
 
     fn end(mut self, out: &mut Out<'_>) -> (Vec<u8>, Held) {
         let held = self.held.data.as_slice();
-        let worth = || short(held).is_some() || short_binary(held) || (!held.is_empty() && self.is_telling());
+        // A list of bytes stands nowhere as it is.
+        let bytes = self.op == "json.bytes" && held.len() >= LEAST_BYTES;
+        let worth = || {
+            bytes || short(held).is_some() || short_binary(held) || (!held.is_empty() && self.is_telling())
+        };
         if self.content.is_none() && worth() {
             self.begin(out);
         }
