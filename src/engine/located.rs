@@ -207,12 +207,12 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Whether a hit's bytes are matched in the ledger: probative, not disputed, and (unless the whole leaf was the
-    /// file) byte for byte in the stream.
+    /// Whether a hit's bytes are matched in the ledger: probative, not disputed, and (unless the whole leaf was found)
+    /// byte for byte in the stream.
     fn counts(&self, hit: &Hit) -> bool {
         hit.leaf.direction == Direction::Up
             && hit.probative
-            && (!hit.transformed || hit.grade == Grade::Exact)
+            && (!hit.transformed || hit.grade == Grade::Exact || is_whole_leaf(hit))
             && self.carriages.get(&HitKey::of(hit)).is_some_and(|carriage| !carriage.ambiguous)
     }
 
@@ -316,6 +316,11 @@ impl Walk<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether every byte of a leaf was copied from one place of a file: a part that came in a coding of its own.
+fn is_whole_leaf(hit: &Hit) -> bool {
+    hit.grade == Grade::Partial && hit.leaf_range == ByteRange::new(0, hit.leaf.len)
 }
 
 /// Whether a hit stands in the version of disputed bytes that was captured last.
