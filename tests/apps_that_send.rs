@@ -89,6 +89,11 @@ fn judge(frames: &[Vec<u8>]) -> Findings {
         &at.join("device/contacts.vcf"),
         "BEGIN:VCARD\nFN:Wong Siu-Ming Alexander\nTEL:+852 6123 4567\nEMAIL:siu.ming.wong@mail.example\nEND:VCARD\n",
     );
+    write(&at.join("device/calls.csv"), "number,date,duration\n+85227654321,1789990000123,63\n");
+    write(
+        &at.join("device/packages.txt"),
+        "com.example.shopping\norg.thoughtcrime.securesms\ncom.tencent.mm\ncom.whatsapp\ncom.android.phone\n",
+    );
     write(
         &at.join("scenario.yaml"),
         format!(
@@ -289,6 +294,29 @@ fn numbers_and_names_of_devices_are_found_in_their_spellings() {
     }
     let cookie = post("text/plain", &format!("Cookie: did={}; x=1\r\n", STANDARD.encode(IMEI)), b"");
     assert_eq!(weighty(&judge(&over_tcp(&[cookie]))), ["identifier:imei"]);
+}
+
+#[test]
+fn lists_of_programs_and_calls_are_found_where_they_stand_together() {
+    let name = |name: &str| format!("packages.txt#package/{name}");
+    let list = ["com.example.shopping", "com.tencent.mm", "org.thoughtcrime.securesms"];
+    let wanted = list.map(name);
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    tells(&format!("{{\"apps\":[\"{}\"]}}", list.join("\",\"")), &wanted);
+    tells(&format!("{{\"d\":\"{}\"}}", STANDARD.encode(list.join("\n"))), &wanted);
+    tells(
+        "{\"log\":[{\"n\":\"27654321\",\"t\":1789990000123,\"s\":63}]}",
+        &["calls.csv#1/date", "calls.csv#1/number"],
+    );
+    for body in [
+        // A program names itself, its shop and what it works with.
+        "{\"pkg\":\"com.example.shopping\",\"installer\":\"com.android.vending\",\"share\":\"com.tencent.mm\"}",
+        "{\"a\":\"com.tencent.mm.plugin\",\"b\":\"com.whatsapp.w4b\",\"c\":\"com.example.shopping2\"}",
+        "{\"a\":\"com.android.phone\",\"b\":\"com.google.android.gms\",\"c\":\"android\"}",
+        "{\"t\":1789990000124,\"s\":63,\"n\":\"2765432\"}",
+    ] {
+        tells(body, &[]);
+    }
 }
 
 #[test]

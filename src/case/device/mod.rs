@@ -1,7 +1,7 @@
 //! What was on the phone: the files below a folder that a run names.
 //!
 //! Enters a folder by its logical path; leaves [`Device`], files sorted by path with the kind that their
-//! content shows, and the records (messages, numbers, names) that some of them hold. Digests are not made here: the
+//! content shows, and the records (messages, numbers, names, packages) that some of them hold. Digests are not made here: the
 //! engine reads each file once and makes them then.
 
 use std::{io, sync::Arc};
@@ -9,6 +9,7 @@ use std::{io, sync::Arc};
 use crate::{case::folder::Folder, evidence::Blob};
 
 mod exif;
+mod packages;
 mod records;
 pub mod sqlite;
 

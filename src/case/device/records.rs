@@ -1,25 +1,29 @@
 //! Records of the phone: messages, calls and contacts, out of its databases and out of exports.
 //!
 //! A device file enters; [`Record`]s leave, each one value of one row with the name by which findings call it. Which
-//! file holds records is told by its content: SQLite databases with Android's tables, vCards, photos with Exif, and CSV
-//! or JSON tables with columns of known names. Everything else holds none.
+//! file holds records is told by its content: SQLite databases with Android's tables, vCards, photos with Exif, lists of
+//! packages, and CSV or JSON tables with columns of known names. Everything else holds none.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::{
-    FileKind, exif,
+    FileKind, exif, packages,
     sqlite::{Database, MAGIC, Row, Table, Value},
 };
 use crate::evidence::{Blob, Timestamp, read_exact_at};
 
 /// Records of one device folder: the messages and contacts of a lifetime.
 pub const MAX_RECORDS: usize = 200_000;
+/// How Android's binary XML begins (`BinaryXmlSerializer.PROTOCOL_MAGIC_VERSION_0`).
+const BINARY_XML: &[u8] = b"ABX\0";
 /// Bytes of a text export that are read; larger files are no export of records.
 const MAX_TEXT: u64 = 64 << 20;
 /// Places where photos were taken: each is looked for in seventy spellings, and every needle makes every other weaker.
 const MAX_PLACES: usize = 10;
+/// Packages of one phone; a list of a few is told as well as one of all.
+const MAX_PACKAGES: usize = 500;
 /// Bytes of one value; a message may be long, a field of megabytes is none of these.
 const MAX_VALUE: usize = 64 << 10;
 
@@ -38,6 +42,10 @@ pub enum RecordKind {
     Location,
     /// The serial number of a camera or lens, or of one photo.
     Serial,
+    /// The name of a program that is installed.
+    Package,
+    /// When a call began, in milliseconds since 1970: of all values of a call the one that no other call has.
+    Call,
 }
 
 impl RecordKind {
@@ -50,6 +58,8 @@ impl RecordKind {
             Self::Mail => "mail",
             Self::Location => "location",
             Self::Serial => "serial",
+            Self::Package => "package",
+            Self::Call => "call",
         }
     }
 }
@@ -95,8 +105,12 @@ impl Records {
         let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
         let vcard = head.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"BEGIN:VCARD"));
         let table = matches!(ending.as_deref(), Some("csv" | "json"));
-        if (!vcard && !table) || blob.len() > MAX_TEXT {
+        let list = packages::is_list(path, head);
+        if (!vcard && !table && !list) || blob.len() > MAX_TEXT {
             return;
+        }
+        if list && head.starts_with(BINARY_XML) {
+            return self.problem(path, "Android's binary XML is not read; `pm list packages` says the same");
         }
         let mut bytes = vec![0; usize::try_from(blob.len()).unwrap_or(0)];
         if read_exact_at(&**blob, &mut bytes, 0).is_err() {
@@ -105,8 +119,20 @@ impl Records {
         let text = String::from_utf8_lossy(&bytes);
         match ending.as_deref() {
             _ if vcard => self.vcards(path, &text),
+            _ if list => self.packages(path, &text),
             Some("csv") => self.csv(path, &text),
             _ => self.json(path, &text),
+        }
+    }
+
+    fn packages(&mut self, path: &str, text: &str) {
+        let known = self.records.iter().filter(|record| record.kind == RecordKind::Package).count();
+        let names = packages::names(text);
+        if names.len() > MAX_PACKAGES.saturating_sub(known) {
+            self.problem(path, "more packages than are looked for");
+        }
+        for name in names.into_iter().take(MAX_PACKAGES.saturating_sub(known)) {
+            self.push(path, &format!("package/{name}"), RecordKind::Package, name, None);
         }
     }
 
@@ -172,8 +198,20 @@ impl Records {
         });
         for &(column, kind) in columns {
             let mut kind = kind;
-            let Some(Value::Text(value)) = row.values.get(column) else { continue };
             let name = table.columns.get(column).map_or("", String::as_str);
+            if let (RecordKind::Call, Some(Value::Integer(millis))) = (kind, row.values.get(column)) {
+                let row = format!("{}/{}/{name}", table.name, row.id);
+                self.push(path, &row, kind, &millis.to_string(), date);
+                continue;
+            }
+            let Some(Value::Text(value)) = row.values.get(column) else { continue };
+            let whole;
+            let value = if name.eq_ignore_ascii_case("sub") {
+                whole = subject(value);
+                &whole
+            } else {
+                value
+            };
             if table.name.eq_ignore_ascii_case("data") {
                 match by_value(value) {
                     Some(told) => kind = told,
@@ -221,24 +259,18 @@ impl Records {
     }
 
     fn json(&mut self, path: &str, text: &str) {
-        let Ok(rows) = serde_json::from_str::<Vec<JsonRow>>(text) else { return };
+        let Ok(rows) = serde_json::from_str::<Vec<BTreeMap<String, Json>>>(text) else { return };
         for (no, row) in (1..).zip(&rows) {
-            let mut fields = BTreeMap::new();
-            let all = [
-                ("id", &row.id),
-                ("body", &row.body),
-                ("text", &row.text),
-                ("number", &row.number),
-                ("address", &row.address),
-                ("name", &row.name),
-                ("email", &row.email),
-                ("date", &row.date),
-            ];
-            for (name, value) in all {
-                if let Some(value) = value {
-                    fields.insert(name, value.as_str());
-                }
-            }
+            let texts: Vec<(&str, String)> = row
+                .iter()
+                .filter_map(|(name, value)| match value {
+                    Json::String(text) => Some((name.as_str(), text.clone())),
+                    // A number stands as it is written.
+                    Json::Number(number) => Some((name.as_str(), number.to_string())),
+                    _ => None,
+                })
+                .collect();
+            let fields = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
             self.fields(path, no, &fields);
         }
     }
@@ -260,28 +292,13 @@ impl Records {
             told += 1;
             self.push(path, &row, *kind, value, date);
         }
+        // Only a call has a length.
+        if let Some(date) = date.filter(|_| fields.contains_key("duration") && told > 0) {
+            let row = id.map_or_else(|| no.to_string(), str::to_owned);
+            let millis = (date.0 / 1_000_000).to_string();
+            self.push(path, &format!("{row}/date"), RecordKind::Call, &millis, Some(date));
+        }
     }
-}
-
-/// A row of a JSON export; a number stands as it is written.
-#[derive(Deserialize)]
-struct JsonRow {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    number: Option<String>,
-    #[serde(default)]
-    address: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    email: Option<String>,
-    #[serde(default)]
-    date: Option<String>,
 }
 
 /// Columns of exports, most telling first.
@@ -303,13 +320,19 @@ fn known_columns(name: &str, table: &Table) -> Vec<(usize, RecordKind)> {
         "pdu" => &[("sub", RecordKind::Message)],
         "part" => &[("text", RecordKind::Message)],
         "addr" | "canonical_addresses" => &[("address", RecordKind::Number)],
-        "calls" => &[("number", RecordKind::Number), ("name", RecordKind::Name)],
+        "calls" => &[("number", RecordKind::Number), ("name", RecordKind::Name), ("date", RecordKind::Call)],
         "raw_contacts" => &[("display_name", RecordKind::Name)],
         "data" => &[("data1", RecordKind::Number)],
         _ => &[],
     };
     let place = |name: &str| table.columns.iter().position(|column| column == name);
     wanted.iter().filter_map(|(column, kind)| Some((place(column)?, *kind))).collect()
+}
+
+/// The subject of an MMS: Android keeps the bytes of its UTF-8 as if they were Latin-1 (`PduPersister.toIsoString`).
+fn subject(kept: &str) -> String {
+    let bytes: Option<Vec<u8>> = kept.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| kept.to_owned())
 }
 
 /// What a value of a contact's `data` row is: its type stands in another table, so its shape tells.
@@ -413,7 +436,7 @@ mod tests {
             one("m.csv#sms-body-1/address", RecordKind::Number, "+85298765432"),
         ];
         assert_eq!(read("m.csv", csv), wanted);
-        let json = br#"[{"body": "Good evening", "number": "98765432", "other": 3}]"#;
+        let json = br#"[{"body": "Good evening", "number": 98765432, "other": {}}]"#;
         let wanted = [
             one("m.json#1/body", RecordKind::Message, "Good evening"),
             one("m.json#1/number", RecordKind::Number, "98765432"),
@@ -422,6 +445,33 @@ mod tests {
         assert!(read("x.csv", b"a,b\n1,2\n").is_empty());
         assert!(read("x.json", b"{\"body\": 1}").is_empty());
         assert!(read("x.txt", b"body\nhello\n").is_empty());
+    }
+
+    #[test]
+    fn calls_have_the_moment_at_which_they_began() {
+        let csv = b"number,date,duration\n+85261234567,2026-11-20T10:00:00.123Z,63\n";
+        let wanted = [
+            one("c.csv#1/number", RecordKind::Number, "+85261234567"),
+            one("c.csv#1/date", RecordKind::Call, "1795168800123"),
+        ];
+        assert_eq!(read("c.csv", csv), wanted);
+    }
+
+    #[test]
+    fn packages_are_records_and_what_cannot_be_read_is_said() {
+        let wanted = [one("p#package/com.example.shop", RecordKind::Package, "com.example.shop")];
+        assert_eq!(read("p", b"package:com.example.shop\npackage:android\n"), wanted);
+        let mut records = Records::default();
+        let blob: Arc<dyn Blob> = Arc::new(b"ABX\0rest".to_vec());
+        records.read("packages.xml", &blob, &|_| None);
+        assert!(records.records.is_empty() && records.problems.contains_key("packages.xml"));
+    }
+
+    #[test]
+    fn the_subject_of_a_mms_is_what_was_written() {
+        assert_eq!(subject("GrÃ¼Ã\u{9f}e"), "Grüße");
+        assert_eq!(subject("Grüße"), "Grüße");
+        assert_eq!(subject("你好"), "你好");
     }
 
     #[test]

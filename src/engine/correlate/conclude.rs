@@ -10,6 +10,7 @@ use super::{
     chance::Chance,
     collector::{Harvest, Provenance},
     hit::{Artifact, Caveat, FlowRef, Found, Hit, Leaf},
+    lists::{self, Lists},
     needles::Form,
     origin::StreamMap,
     partial::{self, Effort, Run, Runs},
@@ -70,8 +71,9 @@ pub fn conclude(
     found.extend(describe_copies(catalog, &store, &copies)?);
     let scales = Scales::new(catalog, &found)?;
     let beside = Beside::new(catalog, &found);
+    let lists = Lists::new(catalog, &found, totals.searched);
     let mut hits: Vec<Hit> =
-        found.into_iter().map(|found| weigh(found, catalog, &scales, (&totals, &beside))).collect();
+        found.into_iter().map(|found| weigh(found, catalog, &scales, (&totals, &beside, &lists))).collect();
     hits.sort_by(|one, other| one.key().cmp(&other.key()));
     let hits = each_place_once(hits);
     Ok(Outcome { hits, searched: totals.searched, limits_reached })
@@ -301,9 +303,23 @@ impl Scales {
     }
 }
 
-fn weigh(found: Found, catalog: &Catalog, scales: &Scales, (totals, beside): (&Totals, &Beside)) -> Hit {
+fn weigh(
+    found: Found,
+    catalog: &Catalog,
+    scales: &Scales,
+    (totals, beside, lists): (&Totals, &Beside, &Lists),
+) -> Hit {
     let mut caveats = BTreeSet::new();
     let (chance, probative_ranges) = match found.artifact {
+        artifact if lists::package(catalog, artifact).is_some() => {
+            let list = lists.around(&found);
+            if list.is_none() {
+                caveats.insert(Caveat::NotProbative);
+            }
+            let needles = catalog.needles.packages();
+            let alone = Chance::of_millidecades(&[needles, totals.searched], found.weight);
+            (list.unwrap_or(alone), Vec::new())
+        }
         Artifact::Value(id) | Artifact::HashOf(id) => {
             if catalog.value(id).is_some_and(|value| value.placeholder) {
                 caveats.extend([Caveat::Placeholder, Caveat::NotProbative]);
@@ -382,7 +398,10 @@ impl Beside {
         // A constant says nothing of this phone, and lends no weight to what stands beside it.
         let tells = |artifact: Artifact| match artifact {
             Artifact::Value(id) | Artifact::HashOf(id) => {
-                catalog.value(id).is_some_and(|value| !value.placeholder)
+                // So does the name of a program.
+                catalog
+                    .value(id)
+                    .is_some_and(|value| !value.placeholder && lists::package(catalog, artifact).is_none())
             }
             Artifact::Content(_) | Artifact::CopyOf(_) | Artifact::DigestOf(_) => false,
         };

@@ -17,6 +17,7 @@ mod filter;
 mod group;
 mod hit;
 mod known;
+mod lists;
 mod meet;
 mod needles;
 mod origin;

@@ -335,9 +335,9 @@ impl<'a> Evaluation<'a> {
         match (artifact.name.strip_prefix("identifier:"), artifact.kind.as_str()) {
             (Some(kind), _) => term.all_identifiers || term.identifiers.iter().any(|wanted| wanted == kind),
             (None, "message") => term.messages || term.artifacts.iter().any(named),
-            (None, kind @ ("number" | "mail" | "name" | "location" | "serial")) => {
-                // A name is a word that stands in many places: it counts where the plan names it.
-                (term.all_identifiers && kind != "name")
+            (None, kind @ ("number" | "mail" | "name" | "location" | "serial" | "package" | "call")) => {
+                // A name is a word that stands in many places, a moment no identifier: they count where the plan names them.
+                (term.all_identifiers && !matches!(kind, "name" | "call"))
                     || term.identifiers.iter().chain(&term.artifacts).any(named)
             }
             (None, kind) => {

@@ -15,6 +15,7 @@ mod place;
 mod value;
 
 pub use form::{Form, Hash, Written};
+pub(super) use value::is_package;
 use value::{Edge, is_placeholder, spell};
 pub use value::{Value, ValueId};
 
@@ -70,7 +71,7 @@ impl Needles {
         }
         for record in records {
             let kind = record.kind.name();
-            let salts = (!matches!(kind, "message" | "location")).then_some(salts);
+            let salts = (!matches!(kind, "message" | "location" | "package" | "call")).then_some(salts);
             all.add(record.name.clone(), kind, Grade::Record, &record.value, salts);
         }
         all.index();
@@ -85,7 +86,7 @@ impl Needles {
         self.texts.push(value.to_owned());
         self.values.push(Value { name, kind: kind.to_owned(), grade, placeholder, searched });
         let mut forms: Vec<form::Coded> = spellings.iter().flat_map(form::coded).collect();
-        if kind.contains("location") {
+        if kind.contains("location") || is_package(kind) {
             // Every needle makes every other one weaker, and a place has many spellings.
             forms.retain(|coded| coded.form == Form::Plain);
         }
@@ -139,6 +140,14 @@ impl Needles {
         let tries = f64::from(u32::try_from(searched >> 10).unwrap_or(u32::MAX)) * 1_024.0 + 1_024.0;
         let rate = |decades: u64| (0..decades.min(300)).fold(1.0, |rate, _| rate / 10.0);
         decades.into_iter().rev().map(|decades| rate(decades) * tries).sum()
+    }
+
+    /// Forms of the names of packages.
+    pub(super) fn packages(&self) -> u64 {
+        let package = |needle: &&Needle| {
+            self.values.get(needle.value.0 as usize).is_some_and(|value| is_package(&value.kind))
+        };
+        self.needles.iter().filter(package).count() as u64
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -266,6 +275,7 @@ impl Scanner {
             let more = |c: &u8| match needle.edge {
                 Edge::Digits | Edge::Imei => c.is_ascii_digit(),
                 Edge::Hex => c.is_ascii_hexdigit(),
+                Edge::Name => c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_'),
                 Edge::Base64 => c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'-' | b'_'),
                 Edge::Any => false,
             };

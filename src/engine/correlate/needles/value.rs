@@ -43,6 +43,8 @@ pub(super) enum Edge {
     Imei,
     /// Hexadecimal digits.
     Hex,
+    /// Letters, digits, dots and underscores: parts of a longer name.
+    Name,
     /// Letters of base64.
     Base64,
     /// Nothing.
@@ -82,6 +84,20 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
     if kind.contains("location") {
         return place::spell(value);
     }
+    if is_package(kind) {
+        // Single words hold 2.6 bits a letter (Shannon 1951, F-word); two are the careful figure.
+        let letters = value.bytes().filter(u8::is_ascii_alphanumeric).count() as u64;
+        return vec![Spelling { any_case: false, weight: letters * 602, ..Spelling::new(value, Edge::Name) }];
+    }
+    if kind == "call" || kind.starts_with("call-") {
+        // Ten digits are the milliseconds of four months; before them stands what the times of all calls begin with.
+        let weight = if value.ends_with("000") { 7_000 } else { 10_000 };
+        let digits = (12..=13).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
+        return digits
+            .then(|| Spelling { weight, ..Spelling::new(value, Edge::Digits) })
+            .into_iter()
+            .collect();
+    }
     let mut all = BTreeSet::new();
     if let Some(digits) = hardware_address(kind, value) {
         for (size, separator) in [(2, ":"), (2, "-"), (4, "."), (12, "")] {
@@ -107,6 +123,11 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
         all.insert(Spelling::new(text, if hex { Edge::Hex } else { Edge::Digits }));
     }
     all.into_iter().filter(|spelling| spelling.text.len() >= SHORTEST).collect()
+}
+
+/// Whether a value of this kind is the name of a program that is installed.
+pub(in super::super) fn is_package(kind: &str) -> bool {
+    kind.starts_with("package")
 }
 
 /// The twelve hex digits of an EUI-48 written with colons, hyphens, in groups of four, or (as a `…mac` or `bssid`) without
