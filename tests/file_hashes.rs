@@ -23,11 +23,16 @@ fn openssl(hash: &str, path: &std::path::Path) -> String {
 
 fn findings(home: &Home, body: &str, claim: &str) -> Value {
     let head = format!("POST /check HTTP/1.1\r\nHost: cdn.example\r\nContent-Length: {}\r\n\r\n", body.len());
+    talk(home, &format!("{head}{body}"), "HTTP/1.1 204 No Content\r\n\r\n", claim)
+}
+
+/// What is found where this was sent and that was answered.
+fn talk(home: &Home, sent: &str, answered: &str, claim: &str) -> Value {
     let frames = packets::connection(
         ([192, 168, 43, 17], 40_000),
         ([203, 0, 113, 9], 80),
-        format!("{head}{body}").as_bytes(),
-        b"HTTP/1.1 204 No Content\r\n\r\n",
+        sent.as_bytes(),
+        answered.as_bytes(),
     );
     support::write(&home.path("case/capture.pcap"), packets::pcap(&frames));
     let scenario = format!(
@@ -107,4 +112,72 @@ fn the_proof_of_a_hash_leads_to_the_program_that_makes_it() {
     assert_eq!(command, "sha1sum -- phone/IMG_0001.jpg");
     let said = support::run(Command::new("sh").args(["-c", command]).current_dir(home.path("case")));
     assert!(said.starts_with(&hash), "{said}");
+}
+
+#[test]
+fn half_of_a_hash_is_found_and_less_never_counts() {
+    if support::peer("openssl").is_none() {
+        return support::skip("openssl");
+    }
+    let home = Home::new();
+    support::write(&home.path("case/phone/IMG_0001.jpg"), photo(1));
+    let hash = openssl("-sha256", &home.path("case/phone/IMG_0001.jpg"));
+    // As many digits as MD5 has among them.
+    for (digits, wanted) in [(64, 1), (62, 1), (32, 1), (16, 1), (15, 0), (14, 0)] {
+        let found = findings(&home, &format!("{{\"h\":\"{}\"}}", &hash[..digits]), "uploads");
+        let all = found["findings"].as_array().unwrap();
+        assert_eq!(all.len(), wanted, "{digits}: {found}");
+        for finding in all {
+            assert_eq!((&finding["form"], &finding["probative"]), (&"sha256 in hex".into(), &true.into()));
+        }
+    }
+    let other = format!("{{\"h\":\"{}0{}\"}}", &hash[..8], &hash[9..17]);
+    assert_eq!(findings(&home, &other, "uploads")["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn what_the_server_answers_to_a_hash_is_said() {
+    if support::peer("openssl").is_none() {
+        return support::skip("openssl");
+    }
+    let home = Home::new();
+    support::write(&home.path("case/phone/IMG_0001.jpg"), photo(1));
+    let hash = openssl("-md5", &home.path("case/phone/IMG_0001.jpg"));
+    let json = |status: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let empty = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    let post = format!("POST /check HTTP/1.1\r\nHost: cdn.example\r\nContent-Length: 34\r\n\r\nh={hash}");
+    let head = format!("HEAD /files/{hash} HTTP/1.1\r\nHost: cdn.example\r\n\r\n");
+    let get = format!("GET /files/{hash} HTTP/1.1\r\nHost: cdn.example\r\n\r\n");
+    for (sent, answered, answer) in [
+        (&post, json("200 OK", "{\"exists\": true}"), "already_there"),
+        (&post, json("200 OK", "{\"status\":\"File already uploaded\"}"), "already_there"),
+        (&post, empty("409 Conflict"), "already_there"),
+        (&get, "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(), "already_there"),
+        (&head, "HTTP/1.1 200 OK\r\nContent-Length: 30004\r\n\r\n".to_owned(), "already_there"),
+        (&head, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), "not_there"),
+        (&post, json("200 OK", "{\"exists\":false,\"url\":\"/up\"}"), "not_there"),
+        (&post, json("200 OK", "{\"ok\":1}"), "other"),
+        (&get, json("200 OK", "a page"), "other"),
+        (&post, String::new(), "not_seen"),
+        // An interim answer is none.
+        (&post, format!("HTTP/1.1 100 Continue\r\n\r\n{}", empty("409 Conflict")), "already_there"),
+    ] {
+        let found = talk(&home, sent, &answered, "never_uploads");
+        let [probe] = found["probes"].as_array().unwrap().as_slice() else { panic!("{answered}: {found}") };
+        assert_eq!(probe["answer"], answer, "{answered}: {probe}");
+        let place =
+            ["artifact", "phase", "run"].map(|key| probe[key].as_str().unwrap_or_else(|| panic!("{found}")));
+        assert_eq!(place, ["phone/IMG_0001.jpg", "capture", "capture/01"]);
+        let odd = found["anomalies"].as_array().unwrap().iter();
+        let named = odd.filter(|one| one["kind"] == "delta_protocol").count();
+        assert_eq!(named, usize::from(answer == "already_there"), "{found}");
+    }
+    let nothing =
+        talk(&home, &post.replace(&hash, &hash.replace('0', "1")), &empty("409 Conflict"), "uploads");
+    assert!(nothing.get("probes").is_none(), "{nothing}");
 }

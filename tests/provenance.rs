@@ -210,4 +210,12 @@ fn protocols_that_send_differences_are_named() {
     assert_eq!(details(&get("Content-Type: Application/VCDIFF; x=1")), ["application/vcdiff"]);
     assert_eq!(details(&get("Content-Type: image/jpeg")), [""; 0]);
     assert_eq!(details(b"say @RSYNCD: 31.0\n"), [""; 0]);
+    // What files of sums and differences begin with, whatever carries them.
+    let sums = [b"rs\x01\x37\0\0\x08\0\0\0\0\x20".as_slice(), &photo(4, 400)].concat();
+    assert_eq!(details(&post(SERVER, &sums)), ["sums of blocks (librsync)"]);
+    assert_eq!(
+        details(&post(SERVER, &[b"\xd6\xc3\xc4\0\0".as_slice(), &photo(5, 99)].concat())),
+        ["differences (VCDIFF)"]
+    );
+    assert_eq!(details(&post(SERVER, b"rs and more")), [""; 0]);
 }

@@ -26,8 +26,9 @@ use crate::{
         Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp, hex, read_exact_at,
     },
     findings::{
-        self, Analysis, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary, Finding,
-        Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, Settings, Subject, codes::Code,
+        self, Analysis, Answer, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary,
+        FileProbe, Finding, Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, Settings, Subject,
+        codes::Code,
     },
 };
 
@@ -41,6 +42,8 @@ const MAX_FILTER_RANGES: usize = 32;
 const MAX_FRAME_RANGES: usize = 256;
 /// Records listed beside those that were found.
 const MAX_RECORDS: usize = 1_000;
+/// Hashes of files listed with what was answered.
+const MAX_PROBES: usize = 1_000;
 /// Odd traffic listed.
 const MAX_ANOMALIES: usize = 1_000;
 
@@ -79,8 +82,19 @@ pub(super) fn assemble(
         anomaly_count += 1;
         limits_reached += 1;
     }
+    let finder = Finder { road, outcome, located: &located, captures: &captures };
+    let (found, probes) = (finder.findings(), finder.probes());
+    for probe in probes.iter().filter(|probe| probe.answer == Answer::AlreadyThere) {
+        anomalies.push(Anomaly {
+            kind: AnomalyKind::DeltaProtocol,
+            capture: probe.capture.clone(),
+            frame: None,
+            flow: Some(probe.flow.clone()),
+            detail: format!("the hash of {} was answered as that of a file already there", probe.artifact),
+        });
+        anomaly_count += 1;
+    }
     anomalies.truncate(MAX_ANOMALIES);
-    let found = Finder { road, outcome, located: &located, captures: &captures }.findings();
     let Located { flows, judged, lines, ledger, endpoints, .. } = located;
     let (listed, named) = listed(&flows, &found);
     let ends = endpoints.finish(&case.addresses, &road.names, &named, &judged);
@@ -124,6 +138,7 @@ pub(super) fn assemble(
         flows: listed,
         artifacts,
         findings: found,
+        probes,
         declared,
         claims,
         gates,
@@ -320,6 +335,38 @@ impl Finder<'_, '_> {
         findings
     }
 
+    /// Hashes of files that the phone sent, with what was answered.
+    fn probes(&self) -> Vec<FileProbe> {
+        let hits = self.outcome.hits.iter().filter(|hit| {
+            matches!(hit.artifact, Artifact::DigestOf(_)) && hit.leaf.direction == Direction::Up
+        });
+        let mut probes: Vec<FileProbe> = hits.filter_map(|hit| self.probe(hit)).take(MAX_PROBES).collect();
+        probes.sort_by(|a, b| {
+            let key = |probe: &FileProbe| (probe.capture.clone(), probe.first, probe.flow.clone());
+            (key(a), &a.artifact).cmp(&(key(b), &b.artifact))
+        });
+        probes.dedup();
+        probes
+    }
+
+    fn probe(&self, hit: &Hit) -> Option<FileProbe> {
+        let carriage = self.located.carriages.get(&HitKey::of(hit))?;
+        let key = self.key(hit, Some(carriage));
+        let flow = hit.leaf.flow;
+        let index = self.road.index(flow)?;
+        let seen = self.road.observations.get(&flow);
+        let answer = seen.zip(hit.leaf.transaction).map(|(seen, of)| seen.answers.to(of));
+        (!key.foreign).then(|| FileProbe {
+            artifact: self.name(hit.artifact, &key.phase),
+            run: self.road.timeline.run_at(&index.capture, carriage.first).map(|run| run.id.clone()),
+            phase: key.phase,
+            capture: index.capture.clone(),
+            flow: index.flow(FlowId(flow.flow)).map(|flow| flow.name(&index.capture)).unwrap_or_default(),
+            first: carriage.first,
+            answer: answer.unwrap_or(Answer::NotSeen),
+        })
+    }
+
     /// The phase in which a hit was sent; empty where no run holds it.
     fn phase(&self, hit: &Hit, carriage: &Carriage) -> String {
         let capture = self.road.index(hit.leaf.flow).map_or("", |index| &index.capture);
@@ -393,35 +440,35 @@ impl Finder<'_, '_> {
     }
 
     fn artifact(&self, group: &Group<'_, Key>) -> NamedArtifact {
-        match group.artifact {
+        let name = self.name(group.artifact, &group.key.phase);
+        let (Artifact::Content(id) | Artifact::CopyOf(id) | Artifact::DigestOf(id)) = group.artifact else {
+            return NamedArtifact { name, bytes: 0, sha256: None, content: None };
+        };
+        let Some(content) = self.road.catalog.content(id) else {
+            return NamedArtifact { name, bytes: 0, sha256: None, content: None };
+        };
+        let same = matches!(group.artifact, Artifact::Content(_));
+        NamedArtifact {
+            name,
+            // Of its hash, not of the file, something was sent.
+            bytes: if matches!(group.artifact, Artifact::DigestOf(_)) { 0 } else { content.len },
+            sha256: Some(content.digest),
+            content: same.then_some(id),
+        }
+    }
+
+    /// What an artifact is called: a file by the name that it had in the phase in which it was sent, else by its first.
+    fn name(&self, artifact: Artifact, phase: &str) -> String {
+        match artifact {
             Artifact::Value(id) | Artifact::HashOf(id) => {
-                let name = self.road.catalog.value(id).map_or_else(String::new, |value| value.name.clone());
-                NamedArtifact { name, bytes: 0, sha256: None, content: None }
+                self.road.catalog.value(id).map_or_else(String::new, |value| value.name.clone())
             }
             Artifact::Content(id) | Artifact::CopyOf(id) | Artifact::DigestOf(id) => {
-                let Some(content) = self.road.catalog.content(id) else {
-                    return NamedArtifact { name: String::new(), bytes: 0, sha256: None, content: None };
-                };
-                // The name that the file had in the phase in which it was sent, else its first.
-                let devices: BTreeSet<&str> = self
-                    .road
-                    .case
-                    .runs
-                    .iter()
-                    .filter(|run| run.phase == group.key.phase)
-                    .filter_map(|run| run.files.as_deref())
-                    .collect();
-                let there = content.names.iter().find(|name| devices.contains(name.device.as_str()));
-                let name =
-                    there.or_else(|| content.names.first()).map(|name| name.path.clone()).unwrap_or_default();
-                let same = matches!(group.artifact, Artifact::Content(_));
-                NamedArtifact {
-                    name,
-                    // Of its hash, not of the file, something was sent.
-                    bytes: if matches!(group.artifact, Artifact::DigestOf(_)) { 0 } else { content.len },
-                    sha256: Some(content.digest),
-                    content: same.then_some(id),
-                }
+                let names = self.road.catalog.content(id).map_or(&[][..], |content| &content.names);
+                let runs = self.road.case.runs.iter().filter(|run| run.phase == phase);
+                let devices: BTreeSet<&str> = runs.filter_map(|run| run.files.as_deref()).collect();
+                let there = names.iter().find(|name| devices.contains(name.device.as_str()));
+                there.or_else(|| names.first()).map(|name| name.path.clone()).unwrap_or_default()
             }
         }
     }

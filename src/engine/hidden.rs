@@ -25,6 +25,24 @@ const DIFFERENCES: [&str; 4] = [
     "application/x-zsync",
 ];
 
+/// What files of sums and differences begin with: librsync 2.3 (`rs_magic_number`), RFC 3284 section 4.1, bsdiff 4.3, zsync 0.6.
+const MAGICS: [(&[u8], &str); 9] = [
+    (b"rs\x01\x36", "sums of blocks (librsync)"),
+    (b"rs\x01\x37", "sums of blocks (librsync)"),
+    (b"rs\x01\x46", "sums of blocks (librsync)"),
+    (b"rs\x01\x47", "sums of blocks (librsync)"),
+    (b"rs\x02\x36", "differences (librsync)"),
+    (b"\xd6\xc3\xc4\0", "differences (VCDIFF)"),
+    (b"\xd6\xc3\xc4S", "differences (VCDIFF)"),
+    (b"BSDIFF40", "differences (bsdiff)"),
+    (b"zsync: ", "sums of blocks (zsync)"),
+];
+
+/// Which format of sums or differences content is in, by its first bytes.
+pub(super) fn is_difference(first: &[u8]) -> Option<&'static str> {
+    MAGICS.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, what)| *what)
+}
+
 /// How a flow hides what it could carry: bytes and intervals of a constant rate.
 pub(super) fn constant_rate(up: &Stream) -> Option<String> {
     let (first, last) =

@@ -4,6 +4,7 @@
 //! environment or a file by name.
 
 mod analyze;
+mod answers;
 mod assemble;
 pub mod codec;
 pub mod correlate;

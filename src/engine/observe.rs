@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
     engine::{
+        answers::Answers,
         correlate::Collector,
         declared::{self, Declared, Seen, Watch},
         decode::sink::{
-            DnsMessage, LeafId, Origin, Place, QuicConnection, RequestHead, Sink, Source, TlsConnection,
-            TlsHello,
+            DnsMessage, LeafId, Origin, Place, QuicConnection, RequestHead, ResponseHead, Sink, Source,
+            TlsConnection, TlsHello,
         },
         hidden,
         ledger::PlaceMap,
@@ -52,6 +53,10 @@ pub(super) struct Observation {
     pub(super) opened_connections: u64,
     /// What signatures of the other end show.
     pub(super) signatures: Signatures,
+    /// What servers answered.
+    pub(super) answers: Answers,
+    /// Leaves that the phone sends and of which nothing came yet.
+    pub(super) fresh: BTreeSet<LeafId>,
 }
 
 /// Signers kept of one end: a server has one, or one for each of its names.
@@ -147,7 +152,14 @@ impl Observer<'_, '_> {
 impl Sink for Observer<'_, '_> {
     fn open(&mut self, origin: Origin) -> LeafId {
         let watched = self.watch.wants(&origin);
+        let (up, answered) = (origin.direction == Direction::Up, self.seen.answers.wants(&origin));
         let leaf = self.collector.open(origin);
+        if up {
+            self.seen.fresh.insert(leaf);
+        }
+        if let Some(transaction) = answered {
+            self.seen.answers.open(leaf, transaction);
+        }
         if watched {
             self.watch.open(leaf);
         }
@@ -156,10 +168,18 @@ impl Sink for Observer<'_, '_> {
 
     fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         self.watch.write(leaf, bytes, from);
+        self.seen.answers.write(leaf, bytes);
+        if self.seen.fresh.remove(&leaf)
+            && let Some(what) = hidden::is_difference(bytes)
+        {
+            self.anomaly(AnomalyKind::DeltaProtocol, None, what.to_owned());
+        }
         self.collector.write(leaf, bytes, from);
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
+        self.seen.fresh.remove(&leaf);
+        self.seen.answers.close(leaf);
         let (understood, seen) = self.watch.close(leaf, steps);
         for range in understood {
             self.seen.places.say(range, Place::Understood);
@@ -186,7 +206,12 @@ impl Sink for Observer<'_, '_> {
         self.seen.protocol.get_or_insert(name);
     }
 
+    fn response(&mut self, head: &ResponseHead) {
+        self.seen.answers.response(head);
+    }
+
     fn request(&mut self, head: &RequestHead) {
+        self.seen.answers.request(head);
         if let Some(sign) = hidden::asks_for_differences(head) {
             self.anomaly(AnomalyKind::DeltaProtocol, head.frame, sign);
         }

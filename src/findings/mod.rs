@@ -70,6 +70,9 @@ record! {
         pub artifacts: Vec<ArtifactSummary>,
         /// What was found, by first capture, frame and id.
         pub findings: Vec<Finding>,
+        /// Hashes of device files that the phone sent, and what was answered, by capture and time: the first thousand.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub probes: Vec<FileProbe>,
         /// Messages all of whose bytes a declared schema accounts for, by term and phase.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub declared: Vec<DeclaredSummary>,
@@ -85,6 +88,25 @@ record! {
         pub anomalies: Vec<Anomaly>,
         /// Anomalies in all (the list is limited).
         pub anomaly_count: u64,
+    }
+
+    /// The hash of a device file, by which a server may know the file without being sent it.
+    pub struct FileProbe {
+        /// The file.
+        pub artifact: String,
+        /// The phase in which it was sent; empty where no run holds it.
+        pub phase: String,
+        /// The run.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub run: Option<String>,
+        /// The capture's logical path.
+        pub capture: String,
+        /// The flow's name.
+        pub flow: String,
+        /// When its first byte was sent.
+        pub first: Timestamp,
+        /// What the server answered.
+        pub answer: Answer,
     }
 
     /// Messages that a declared schema accounts for.
@@ -593,6 +615,20 @@ impl Status {
             Self::Untestable => "untestable",
         }
     }
+}
+
+/// What a server answers to the hash of a file, as far as its status code and a few words tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// That it has the file: 208, 304, 409, 412, 200 to a HEAD, or words such as `"exists": true`.
+    AlreadyThere,
+    /// That it has not: 404, 410, or words that say so.
+    NotThere,
+    /// Something else.
+    Other,
+    /// No answer was seen.
+    NotSeen,
 }
 
 /// How a gate stands.

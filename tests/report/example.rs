@@ -83,6 +83,7 @@ pub(crate) fn rich() -> Findings {
         flow_count: 41,
         artifacts: artifacts(),
         findings: findings(),
+        probes: Vec::new(),
         declared: vec![DeclaredSummary {
             term: "preferences".to_owned(),
             phase: "stock".to_owned(),

@@ -217,7 +217,9 @@ impl<'c> Collector<'c> {
 
     fn tokens(&mut self, leaf: &mut OpenLeaf, facts: &Arc<Leaf>) {
         for candidate in mem::take(&mut leaf.tokens).finish(leaf.len) {
-            if self.harvest.tokens.len() >= MAX_TOKENS {
+            // Numbers that are as long as no hash never take the place of those that are.
+            let room = if candidate.is_part() { MAX_TOKENS / 2 } else { MAX_TOKENS };
+            if self.harvest.tokens.len() >= room {
                 self.harvest.omitted += 1;
                 continue;
             }

@@ -3,7 +3,8 @@
 //! A backup that asks first whether the server has a file sends its hash and no content. Such a token is a run of exactly as
 //! many hexadecimal digits or letters of base64 as MD5, SHA-1, SHA-256 or SHA-512 have (RFC 4648; RFC 9530 for base64 in HTTP), or
 //! a value of exactly as many bytes. Files are hashed only with what some token could be, so that a case without tokens pays
-//! nothing.
+//! nothing. SHA-256 is made of every file, so that of it the first 64 bits or more are known, too (design.md); only in hexadecimal, since
+//! words are written like short base64.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,6 +40,9 @@ const LONGEST: usize = 128;
 /// Bytes of a file that are read at a time.
 const READ: usize = 256 << 10;
 
+/// Bytes of SHA-256 below which a part of it never counts.
+const LEAST: usize = 8;
+
 /// Bytes of the hashes that are looked for.
 const KINDS: [(Hash, usize); 4] = [(Hash::Md5, 16), (Hash::Sha1, 20), (Hash::Sha256, 32), (Hash::Sha512, 64)];
 
@@ -52,7 +56,7 @@ pub(super) struct Token {
     pub(super) hash: Hash,
     pub(super) written: Written,
     /// Its bytes.
-    value: Vec<u8>,
+    pub(super) value: Vec<u8>,
 }
 
 /// A token within a leaf.
@@ -65,6 +69,11 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// Whether it is as long as no hash, and can only be a part of one.
+    pub(super) fn is_part(&self) -> bool {
+        KINDS.iter().all(|(_, len)| *len != self.value.len())
+    }
+
     /// The token that it is in a leaf.
     pub(super) fn into_token(
         self,
@@ -84,6 +93,10 @@ pub(super) struct Tokens {
     run: Vec<u8>,
     /// Letters of it, also where there are too many.
     len: u64,
+    /// The digits at the end of it, where they begin it or stand behind a sign: as the last part of a path does.
+    digits: Vec<u8>,
+    /// Whether letters stand before those, or there are too many.
+    spoilt: bool,
     found: Vec<Candidate>,
     /// The first bytes: a leaf that is no longer than a hash may be one.
     head: Vec<u8>,
@@ -103,6 +116,11 @@ impl Tokens {
                 if self.len <= LONGEST as u64 {
                     self.run.push(byte);
                 }
+                match byte {
+                    b'+' | b'/' | b'-' | b'_' | b'=' => self.end_digits(self.at - 1),
+                    _ if !byte.is_ascii_hexdigit() || self.digits.len() >= LONGEST => self.spoilt = true,
+                    _ => self.digits.push(byte),
+                }
             } else if self.len > 0 {
                 self.end(self.at - 1);
             }
@@ -110,6 +128,7 @@ impl Tokens {
         if looked_at.len() < bytes.len() {
             // Whatever run was open goes beyond what is looked at.
             self.run.clear();
+            self.digits.clear();
             self.len = 0;
             self.at = self.at.max(LOOKED_AT + 1);
         }
@@ -135,16 +154,30 @@ impl Tokens {
 
     fn end(&mut self, at: u64) {
         let len = std::mem::replace(&mut self.len, 0);
-        if len == self.run.len() as u64 && self.found.len() < MAX_TOKENS {
-            let range = ByteRange::new(at - len, at);
-            self.found.extend(decoded(&self.run).map(|(hash, written, value)| Candidate {
-                range,
-                hash,
-                written,
-                value,
-            }));
+        let whole = (len == self.run.len() as u64).then(|| decoded(&self.run)).flatten();
+        if let Some((hash, written, value)) = whole {
+            self.found(at - len..at, hash, written, value);
+            self.digits.clear();
         }
+        self.end_digits(at);
         self.run.clear();
+    }
+
+    /// Digits that signs stand around: they are a hash by themselves.
+    fn end_digits(&mut self, at: u64) {
+        let digits = std::mem::take(&mut self.digits);
+        let spoilt = std::mem::replace(&mut self.spoilt, false);
+        let value = decoded(&digits).filter(|(_, written, _)| !spoilt && *written == Written::Hex);
+        if let Some((hash, written, value)) = value {
+            self.found(at - digits.len() as u64..at, hash, written, value);
+        }
+    }
+
+    fn found(&mut self, range: std::ops::Range<u64>, hash: Hash, written: Written, value: Vec<u8>) {
+        if self.found.len() < MAX_TOKENS {
+            let range = ByteRange::new(range.start, range.end);
+            self.found.push(Candidate { range, hash, written, value });
+        }
     }
 }
 
@@ -159,7 +192,9 @@ fn decoded(run: &[u8]) -> Option<(Hash, Written, Vec<u8>)> {
     let body = body.get(start..)?;
     let hexadecimal = body.len() == run.len() - start && body.iter().all(u8::is_ascii_hexdigit);
     let kind = |letters: fn(usize) -> usize| KINDS.into_iter().find(|(_, len)| letters(*len) == body.len());
-    if hexadecimal && let Some((hash, _)) = kind(|len| 2 * len) {
+    let part = (2 * LEAST..64).contains(&body.len()) && body.len().is_multiple_of(2);
+    let part = part.then_some((Hash::Sha256, body.len() / 2));
+    if hexadecimal && let Some((hash, _)) = kind(|len| 2 * len).or(part) {
         let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let value = body.as_chunks::<2>().0.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
         return Some((hash, Written::Hex, value.collect::<Option<Vec<u8>>>()?));
@@ -172,7 +207,7 @@ fn decoded(run: &[u8]) -> Option<(Hash, Written, Vec<u8>)> {
     (value.len() == len).then_some((hash, Written::Base64, value))
 }
 
-/// Tokens that are the hash of a content, with the content; in the order of tokens.
+/// Tokens that are the hash of a content, or the beginning of its SHA-256, with the content; in the order of tokens, each with the hash.
 ///
 /// # Errors
 /// When a device file can't be read.
@@ -180,11 +215,22 @@ pub(super) fn matched(
     catalog: &Catalog,
     tokens: &[Token],
     threads: usize,
-) -> Result<Vec<(usize, ContentId)>, ReadError> {
+) -> Result<Vec<(usize, ContentId, Hash)>, ReadError> {
     let wanted: BTreeSet<Hash> = tokens.iter().map(|token| token.hash).collect();
     let known = known(catalog, &wanted, threads)?;
+    let digests: BTreeMap<[u8; 32], ContentId> =
+        catalog.iter().map(|(id, content)| (content.digest.0, id)).collect();
+    let begins = |value: &[u8]| {
+        let mut least = [0; 32];
+        let (front, _) = least.split_at_mut_checked(value.len())?;
+        front.copy_from_slice(value);
+        let (digest, id) = digests.range(least..).next()?;
+        (value.len() >= LEAST && digest.starts_with(value)).then_some(*id)
+    };
     let content = |(no, token): (usize, &Token)| {
-        known.get(&(token.hash, token.value.clone())).map(|&content| (no, content))
+        let whole = known.get(&(token.hash, token.value.clone())).map(|&content| (no, content, token.hash));
+        let hexadecimal = token.written == Written::Hex;
+        whole.or_else(|| Some((no, begins(&token.value).filter(|_| hexadecimal)?, Hash::Sha256)))
     };
     Ok(tokens.iter().enumerate().filter_map(content).collect())
 }
@@ -284,6 +330,21 @@ mod tests {
     #[test]
     fn other_lengths_and_what_lies_deep_in_content_are_no_tokens() {
         assert!(found(b"d41d8cd98f00b204e9800998ecf8427 d41d8cd98f00b204e9800998ecf8427e0", 9).is_empty());
+        assert!(found(b"d41d8cd98f00b2 1Qf8pTxYbYIJ", 9).is_empty());
+        let in_path = [(7, 39, Hash::Md5, Written::Hex)];
+        for path in [
+            &b"/files/d41d8cd98f00b204e9800998ecf8427e HTTP"[..],
+            b"/files/d41d8cd98f00b204e9800998ecf8427e/there",
+            b"/f/x-y/d41d8cd98f00b204e9800998ecf8427e.jpg",
+            b"/fffff_d41d8cd98f00b204e9800998ecf8427e_",
+        ] {
+            for chunk in [1, 9, 99] {
+                assert_eq!(found(path, chunk), in_path, "{}", path.escape_ascii());
+            }
+        }
+        assert!(found(b"/files/xd41d8cd98f00b204e9800998ecf8427e", 9).is_empty());
+        let part = [(0, 16, Hash::Sha256, Written::Hex)];
+        assert_eq!(found(b"d41d8cd98f00b204 ", 9), part, "64 bits may be a part");
         let deep = [vec![b' '; 70_000], b"d41d8cd98f00b204e9800998ecf8427e".to_vec()].concat();
         assert!(found(&deep, 1_000).is_empty());
         let across = [vec![b' '; 65_520], b"d41d8cd98f00b204e9800998ecf8427e".to_vec()].concat();
