@@ -36,7 +36,7 @@
 //! | `engine::timeline` | runs, windows, flows attributed to actions | evidence case findings |
 //! | `engine::ledger` | the place of each uplink byte | evidence findings engine::net engine::decode engine::timeline |
 //! | `engine::statistics` | exact tests, bounds and ranks on numbers of windows and on sizes | |
-//! | `engine::verdict` | gates and claims decided on what was observed | evidence case findings engine::timeline |
+//! | `engine::verdict` | gates and claims decided on what was observed | evidence case findings engine::timeline engine::statistics |
 //! | `engine` | `analyze`, the one road; `inspect` and `extract`, shorter walks on it | evidence case findings self |
 //! | `report` | findings for people: html, markdown, terminal, snapshot; pure functions of findings | evidence case::scenario findings |
 //! | `bundle` | archive, seal, trust; `verify` re-runs: a list of checks, each held, failed, not checkable or not claimed | evidence case findings |

@@ -77,7 +77,7 @@ fn flows(folder: &Path, name: &str, phone: &BTreeSet<IpAddr>) -> Vec<FlowSummary
         lines.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
     let mut sum = Places::default();
     for flow in &flows {
-        let Places { matched, understood, undetermined, opaque, lost, total } = flow.uplink;
+        let Places { matched, understood, undetermined, opaque, lost, total, .. } = flow.uplink;
         assert_eq!(matched + understood + undetermined + opaque + lost, total, "{}", flow.name);
         sum.add(flow.uplink);
     }

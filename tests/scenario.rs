@@ -159,8 +159,9 @@ fn every_key_of_the_grammar_reaches_the_plan() {
     let plan = parsed.plan;
     assert_eq!(plan.phone.mac.as_deref(), Some("64:09:80:aa:bb:01"));
     assert_eq!((plan.max_skew_ms, plan.windows_needed), (Some(1050), 60));
+    let required: Vec<String> = plan.phases[2].require.iter().map(ToString::to_string).collect();
     assert_eq!(
-        plan.phases[2].require,
+        required,
         ["packages_absent: com.example.a, com.example.b", "packages_present: com.example.c"]
     );
     assert_eq!(plan.phases[0].actions, Vec::<String>::new(), "nobody acts in a negative control");
@@ -292,6 +293,9 @@ fn entry(run: &str, at: &str) -> record::Entry {
             action("rest", 600, 900),
         ]),
         device_state: [("cloud".to_owned(), "off".to_owned())].into(),
+        twin: false,
+        rom: None,
+        spikes: Vec::new(),
         clock_probes: Vec::new(),
         custody: Vec::new(),
         prev: Digest([9; 32]),

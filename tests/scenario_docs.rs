@@ -100,6 +100,10 @@ fn the_reference_is_what_the_types_say() {
     for (name, part) in record["$defs"].as_object().unwrap() {
         if part["properties"].is_object() {
             section(&mut text, name, part);
+        } else if let Some(words) = part["oneOf"].as_array()
+            && scenario["$defs"][name].is_null()
+        {
+            list(&mut text, name, part, words);
         }
     }
     for link in text.split("](#").skip(1) {

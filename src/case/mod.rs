@@ -32,6 +32,10 @@ pub struct Case {
     pub devices: BTreeMap<String, device::Device>,
     /// What terms declare that may be sent, by the schema's logical path.
     pub schemas: BTreeMap<String, scenario::schema::Schema>,
+    /// Digests of images that the plan declares, by the logical path of the file that holds it.
+    pub images: BTreeMap<String, Digest>,
+    /// Files that the lab sent itself beside the phone, by logical path.
+    pub spiked: BTreeMap<String, Arc<dyn Blob>>,
     /// The address table.
     pub addresses: geoip::Table,
     /// Every input by logical path: what a bundle holds.
@@ -50,7 +54,7 @@ pub struct Input {
 /// What an input is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InputRole {
-    /// The plan and files it names.
+    /// The plan, and files that it or the record names beside those below.
     Scenario,
     /// What happened.
     Record,

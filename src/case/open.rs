@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::evidence::{Blob, Scratch, printable, read_exact_at};
+use crate::evidence::{Blob, Digest, Scratch, printable, read_exact_at};
 
 use super::{
     Case, Input, InputRole,
@@ -19,7 +19,7 @@ use super::{
     geoip::Table,
     scenario::{
         self, Parsed, PathKind, Problem, Problems, Severity,
-        plan::{Phase, Phone, Plan, Role, Run},
+        plan::{Phase, Phone, Plan, Run},
         problem::did_you_mean,
         record::{self, Record, RecordError},
         schema::Schema,
@@ -304,6 +304,12 @@ impl Case {
                 opener.schemas.insert(path.path.clone(), schema);
             }
         }
+        for path in draft.parsed.paths.iter().filter(|path| path.kind == PathKind::Provenance) {
+            let bytes = small_file(folder, &path.path, MAX_SIDE_FILE).unwrap_or_default();
+            if let Some(digest) = image_digest(&bytes) {
+                opener.images.insert(path.path.clone(), digest);
+            }
+        }
         opener.runs(&draft.runs)?;
         let record = draft.record.as_ref();
         Ok(opener.case(
@@ -330,10 +336,7 @@ impl Case {
             phase: FIND.to_owned(),
             captures: parts.captures,
             keys: parts.keys,
-            files: None,
-            actions: Vec::new(),
-            device_state: BTreeMap::new(),
-            recorded: false,
+            ..Run::default()
         };
         opener.runs(std::slice::from_ref(&run))?;
         if let Some(name) = &files {
@@ -343,31 +346,22 @@ impl Case {
     }
 }
 
+/// The digest of an image in a file whose first word it is, as `sha256sum` writes it.
+fn image_digest(bytes: &[u8]) -> Option<Digest> {
+    let text = str::from_utf8(bytes).ok()?;
+    text.split_ascii_whitespace().next()?.to_ascii_lowercase().parse().ok()
+}
+
 fn find_plan(phone: Phone) -> Plan {
     Plan {
         id: FIND.to_owned(),
         title: "Did any of these files leave?".to_owned(),
         simulated: false,
-        epoch: None,
-        sources: BTreeMap::new(),
         phone,
-        captured_at: None,
-        max_skew_ms: None,
-        phases: vec![Phase {
-            id: FIND.to_owned(),
-            role: Role::Subject,
-            from: None,
-            require: Vec::new(),
-            repeat: 1,
-            window_ms: None,
-            actions: Vec::new(),
-        }],
-        actions: Vec::new(),
-        claims: Vec::new(),
-        declared: Vec::new(),
+        phases: vec![Phase { id: FIND.to_owned(), repeat: 1, ..Phase::default() }],
         windows_needed: 59,
-        decoys: None,
-        not_acted_on: Vec::new(),
+        spike_recall: 0.95,
+        ..Plan::default()
     }
 }
 
@@ -379,6 +373,8 @@ struct Opener<'a> {
     devices: BTreeMap<String, Device>,
     inputs: BTreeMap<String, Input>,
     schemas: BTreeMap<String, Schema>,
+    images: BTreeMap<String, Digest>,
+    spiked: BTreeMap<String, Arc<dyn Blob>>,
 }
 
 impl<'a> Opener<'a> {
@@ -390,6 +386,8 @@ impl<'a> Opener<'a> {
             devices: BTreeMap::new(),
             inputs: BTreeMap::new(),
             schemas: BTreeMap::new(),
+            images: BTreeMap::new(),
+            spiked: BTreeMap::new(),
         }
     }
 
@@ -423,6 +421,10 @@ impl<'a> Opener<'a> {
             }
             for path in &run.keys {
                 self.input(path, InputRole::Keys)?;
+            }
+            for path in run.spikes.iter().filter_map(|spike| spike.artifact.as_ref()) {
+                let file = self.input(path, InputRole::Scenario)?;
+                self.spiked.insert(path.clone(), file);
             }
             if let Some(files) = &run.files
                 && !self.devices.contains_key(files)
@@ -460,7 +462,7 @@ impl<'a> Opener<'a> {
         self,
         plan: Plan,
         runs: Vec<Run>,
-        custody: (u64, Option<crate::evidence::Digest>),
+        custody: (u64, Option<Digest>),
         chain_broken_at: Option<u64>,
     ) -> Case {
         Case {
@@ -471,6 +473,8 @@ impl<'a> Opener<'a> {
             captures: self.captures,
             devices: self.devices,
             schemas: self.schemas,
+            images: self.images,
+            spiked: self.spiked,
             addresses: Table::Embedded,
             inputs: self.inputs,
         }

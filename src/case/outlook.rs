@@ -2,14 +2,14 @@
 //! long the plan takes.
 //!
 //! Facts of the plan and the record alone. Presence can be shown as soon as a phase is captured; absence
-//! needs conditions that this version can't check, and says which.
+//! needs much more, and what of it is not planned or not on record is listed. What traffic must show (that no window has
+//! room, that spikes are found) is seen only by a run.
 
-use super::scenario::plan::{Claim, Phase, Plan, Predicate, Role, Run, Term};
+use super::scenario::{
+    plan::{Claim, Epoch, Phase, Plan, Predicate, Role, Run, Term},
+    record::twin_phase,
+};
 
-/// What stands in the way of every conclusion from absence.
-const NOT_BUILT: &str = "this version settles nothing by absence";
-/// Conditions of absence that this version doesn't check, for one line below all claims.
-pub const NOT_CHECKED: &str = "spike recall, positive control, epoch, twin run";
 /// What follows an action that has no planned window, in milliseconds, when hours are counted.
 const ASSUMED_WINDOW_MS: u64 = super::scenario::DEFAULT_WINDOW_MS;
 
@@ -101,12 +101,12 @@ impl View<'_> {
                 if *attended == Some(false) {
                     supported.extend(self.action_log());
                 }
-                Reach { supported, refuted: self.absence() }
+                Reach { supported, refuted: self.absence(false) }
             }
             Predicate::Uploads { what, .. } => {
                 let mut supported = self.any_phase();
                 supported.extend(unreadable(what));
-                Reach { supported, refuted: self.absence() }
+                Reach { supported, refuted: self.absence(true) }
             }
             Predicate::NeverUploads { what, .. } | Predicate::OnlyUploads { personal: what, .. } => {
                 let mut seen = self.any_phase();
@@ -180,46 +180,75 @@ impl View<'_> {
         none.then(|| "nobody recorded what was done and when (no action log)".to_owned())
     }
 
-    /// What absence needs: every phase, its windows, and gates.
-    fn absence(&self) -> Vec<String> {
-        let mut obstacles: Vec<String> = self
-            .claim
-            .phases
-            .iter()
-            .filter(|phase| !self.captured(phase))
-            .map(|phase| format!("nothing is captured of {phase}"))
-            .collect();
-        for phase in self.claim.phases.iter().filter(|phase| self.captured(phase)) {
-            let windows =
-                self.runs.iter().filter(|run| run.phase == *phase && run.recorded && !run.actions.is_empty());
-            let windows = windows.count();
-            let needed = usize::try_from(self.plan.windows_needed).unwrap_or(usize::MAX);
-            if windows < needed {
-                obstacles.push(format!("{windows} of {needed} windows in {phase}"));
+    /// What absence needs: every phase, its windows, and gates; of an upload also spikes.
+    fn absence(&self, upload: bool) -> Vec<String> {
+        let plan = self.plan;
+        let mut obstacles = Vec::new();
+        for phase in &self.claim.phases {
+            if self.captured(phase) {
+                obstacles.extend(self.absence_in(phase, upload));
+            } else {
+                obstacles.push(format!("nothing is captured of {phase}"));
             }
         }
-        if self.plan.epoch.is_none() {
-            obstacles.push("`epoch` is not declared".to_owned());
+        let missing = [
+            (plan.epoch.is_none(), "`epoch` is not declared"),
+            (plan.epoch == Some(Epoch::Relab), "the epoch is another one than the claim's"),
+            (plan.max_skew_ms.is_none(), "`clocks.phone.max_skew_ms` is not declared"),
+            (plan.decoys.is_none(), "no `controls.decoys` are asked for"),
+            (upload && plan.spikes.is_none(), "no `controls.spikes` are planned"),
+            (plan.twin.is_none(), "no `controls.twin` is planned"),
+            (
+                !plan.phases.iter().any(|phase| phase.role == Role::PositiveControl),
+                "no phase is a positive control",
+            ),
+        ];
+        obstacles.extend(missing.iter().filter(|(missing, _)| *missing).map(|(_, what)| (*what).to_owned()));
+        if let Some(twin) = &plan.twin
+            && !self.captured(&twin_phase(&twin.phase))
+        {
+            obstacles.push(format!("no run of {} without instruments is on record", twin.phase));
         }
-        obstacles.push(NOT_BUILT.to_owned());
+        obstacles
+    }
+
+    /// What is missing from the record of one phase.
+    fn absence_in(&self, phase: &str, upload: bool) -> Vec<String> {
+        let own: Vec<&Run> = self.runs.iter().filter(|run| run.phase == phase).collect();
+        let count = |test: &dyn Fn(&Run) -> bool| own.iter().filter(|run| test(run)).count();
+        let windows = if upload {
+            count(&|run| run.recorded && !run.actions.is_empty())
+        } else {
+            own.iter().flat_map(|run| &run.actions).filter(|action| action.is_idle()).count()
+        };
+        let needed = usize::try_from(self.plan.windows_needed).unwrap_or(usize::MAX);
+        let mut obstacles = Vec::new();
+        if windows < needed {
+            let kind = if upload { "windows" } else { "idle windows" };
+            obstacles.push(format!("{windows} of {needed} {kind} in {phase}"));
+        }
+        let planned = self.plan.phases.iter().find(|planned| planned.id == phase);
+        if planned.is_none_or(|planned| planned.rom.is_none()) && self.plan.phone.rom.is_none() {
+            obstacles.push(format!("no image is declared for {phase}"));
+        } else if count(&|run| run.rom.is_none()) > 0 {
+            obstacles.push(format!("runs of {phase} record no image (`rom`)"));
+        }
+        if count(&|run| run.clock_probes.is_empty()) > 0 {
+            obstacles.push(format!("runs of {phase} record no `clock_probes`"));
+        }
+        if upload && self.plan.spikes.is_some() && count(&|run| !run.spikes.is_empty()) == 0 {
+            obstacles.push(format!("no spike is on record in {phase}"));
+        }
         obstacles
     }
 
     /// What a universal reading needs beside absence.
     fn with_witness(&self) -> Vec<String> {
-        let mut obstacles = self.absence();
+        let mut obstacles = self.absence(true);
         match &self.claim.witness {
             Some(phase) if self.captured(phase) => {}
             Some(phase) => obstacles.push(format!("nothing is captured of the witness {phase}")),
-            None => {
-                let control = self.plan.phases.iter().any(|phase| phase.role == Role::PositiveControl);
-                let why = if control {
-                    "several positive controls, and `witness` names none"
-                } else {
-                    "no phase is a positive control or `witness`"
-                };
-                obstacles.push(why.to_owned());
-            }
+            None => {}
         }
         obstacles
     }
@@ -235,18 +264,13 @@ fn conjunction(parts: Vec<Reach>) -> Reach {
     Reach { refuted: easiest.unwrap_or_default(), ..all }
 }
 
-/// What of a term this version can't look for.
+/// Why a term can't be looked for.
 fn unreadable(term: &Term) -> Option<String> {
     let looks = term.photos
         || term.files
+        || term.messages
         || term.all_identifiers
         || !term.artifacts.is_empty()
         || !term.identifiers.is_empty();
-    if looks {
-        return None;
-    }
-    if term.messages {
-        return Some("this version reads no messages of the phone".to_owned());
-    }
-    term.schema.as_ref().map(|_| "this version reads no schemas".to_owned())
+    (!looks).then(|| "the term names nothing that could be found".to_owned())
 }

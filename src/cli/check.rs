@@ -7,7 +7,7 @@ use exhibit::{
     case::{
         Draft, RECORD,
         folder::Disk,
-        outlook::{NOT_CHECKED, PhaseHours, hours, outlook},
+        outlook::{PhaseHours, hours, outlook},
         scenario::{self, Severity, plan::Plan},
     },
     evidence::printable,
@@ -96,7 +96,10 @@ fn claims(draft: &Draft, out: &mut dyn Write) -> std::io::Result<()> {
             )?;
         }
     }
-    writeln!(out, "  Absence (\"not sent\") needs conditions that this version can't check: {NOT_CHECKED}.")?;
+    writeln!(
+        out,
+        "  Absence (\"not found\") also needs what only a run shows: no window with room for it, spikes found, no packet lost."
+    )?;
     Ok(())
 }
 

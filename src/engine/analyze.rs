@@ -11,7 +11,8 @@
 //! Everything is sorted by stated keys, so that threads never show.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
@@ -28,8 +29,10 @@ use super::{
     located,
     net::{self, FlowId, Groups, Index, Side},
     observe::{Observation, Observer},
+    spikes,
     subject::{AmbiguousPhone, Subject},
     timeline::Timeline,
+    verdict::gates::Recall,
 };
 use crate::{
     case::Case,
@@ -72,9 +75,12 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
         spool: &spool,
         declared: &declared,
         context: Context::new(limits, &keys, scratch),
+        only: None,
     };
     let (observations, harvests) = converse(&indexes, &groups(&indexes), &means)?;
-    let controls = decoys_of(case, &indexes, &means)?;
+    let mut controls = decoys_of(case, &indexes, &means)?;
+    let recalls = spikes_of(case, &indexes, &means)?;
+    controls.extend(spikes::controls(&recalls, case.plan.spike_recall));
     let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
     let road = Road {
         case,
@@ -89,7 +95,7 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
     };
     let located = located::locate(&road, &outcome, scratch)?;
     let inputs = digests(case, &road)?;
-    Ok(assemble::assemble(&road, &outcome, located, controls, inputs))
+    Ok(assemble::assemble(&road, &outcome, located, controls, recalls, inputs))
 }
 
 /// Walks everything once more for what was never on the phone, where the plan asks for it.
@@ -103,6 +109,22 @@ fn decoys_of(case: &Case, indexes: &[Index], means: &Means<'_>) -> Result<Vec<Co
     let (_, harvests) = converse(indexes, &groups(indexes), &means)?;
     let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
     Ok(vec![decoys::control(&catalog, &outcome)])
+}
+
+/// Walks what the lab sent itself once more for what it sent, where the record names any.
+fn spikes_of(case: &Case, indexes: &[Index], means: &Means<'_>) -> Result<Vec<Recall>, ReadError> {
+    let senders = spikes::senders(case);
+    if senders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limits = means.context.limits;
+    let catalog = spikes::catalog(case, limits)?;
+    let spool = Spool::new(means.context.scratch.clone());
+    let subject = means.subject;
+    let means = Means { catalog: &catalog, spool: &spool, only: Some(&senders), ..*means };
+    let (_, harvests) = converse(indexes, &groups(indexes), &means)?;
+    let outcome = correlate::conclude(&catalog, spool, harvests, limits)?;
+    Ok(spikes::recalls(case, indexes, subject, &catalog, &outcome))
 }
 
 /// What the later stages of the road share.
@@ -155,6 +177,8 @@ struct Means<'m> {
     spool: &'m Spool,
     declared: &'m Declared<'m>,
     context: Context<'m>,
+    /// Only what these machines sent and received, where it is asked for.
+    only: Option<&'m BTreeSet<IpAddr>>,
 }
 
 /// Walks every conversation, several at once; each thread takes the next group that nobody has.
@@ -166,7 +190,12 @@ fn converse(indexes: &[Index], groups: &[Groups], means: &Means<'_>) -> Result<C
             let Some(index) = indexes.get(capture as usize) else { continue };
             let mut shared = Shared::default();
             let holds = |id: &FlowId| {
-                index.flow(*id).is_some_and(|flow| Side::BOTH.into_iter().any(|side| flow.payload(side) > 0))
+                index.flow(*id).is_some_and(|flow| {
+                    let asked = |only: &BTreeSet<IpAddr>| {
+                        only.contains(&flow.initiator.ip()) || only.contains(&flow.responder.ip())
+                    };
+                    means.only.is_none_or(asked) && Side::BOTH.into_iter().any(|side| flow.payload(side) > 0)
+                })
             };
             for flow in group.iter().copied().filter(holds) {
                 let task = FlowRef { capture, flow: flow.0 };

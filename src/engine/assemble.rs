@@ -63,6 +63,7 @@ pub(super) fn assemble(
     outcome: &Outcome,
     located: Located,
     controls: Vec<Control>,
+    recalls: Vec<gates::Recall>,
     inputs: BTreeMap<String, InputDigest>,
 ) -> Analysis {
     let case = road.case;
@@ -101,6 +102,11 @@ pub(super) fn assemble(
     let gates = gates::judge(&gates::Evidence {
         plan: &case.plan,
         runs: &runs,
+        records: &case.runs,
+        images: &case.images,
+        findings: &found,
+        flows: &flows,
+        recalls: &recalls,
         captures: &captures,
         ledger: &ledger,
         chain_broken_at: case.chain_broken_at,
@@ -120,6 +126,8 @@ pub(super) fn assemble(
         endpoints: &ends.judged,
         table_date: case.addresses.date(),
         ledger: &ledger,
+        recalls: &recalls,
+        signs: &signs(road),
         gates: &gates,
     });
     let findings = Findings {
@@ -149,6 +157,28 @@ pub(super) fn assemble(
     };
     let opened_connections = road.observations.values().map(|seen| seen.opened_connections).sum();
     Analysis { findings, flows: lines, inputs, address_rows: ends.rows, opened_connections }
+}
+
+/// Signs that a copy might go unsent or hide, by phase, in what the phone sent.
+fn signs(road: &Road<'_>) -> BTreeMap<String, BTreeSet<Code>> {
+    let mut all: BTreeMap<String, BTreeSet<Code>> = BTreeMap::new();
+    for (flow, seen) in &road.observations {
+        if seen.signs.is_empty() {
+            continue;
+        }
+        let Some(index) = road.index(*flow) else { continue };
+        let Some(own) = index.flow(FlowId(flow.flow)) else { continue };
+        if road.subject.uplink_side(own).is_none() {
+            continue;
+        }
+        for run in road.timeline.runs_of(&index.capture) {
+            all.entry(run.phase.clone()).or_default().extend(seen.signs.iter().map(|sign| match sign {
+                AnomalyKind::ConstantRate => Code::CoverTraffic,
+                _ => Code::Dedup,
+            }));
+        }
+    }
+    all
 }
 
 /// What the phone sent that declared schemas account for, by term and phase.

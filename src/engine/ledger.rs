@@ -63,16 +63,17 @@ impl PlaceMap {
 
 /// Gives the place of each byte of a stream, piece by piece with the piece's time.
 ///
-/// `matched` must be sorted and without overlaps. Payload without a place in the stream is opaque. Lost bytes come with the time of the piece before
+/// `matched` and `sealed` (what stands in encrypted records) must be sorted and without overlaps. Payload without a place in the stream is opaque. Lost bytes come with the time of the piece before
 /// them (or after, at the start).
 pub fn account(
     stream: &Stream,
     map: &PlaceMap,
     matched: &[ByteRange],
+    sealed: &[ByteRange],
     mut each: impl FnMut(Timestamp, Places),
 ) {
     let settled = map.settled();
-    let (mut said, mut hit) = (0, 0);
+    let (mut said, mut hit, mut seal) = (0, 0, 0);
     for piece in &stream.pieces {
         while settled.get(said).is_some_and(|(range, _)| range.end <= piece.range.start) {
             said += 1;
@@ -80,7 +81,16 @@ pub fn account(
         while matched.get(hit).is_some_and(|range| range.end <= piece.range.start) {
             hit += 1;
         }
+        while sealed.get(seal).is_some_and(|range| range.end <= piece.range.start) {
+            seal += 1;
+        }
+        let sealed = sealed.get(seal..).unwrap_or_default();
+        let in_seals = |range: ByteRange| -> u64 {
+            let near = sealed.iter().take_while(|seal| seal.start < range.end);
+            near.filter_map(|seal| seal.intersection(range)).map(ByteRange::len).sum()
+        };
         let mut places = Places { total: piece.range.len(), ..Places::default() };
+        let mut told = 0;
         let mut accounted = 0;
         let mut hits = Vec::new();
         for range in
@@ -88,6 +98,7 @@ pub fn account(
         {
             if let Some(both) = range.intersection(piece.range) {
                 places.matched += both.len();
+                told += in_seals(both);
                 hits.push(both);
             }
         }
@@ -103,12 +114,17 @@ pub fn account(
             let bytes = both.len() - taken;
             accounted += bytes;
             match place {
-                Place::Understood => places.understood += bytes,
+                Place::Understood => {
+                    places.understood += bytes;
+                    let taken: u64 = hits.iter().filter_map(|hit| hit.intersection(both)).map(in_seals).sum();
+                    told += in_seals(both) - taken;
+                }
                 Place::Undetermined => places.undetermined += bytes,
                 Place::Opaque => places.opaque += bytes,
             }
         }
         places.undetermined += places.total.saturating_sub(accounted);
+        places.sealed = in_seals(piece.range).saturating_sub(told);
         each(piece.time, places);
     }
     // Payload without a place in the stream (outside any window, the text of a RST) was sent all the same.
@@ -136,6 +152,8 @@ pub struct LedgerBuilder {
     by_phase: BTreeMap<String, Places>,
     by_destination: BTreeMap<Destination, Places>,
     by_window: BTreeMap<(Timestamp, String), Places>,
+    /// By phase, what lies in no window.
+    outside: BTreeMap<String, Places>,
     families: BTreeSet<Arc<str>>,
 }
 
@@ -172,8 +190,12 @@ impl LedgerBuilder {
             None => drop(self.by_phase.insert(phase.to_owned(), places)),
         }
         self.by_destination.entry(destination.clone()).or_default().add(places);
-        if let Some(window) = window {
-            self.by_window.entry(window).or_default().add(places);
+        match window {
+            Some(window) => self.by_window.entry(window).or_default().add(places),
+            None => match self.outside.get_mut(phase) {
+                Some(row) => row.add(places),
+                None => drop(self.outside.insert(phase.to_owned(), places)),
+            },
         }
     }
 
@@ -196,7 +218,12 @@ impl LedgerBuilder {
             all: self.all,
             by_phase: rows(self.by_phase),
             by_destination,
-            by_window: rows(self.by_window.into_iter().map(|((_, id), bytes)| (id, bytes))),
+            by_window: rows(
+                self.by_window
+                    .into_iter()
+                    .map(|((_, id), bytes)| (id, bytes))
+                    .chain(self.outside.into_iter().map(|(phase, bytes)| (Ledger::outside(&phase), bytes))),
+            ),
         }
     }
 }
@@ -211,7 +238,7 @@ mod tests {
 
     fn total(stream: &Stream, map: &PlaceMap, matched: &[ByteRange]) -> Places {
         let mut sum = Places::default();
-        account(stream, map, matched, |_, places| {
+        account(stream, map, matched, &[], |_, places| {
             assert_eq!(
                 places.matched + places.understood + places.undetermined + places.opaque + places.lost,
                 places.total
@@ -231,7 +258,14 @@ mod tests {
         let sum = total(&stream, &map, &[ByteRange::new(5, 25)]);
         assert_eq!(
             sum,
-            Places { matched: 20, understood: 5, undetermined: 5 + 40, opaque: 30, lost: 0, total: 100 }
+            Places {
+                matched: 20,
+                understood: 5,
+                undetermined: 5 + 40,
+                opaque: 30,
+                total: 100,
+                ..Places::default()
+            }
         );
     }
 
@@ -254,6 +288,20 @@ mod tests {
         assert_eq!((rows.len(), &rows[MAX_ENDS].of[..]), (MAX_ENDS + 1, "5 more remote ends"));
         let all: u64 = rows.iter().map(|row| row.bytes.total).sum();
         assert_eq!((all, ledger.by_phase[0].bytes.total), (ledger.all.total, ledger.all.total));
+    }
+
+    #[test]
+    fn what_is_neither_matched_nor_understood_in_a_record_is_sealed() {
+        let stream = Stream::of_bytes(&[0; 100]);
+        let mut map = PlaceMap::default();
+        map.say(ByteRange::new(0, 50), Place::Understood);
+        map.say(ByteRange::new(50, 70), Place::Opaque);
+        let seals = [ByteRange::new(30, 60), ByteRange::new(65, 90)];
+        let mut sum = Places::default();
+        account(&stream, &map, &[ByteRange::new(25, 55)], &seals, |_, places| sum.add(places));
+        // Of the 55 bytes in records 25 are matched; none of those that are understood is left; 30 are sealed.
+        assert_eq!((sum.matched, sum.understood, sum.sealed), (30, 25, 5 + 25));
+        assert_eq!((sum.residual(), sum.residual_in_clear()), (45, 15));
     }
 
     #[test]

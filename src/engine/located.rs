@@ -240,7 +240,8 @@ impl Walk<'_, '_> {
             let phase = moment.run.map_or(NO_PHASE, |run| &run.phase);
             self.ledger.add(phase, destination, window, places);
         };
-        ledger::account(up, places, &matched, |time, places| {
+        let sealed = ByteRange::unite(seen.into_iter().flat_map(|seen| seen.sealed.iter().copied()));
+        ledger::account(up, places, &matched, &sealed, |time, places| {
             sum.add(places);
             let moment = Moment::of(road, &index.capture, time);
             match &mut together {

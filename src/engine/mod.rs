@@ -22,6 +22,7 @@ pub mod net;
 mod observe;
 pub mod proto;
 mod provenance;
+mod spikes;
 pub mod statistics;
 mod subject;
 pub mod timeline;

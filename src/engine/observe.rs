@@ -35,6 +35,10 @@ pub(super) struct Observation {
     pub(super) protocol: Option<&'static str>,
     /// Places of uplink bytes.
     pub(super) places: PlaceMap,
+    /// Uplink bytes that stand in encrypted records or packets.
+    pub(super) sealed: Vec<ByteRange>,
+    /// Signs that a copy might go unsent, or hide: protocols that send differences, cover traffic.
+    pub(super) signs: BTreeSet<AnomalyKind>,
     /// Messages that a declared schema accounts for.
     pub(super) declared: Vec<Seen>,
     /// Hosts that requests name, in order of appearance, without port.
@@ -196,6 +200,15 @@ impl Sink for Observer<'_, '_> {
         }
     }
 
+    fn sealed(&mut self, direction: Direction, range: ByteRange) {
+        if direction == Direction::Up {
+            match self.seen.sealed.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => self.seen.sealed.push(range),
+            }
+        }
+    }
+
     fn name(&mut self, direction: Direction, range: ByteRange, name: &str) {
         if direction == Direction::Up && self.declared.text(name) {
             self.seen.places.say(range, Place::Understood);
@@ -248,6 +261,9 @@ impl Sink for Observer<'_, '_> {
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
         self.seen.limits_reached += u64::from(kind == AnomalyKind::LimitReached);
+        if matches!(kind, AnomalyKind::ConstantRate | AnomalyKind::DeltaProtocol) {
+            self.seen.signs.insert(kind);
+        }
         if self.seen.anomalies.len() >= MAX_ANOMALIES {
             self.seen.more_anomalies += 1;
             return;

@@ -193,9 +193,6 @@ codes! {
     OtherDevice = "other_device", Caveat,
         "The bytes were sent from an address that is not the phone's.",
         "Name the phone's addresses in the scenario, or capture where only the phone is connected.";
-    NotBuilt = "not_built", Reason,
-        "This version can't check it yet; it blocks nothing but conclusions from absence.",
-        "";
 }
 
 impl Code {

@@ -236,6 +236,10 @@ record! {
         pub lost: u64,
         /// Uplink payload: unique TCP sequence bytes and UDP payload.
         pub total: u64,
+        /// Of the undetermined and opaque ones those that stand in records or packets that are encrypted: nothing was sent
+        /// in clear there.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pub sealed: u64,
     }
 
     /// The place of each uplink byte, in all and by part.
@@ -246,7 +250,7 @@ record! {
         pub by_phase: Vec<LedgerRow>,
         /// By remote end, most bytes first; of more than [`MAX_ENDS`] the rest in one row.
         pub by_destination: Vec<LedgerRow>,
-        /// By window, in order of time; traffic between windows is not in it.
+        /// By window, in order of time; what lies in none stands in rows of its own behind them, `PHASE, outside windows`.
         pub by_window: Vec<LedgerRow>,
     }
 
@@ -530,6 +534,13 @@ record! {
     }
 }
 
+impl Ledger {
+    /// The row by window of what lies in none of a phase's.
+    pub fn outside(phase: &str) -> String {
+        format!("{phase}, outside windows")
+    }
+}
+
 impl Places {
     /// Adds another row to this one.
     pub fn add(&mut self, other: Self) {
@@ -539,12 +550,23 @@ impl Places {
         self.opaque += other.opaque;
         self.lost += other.lost;
         self.total += other.total;
+        self.sealed += other.sealed;
     }
 
     /// What could have hidden the thing looked for.
     pub fn residual(self) -> u64 {
         self.undetermined + self.opaque + self.lost
     }
+
+    /// What could have hidden something that is sent in clear.
+    pub fn residual_in_clear(self) -> u64 {
+        self.residual().saturating_sub(self.sealed)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How something was found. Grades name methods, not strength.

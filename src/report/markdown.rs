@@ -229,7 +229,7 @@ fn ledger_rows(page: &mut String, of: &str, rows: &[LedgerRow]) {
         ),
     );
     for LedgerRow { of, bytes } in rows.iter().take(MAX_ROWS) {
-        let Places { matched, understood, undetermined, opaque, lost, total } = *bytes;
+        let Places { matched, understood, undetermined, opaque, lost, total, .. } = *bytes;
         let cells = [matched, understood, undetermined, opaque, lost, total].map(grouped);
         row(page, &[vec![escape(of)], cells.to_vec()].concat());
     }

@@ -27,7 +27,7 @@ fn texts(items: &[&str]) -> Vec<String> {
 
 fn places(matched: u64, understood: u64, undetermined: u64, opaque: u64, lost: u64) -> Places {
     let total = matched + understood + undetermined + opaque + lost;
-    Places { matched, understood, undetermined, opaque, lost, total }
+    Places { matched, understood, undetermined, opaque, lost, total, sealed: 0 }
 }
 
 fn row(of: &str, bytes: Places) -> LedgerRow {

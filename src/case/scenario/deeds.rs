@@ -310,8 +310,8 @@ impl ShortRuns {
             keys: self.keys.clone(),
             files: self.files.clone(),
             actions: self.actions.clone(),
-            device_state: std::collections::BTreeMap::new(),
             recorded: self.recorded,
+            ..Run::default()
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::evidence::Timestamp;
+use super::{
+    grammar::Requirement,
+    record::{ClockProbe, Spike},
+    words::TwinFigure,
+};
+use crate::evidence::{Digest, Timestamp};
 
 /// What was to be done and what is claimed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// Short name: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
     pub id: String,
@@ -33,10 +38,36 @@ pub struct Plan {
     pub declared: Vec<Declared>,
     /// Windows a phase that absence needs (59 unless the plan says more; never less).
     pub windows_needed: u32,
+    /// The lower 95 % bound that spike recall must reach (0.95 unless the plan asks for more; never less).
+    pub spike_recall: f64,
     /// Needles that were never planted, to be looked for as a control; none unless the plan asks for them.
     pub decoys: Option<u64>,
+    /// What is to be sent beside the phone, to measure what would have been found.
+    pub spikes: Option<PlannedSpikes>,
+    /// The run without instruments.
+    pub twin: Option<PlannedTwin>,
+    /// Random bits that canaries hold, as declared, by name.
+    pub entropy_bits: BTreeMap<String, u64>,
     /// Parts of the grammar that were read and that this version does not act on, by key, sorted.
     pub not_acted_on: Vec<String>,
+}
+
+/// Known artifacts that the lab sends itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedSpikes {
+    /// What they travel in: `http1`, `tls13`, …
+    pub over: Vec<String>,
+    /// How often each is sent in each.
+    pub each: u64,
+}
+
+/// A run without instruments, compared with those that have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedTwin {
+    /// The phase.
+    pub phase: String,
+    /// What is compared.
+    pub compare: Vec<TwinFigure>,
 }
 
 /// When the servers were those of the claim.
@@ -70,6 +101,8 @@ pub struct Phone {
     pub identifiers: BTreeMap<String, String>,
     /// What programs are known to put before or after a value before they hash it.
     pub salts: Vec<String>,
+    /// Logical path of the file with the digest of its image.
+    pub rom: Option<String>,
 }
 
 /// The point of capture.
@@ -84,9 +117,10 @@ pub struct CapturePoint {
 }
 
 /// What a phase is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Role {
     /// The phone under test.
+    #[default]
     Subject,
     /// Must show nothing.
     NegativeControl,
@@ -95,7 +129,7 @@ pub enum Role {
 }
 
 /// One phase.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Phase {
     /// Its name.
     pub id: String,
@@ -103,8 +137,10 @@ pub struct Phase {
     pub role: Role,
     /// `factory-reset`, `wipe` or a phase.
     pub from: Option<String>,
-    /// What must be so in it, as written.
-    pub require: Vec<String>,
+    /// Logical path of the file with the digest of the image that it runs; the phone's where it names none.
+    pub rom: Option<String>,
+    /// What must be so in it.
+    pub require: Vec<Requirement>,
     /// Planned runs.
     pub repeat: u32,
     /// Planned window after each action, in milliseconds.
@@ -281,7 +317,7 @@ pub struct Declared {
 }
 
 /// What happened: one run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Run {
     /// `PHASE/NN`.
     pub id: String,
@@ -299,6 +335,14 @@ pub struct Run {
     pub device_state: BTreeMap<String, String>,
     /// Whether someone recorded what was done (else nothing can be said about timing).
     pub recorded: bool,
+    /// Whether it went without instruments: it stands for no run of its phase, and is only compared with them.
+    pub twin: bool,
+    /// SHA-256 of the image that ran, as read off the phone.
+    pub rom: Option<Digest>,
+    /// Comparisons of the phone's clock with the capturing machine's.
+    pub clock_probes: Vec<ClockProbe>,
+    /// What the lab sent beside the phone.
+    pub spikes: Vec<Spike>,
 }
 
 /// One action as it happened.

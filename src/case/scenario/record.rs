@@ -11,13 +11,17 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{
     deeds::{below, close_windows},
-    plan::{ActionDone, Plan, Run},
+    plan::{ActionDone, Phone, Plan, Run},
     problem::{did_you_mean, word},
+    words::{Carrier, SpikeClass},
 };
 use crate::evidence::{Digest, Timestamp};
 
 /// A run's line names files and actions; a megabyte holds thousands.
 const MAX_LINE: usize = 1 << 20;
+/// Bytes of a spike's value: what is shorter is found by chance, what is longer is a file.
+const MIN_SPIKE: usize = 8;
+const MAX_SPIKE: usize = 4_096;
 /// Runs that one record may hold.
 const MAX_RUNS: usize = 100_000;
 
@@ -49,6 +53,15 @@ lines! {
         /// Settings read off the phone, by name.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_keys")]
         pub device_state: BTreeMap<String, String>,
+        /// Whether it went without instruments (`controls.twin`): only compared with the other runs of its phase.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub twin: bool,
+        /// SHA-256 of the image that ran, as read off the phone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub rom: Option<Digest>,
+        /// What the lab sent itself beside the phone, in the same captures (`controls.spikes`).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub spikes: Vec<Spike>,
         /// Comparisons of the phone's clock with the capturing machine's.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub clock_probes: Vec<ClockProbe>,
@@ -82,6 +95,31 @@ lines! {
         pub offset_ms: i64,
         /// Half the round trip or more.
         pub uncertainty_ms: u64,
+    }
+
+    /// One known artifact that the lab sent itself.
+    pub struct Spike {
+        /// Its name, once in the record.
+        pub id: String,
+        /// What it stands for: `photo`, `message` or `identifier`.
+        pub class: SpikeClass,
+        /// The file that was sent, as a path relative to the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub artifact: Option<String>,
+        /// The text that was sent, where it is no file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub value: Option<String>,
+        /// What it travelled in: `http1`, `http2`, `http3`, `tls12`, `tls13`, `websocket`.
+        pub over: Carrier,
+        /// Whether a key log of the run opens what it travelled in.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub keyed: bool,
+        /// What it was wrapped in: `body`, `multipart`, `form`, `json`, …
+        pub wrapper: String,
+        /// The address that sent it, which is not the phone's.
+        pub from: std::net::IpAddr,
+        /// When it was sent.
+        pub at: Timestamp,
     }
 
     /// One hand-over of the recordings.
@@ -213,8 +251,9 @@ fn run(entry: Entry, plan: &Plan) -> Result<Run, (String, Option<String>)> {
         ));
     }
     close_windows(&mut actions, phase.window_ms);
+    check_spikes(&entry.spikes, &plan.phone)?;
     Ok(Run {
-        phase: phase.id.clone(),
+        phase: if entry.twin { twin_phase(&phase.id) } else { phase.id.clone() },
         id: entry.run,
         captures: entry.captures,
         keys: entry.keys,
@@ -222,7 +261,37 @@ fn run(entry: Entry, plan: &Plan) -> Result<Run, (String, Option<String>)> {
         recorded: entry.actions.is_some(),
         actions,
         device_state: entry.device_state,
+        twin: entry.twin,
+        rom: entry.rom,
+        clock_probes: entry.clock_probes,
+        spikes: entry.spikes,
     })
+}
+
+/// The phase that runs without instruments stand in: no claim speaks of it.
+pub fn twin_phase(phase: &str) -> String {
+    format!("{phase} (twin)")
+}
+
+/// A spike says what it sent, once.
+fn check_spikes(spikes: &[Spike], phone: &Phone) -> Result<(), (String, Option<String>)> {
+    for spike in spikes {
+        let id = word(&spike.id);
+        if spike.artifact.is_some() == spike.value.is_some() {
+            let help = "`artifact` names a file, `value` is the text itself".to_owned();
+            return Err((format!("the spike {id} names not one of `artifact` and `value`"), Some(help)));
+        }
+        if spike.value.as_ref().is_some_and(|value| value.len() < MIN_SPIKE || value.len() > MAX_SPIKE) {
+            return Err((format!("the value of the spike {id} is too short or too long"), None));
+        }
+        if phone.addresses.contains(&spike.from) {
+            return Err((
+                format!("the spike {id} comes from the phone's address"),
+                Some("another machine sends it, so that it never counts for the phone".to_owned()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn done(

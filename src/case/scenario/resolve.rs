@@ -11,7 +11,7 @@ use super::{
     claims, deeds,
     deeds::ShortRuns,
     grammar::{self, Scenario},
-    plan::{Action, CapturePoint, Epoch, Phase, Phone, Plan, Role, Source},
+    plan::{Action, CapturePoint, Epoch, Phase, Phone, Plan, PlannedSpikes, PlannedTwin, Role, Source},
     problem::{Problem, Severity, did_you_mean, word},
     terms::{self, Terms},
     values::{At, Place, Text},
@@ -28,6 +28,8 @@ const MAX_CLAIMS: usize = 1_000;
 const MAX_TERMS: usize = 1_000;
 /// Windows that absence needs: with 59 of 59, the lower 95 % bound of a rate reaches 0.95.
 const MIN_WINDOWS: u32 = 59;
+/// The lower 95 % bound that spike recall must reach at least.
+const MIN_RECALL: f64 = 0.95;
 /// Random content below this many bits meets itself by chance in a gigabyte.
 const MIN_ENTROPY_BITS: u64 = 70;
 
@@ -179,6 +181,28 @@ impl Resolver<'_> {
             claims,
             declared: terms::may_be_sent(declared),
             windows_needed: self.windows(),
+            spike_recall: scenario
+                .gates
+                .as_ref()
+                .and_then(|gates| gates.spike_recall.as_ref())
+                .map_or(MIN_RECALL, |recall| recall.value.max(MIN_RECALL)),
+            spikes: scenario.controls.as_ref().and_then(|controls| controls.spikes.as_ref()).map(|spikes| {
+                PlannedSpikes {
+                    over: spikes.over.iter().map(|carrier| carrier.name().to_owned()).collect(),
+                    each: spikes.each.value,
+                }
+            }),
+            twin: scenario
+                .controls
+                .as_ref()
+                .and_then(|controls| controls.twin.as_ref())
+                .map(|twin| PlannedTwin { phase: twin.phase.0.clone(), compare: twin.compare.clone() }),
+            entropy_bits: scenario
+                .canaries
+                .iter()
+                .flatten()
+                .filter_map(|(name, canary)| Some((name.0.clone(), canary.entropy_bits.as_ref()?.value)))
+                .collect(),
             decoys: scenario
                 .controls
                 .as_ref()
@@ -329,7 +353,18 @@ impl Resolver<'_> {
             identifiers.insert(name.0.clone(), value.0.clone());
         }
         let salts = phone.salts.iter().flatten().map(|salt| salt.0.clone()).collect();
-        Phone { model: phone.model.as_ref().map(|model| model.0.clone()), mac, addresses, identifiers, salts }
+        Phone {
+            model: phone.model.as_ref().map(|model| model.0.clone()),
+            mac,
+            addresses,
+            identifiers,
+            salts,
+            rom: phone
+                .provenance
+                .iter()
+                .find_map(|provenance| provenance.rom.as_deref())
+                .map(|rom| straight(rom)),
+        }
     }
 
     fn mac(&mut self, mac: &At<Text>) -> Option<String> {
@@ -365,15 +400,7 @@ impl Resolver<'_> {
     fn phases(&mut self) -> Vec<Phase> {
         let scenario = self.scenario;
         let Some(written) = &scenario.phases else {
-            return vec![Phase {
-                id: ONLY_PHASE.to_owned(),
-                role: Role::Subject,
-                from: None,
-                require: Vec::new(),
-                repeat: 1,
-                window_ms: None,
-                actions: Vec::new(),
-            }];
+            return vec![Phase { id: ONLY_PHASE.to_owned(), repeat: 1, ..Phase::default() }];
         };
         for key in [&scenario.capture, &scenario.files].into_iter().flatten() {
             self.error(
@@ -436,7 +463,8 @@ impl Resolver<'_> {
                 RoleWord::PositiveControl => Role::PositiveControl,
             },
             from: phase.from.as_ref().map(|from| from.0.clone()),
-            require: phase.require.iter().flatten().map(|requirement| requirement.to_string()).collect(),
+            rom: phase.rom.as_deref().map(|rom| straight(rom)),
+            require: phase.require.iter().flatten().map(|requirement| requirement.value.clone()).collect(),
             repeat: phase.repeat.as_ref().map_or(1, |repeat| repeat.value),
             window_ms: phase.window.as_ref().map(|window| window.value.value),
             actions: Vec::new(),
@@ -574,21 +602,14 @@ fn skew(clocks: &grammar::Clocks) -> Option<u64> {
 
 /// Keys that are read and checked, and that this version does nothing with.
 fn not_acted_on(scenario: &Scenario) -> Vec<String> {
-    let phases = || scenario.phases.iter().flatten();
     let actions = || scenario.actions.iter().flat_map(|actions| &actions.list);
-    let controls = scenario.controls.as_ref();
     let gates = scenario.gates.as_ref();
     let clocks = scenario.clocks.iter().flat_map(|clocks| [&clocks.gateway, &clocks.phone]).flatten();
-    let provenance = scenario.phone.as_ref().and_then(|phone| phone.provenance.as_ref());
     let mut keys: Vec<String> = [
         ("freeze", scenario.freeze.is_some()),
-        ("canaries", scenario.canaries.is_some()),
         ("redaction", scenario.redaction.is_some()),
         ("reply", scenario.reply.is_some()),
-        ("phone.provenance", provenance.is_some()),
         ("clocks.probe", clocks.into_iter().any(|clock| clock.probe.is_some())),
-        ("phases.rom", phases().any(|phase| phase.rom.is_some())),
-        ("phases.require", phases().any(|phase| phase.require.is_some())),
         (
             "actions.order",
             scenario.actions.as_ref().is_some_and(|actions| actions.order == Some(Order::Randomized)),
@@ -596,9 +617,6 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
         ("actions.washout", scenario.actions.as_ref().is_some_and(|actions| actions.washout.is_some())),
         ("actions.sham", actions().any(|action| action.sham.is_some())),
         ("actions.evidence", actions().any(|action| action.evidence.is_some())),
-        ("controls.spikes", controls.is_some_and(|controls| controls.spikes.is_some())),
-        ("controls.twin", controls.is_some_and(|controls| controls.twin.is_some())),
-        ("gates.spike_recall", gates.is_some_and(|gates| gates.spike_recall.is_some())),
         ("gates.budget", gates.is_some_and(|gates| gates.budget.is_some())),
     ]
     .into_iter()

@@ -184,6 +184,16 @@ words! {
         Times = "times",
     }
 
+    /// What an artifact that the lab sends stands for.
+    SpikeClass {
+        /// A photo of the phone.
+        Photo = "photo",
+        /// The body of a message.
+        Message = "message",
+        /// A number, a name or another short value.
+        Identifier = "identifier",
+    }
+
     /// What the twin run goes without.
     Instrument {
         /// The debugging bridge.

@@ -476,6 +476,11 @@ pub trait Sink {
         let _ = (direction, range, name);
     }
 
+    /// Bytes that stand in an encrypted record or packet, whether it was opened or not.
+    fn sealed(&mut self, direction: Direction, range: ByteRange) {
+        let _ = (direction, range);
+    }
+
     /// A TLS hello.
     fn tls_hello(&mut self, hello: &TlsHello) {
         let _ = hello;

@@ -175,6 +175,12 @@ impl Sink for Within<'_> {
         }
     }
 
+    fn sealed(&mut self, direction: Direction, range: ByteRange) {
+        for (_, outer) in self.wrap(direction).places.outer(range) {
+            self.sink.sealed(direction, outer);
+        }
+    }
+
     fn protocol(&mut self, name: &'static str) {
         self.sink.protocol(name);
     }

@@ -1,9 +1,15 @@
 //! Whether something was sent before its phone's user consented.
 
-use super::{evaluate::Evaluation, evaluate::Fit, outcome::Outcome};
+use std::collections::BTreeSet;
+
+use super::{
+    absence::Sought,
+    evaluate::{Evaluation, Fit},
+    outcome::{Outcome, conjunction},
+};
 use crate::{
     case::scenario::plan::Term,
-    findings::{ActionSummary, Finding, Grade, Part, RunSummary, codes::Code},
+    findings::{ActionSummary, Finding, Grade, Ledger, Part, RunSummary, codes::Code},
 };
 
 /// `from` of a phase that begins with a phone that knows nothing of what was done before.
@@ -29,14 +35,14 @@ struct Past<'a> {
 }
 
 impl Evaluation<'_> {
-    /// "Never before the action, and seen after it": refuted by one upload before; "never" itself is absence, so
-    /// that a witness alone does not support it.
+    /// "Never before the action, and seen after it": refuted by one upload before; supported where nothing went before
+    /// (absence, in what each run shows before the consent) and something went after.
     pub(super) fn needs_consent(&self, phases: &[String], what: &Term, action: &str) -> Outcome {
         let mut seen_after = Outcome::unsettled([Code::NoWitness]);
-        let mut unsettled = Outcome::default();
+        let mut never = Vec::new();
         for phase in phases {
-            if let Some(blocked) = self.blocked(phase) {
-                unsettled.absorb(blocked);
+            if let Some(blocked) = self.blocked(phase, true) {
+                never.push(blocked);
                 continue;
             }
             let sent = |finding: &Finding, wanted: Order| {
@@ -53,16 +59,58 @@ impl Evaluation<'_> {
             if !before.is_empty() {
                 return Outcome::carried_by(false, &before);
             }
-            unsettled.reasons.extend(near);
             let (after, _) = self.carrying(phase, |finding| sent(finding, Order::After));
             if !after.is_empty() {
                 seen_after = Outcome::carried_by(true, &after);
             }
-            unsettled.absorb(self.absence(phase, std::iter::empty().collect()));
+            never.push(self.never_before(phase, what, action, near));
         }
-        unsettled.absorb(seen_after);
-        unsettled.truth = None;
-        unsettled
+        // A phase in which consent is always there shows nothing of the time before it; another one must.
+        let shows = never.iter().any(|outcome| !outcome.absent.is_empty());
+        let mut outcome = conjunction(never.into_iter());
+        if outcome.truth == Some(true) && !shows {
+            outcome = Outcome::unsettled([Code::NoWitness]);
+        }
+        match (outcome.truth, seen_after.truth) {
+            (Some(true), Some(true)) => outcome.absorb(seen_after),
+            _ => {
+                outcome.absorb(seen_after);
+                outcome.truth = None;
+            }
+        }
+        outcome
+    }
+
+    /// Whether nothing was sent in a phase before the consent: true, or what stands in the way. Where each run begins with
+    /// the consent there is no time before it, and nothing but what was sent outside windows.
+    fn never_before(&self, phase: &str, what: &Term, action: &str, near: BTreeSet<Code>) -> Outcome {
+        let runs: Vec<&RunSummary> = self.observed.runs.iter().filter(|run| run.phase == phase).collect();
+        let begins = |run: &&RunSummary| {
+            run.recorded && run.actions.first().is_some_and(|first| self.is_consent(first, action))
+        };
+        let consents = |run: &RunSummary| run.actions.iter().any(|done| self.is_consent(done, action));
+        if !runs.is_empty() && runs.iter().all(begins) {
+            let outside = self.observed.ledger.by_window.iter().find(|row| row.of == Ledger::outside(phase));
+            let open = outside.is_some_and(|row| row.bytes.residual() > 0 || row.bytes.matched > 0);
+            let mut outcome = Outcome::unsettled(near);
+            outcome.reasons.extend(open.then_some(Code::ResidualCapacity));
+            outcome.truth = outcome.reasons.is_empty().then_some(true);
+            return outcome;
+        }
+        // With the consent somewhere inside, windows before and after it are not told apart here.
+        let mixed = runs.iter().any(|run| consents(run));
+        let mut outcome = self.absence(phase, &Sought::of(what), near);
+        if mixed {
+            outcome.truth = None;
+            outcome.reasons.insert(Code::OrderUnknown);
+        }
+        outcome.truth = outcome.truth.map(|found| !found);
+        outcome
+    }
+
+    fn is_consent(&self, done: &ActionSummary, action: &str) -> bool {
+        let planned = self.observed.plan.actions.iter().find(|planned| planned.id == action);
+        done.id == action || planned.is_some_and(|planned| planned.verb == done.verb)
     }
 
     /// Whether a part was sent before every consent that its phone may remember, or after one of them.
@@ -74,16 +122,8 @@ impl Evaluation<'_> {
         if runs.iter().any(|run| !run.recorded) {
             return Order::Unknown(Code::NoActions);
         }
-        let verb = self
-            .observed
-            .plan
-            .actions
-            .iter()
-            .find(|planned| planned.id == action)
-            .map(|planned| &planned.verb);
-        let is_consent = |done: &&ActionSummary| done.id == action || Some(&done.verb) == verb;
         let given: Vec<&ActionSummary> =
-            runs.iter().flat_map(|run| &run.actions).filter(is_consent).collect();
+            runs.iter().flat_map(|run| &run.actions).filter(|done| self.is_consent(done, action)).collect();
         if given.is_empty() {
             // Never on record: certain only for a phone that starts from nothing.
             return if past.from_reset { Order::Before } else { Order::Unknown(Code::OrderUnknown) };

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Observed,
+    absence::Sought,
     destination::{Reach, reach},
-    gates::{BLOCK_ABSENCE, BLOCK_ALL, SMALLEST_PHOTO},
+    gates::{BLOCK_ALL, SMALLEST_PHOTO},
     outcome::{Outcome, conjunction, disjunction},
 };
 use crate::{
     case::scenario::plan::{Claim, Predicate, Term},
-    evidence::{ByteRange, Direction, Timestamp, Transport},
+    evidence::{ByteRange, Digest, Direction, Timestamp, Transport},
     findings::{
         ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, Part, RunSummary,
         codes::Code,
@@ -19,7 +20,7 @@ use crate::{
 
 /// Caveats that keep a finding from carrying a verdict, each its own reason. Content that other artifacts share
 /// is none of them: it is not counted among the probative bytes, and what is left decides.
-const DISABLING: &[Code] = &[
+pub(super) const DISABLING: &[Code] = &[
     Code::AmbiguousBytes,
     Code::SeenDownlinkFirst,
     Code::Echo,
@@ -51,9 +52,15 @@ impl Fit {
 /// One claim held against what was observed.
 pub struct Evaluation<'a> {
     pub(super) observed: &'a Observed<'a>,
-    claim: &'a Claim,
+    pub(super) claim: &'a Claim,
     flows: BTreeMap<&'a str, &'a FlowSummary>,
     endpoints: BTreeMap<(String, Transport), &'a EndpointSummary>,
+    /// How many actions made each thing.
+    pub(super) made: BTreeMap<&'a str, u32>,
+    /// What files hold, by name.
+    pub(super) contents: BTreeMap<&'a str, Digest>,
+    /// How many of the files that actions made hold it.
+    pub(super) copies: BTreeMap<Digest, u32>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -62,7 +69,20 @@ impl<'a> Evaluation<'a> {
         let flows = observed.flows.iter().map(|flow| (flow.name.as_str(), flow)).collect();
         let ends = observed.endpoints.iter();
         let endpoints = ends.map(|end| ((socket(&end.address, end.port), end.transport), end)).collect();
-        Self { observed, claim, flows, endpoints }
+        let contents: BTreeMap<&str, Digest> = observed
+            .artifacts
+            .iter()
+            .filter_map(|artifact| Some((artifact.name.as_str(), artifact.sha256?)))
+            .collect();
+        let mut made: BTreeMap<&str, u32> = BTreeMap::new();
+        for thing in observed.runs.iter().flat_map(|run| &run.actions).flat_map(|action| &action.makes) {
+            *made.entry(thing).or_default() += 1;
+        }
+        let mut copies: BTreeMap<Digest, u32> = BTreeMap::new();
+        for sha256 in made.keys().filter_map(|thing| contents.get(thing)) {
+            *copies.entry(*sha256).or_default() += 1;
+        }
+        Self { observed, claim, flows, endpoints, made, contents, copies }
     }
 
     /// Decides a predicate in the claim's phases.
@@ -84,19 +104,27 @@ impl<'a> Evaluation<'a> {
             Predicate::Uploads { what, to } => {
                 disjunction(phases.iter().map(|phase| self.uploads(phase, what, to)))
             }
-            Predicate::NeverUploads { what, to } => conjunction(
-                phases.iter().map(|phase| self.never(phase, |finding| self.is_upload_of(finding, what, to))),
-            ),
-            Predicate::OnlyUploads { allowed, personal } => conjunction(phases.iter().map(|phase| {
-                self.never(phase, |finding| {
+            Predicate::NeverUploads { what, to } => {
+                let test = |finding: &Finding| self.is_upload_of(finding, what, to);
+                let never = phases.iter().map(|phase| self.never(phase, &Sought::of(what), test));
+                self.with_witness(conjunction(never), || self.seen_in_control(test))
+            }
+            Predicate::OnlyUploads { allowed, personal } => {
+                let test = |finding: &Finding| {
                     Fit::of(self.is_of(finding, personal) && !self.is_of(finding, allowed))
+                };
+                let never = phases.iter().map(|phase| self.never(phase, &Sought::of(personal), test));
+                self.with_witness(conjunction(never), || self.seen_declared(phases, allowed))
+            }
+            Predicate::Encrypted { what } => {
+                let test = |finding: &Finding| self.is_clear_upload_of(finding, what);
+                let never = phases.iter().map(|phase| self.never(phase, &Sought::in_clear(what), test));
+                self.with_witness(conjunction(never), || {
+                    self.seen_in(&self.with_control(phases), |finding| {
+                        self.is_sealed_upload_of(finding, what)
+                    })
                 })
-            })),
-            Predicate::Encrypted { what } => conjunction(
-                phases
-                    .iter()
-                    .map(|phase| self.never(phase, |finding| self.is_clear_upload_of(finding, what))),
-            ),
+            }
             Predicate::NeedsConsent { what, action } => self.needs_consent(phases, what, action),
             Predicate::Setting { setting, is } => {
                 conjunction(phases.iter().map(|phase| self.setting(phase, setting, is)))
@@ -104,17 +132,18 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// What blocks everything that uses a phase.
-    pub(super) fn blocked(&self, phase: &str) -> Option<Outcome> {
+    /// What blocks everything that uses a phase; clocks only what needs time.
+    pub(super) fn blocked(&self, phase: &str, needs_time: bool) -> Option<Outcome> {
         let reasons: Vec<Code> = BLOCK_ALL
             .iter()
+            .filter(|code| needs_time || **code != Code::Clock)
             .filter(|code| self.gate(phase, **code) == GateState::Failed)
             .map(|code| if *code == Code::PhaseRan { Code::PhaseNotRun } else { *code })
             .collect();
         (!reasons.is_empty()).then(|| Outcome::unsettled(reasons))
     }
 
-    fn gate(&self, phase: &str, code: Code) -> GateState {
+    pub(super) fn gate(&self, phase: &str, code: Code) -> GateState {
         self.observed
             .gates
             .iter()
@@ -122,24 +151,8 @@ impl<'a> Evaluation<'a> {
             .map_or(GateState::NotCheckable, |gate| gate.state)
     }
 
-    /// Nothing was found. Until every gate that absence rests on has held, that settles nothing.
-    pub(super) fn absence(&self, phase: &str, near: BTreeSet<Code>) -> Outcome {
-        let mut outcome = Outcome::unsettled(near);
-        outcome.reasons.insert(Code::NotObserved);
-        // Absence always needs spikes, a positive control and a twin, none of which this version can check: so
-        // there is at least one reason here, and no verdict rests on absence.
-        outcome.reasons.extend(
-            BLOCK_ABSENCE
-                .iter()
-                .chain(BLOCK_ALL)
-                .filter(|code| self.gate(phase, **code) != GateState::Held)
-                .copied(),
-        );
-        outcome
-    }
-
     fn connects(&self, phase: &str, to: &Term, attended: Option<bool>) -> Outcome {
-        if let Some(blocked) = self.blocked(phase) {
+        if let Some(blocked) = self.blocked(phase, attended.is_some()) {
             return blocked;
         }
         let mut near = BTreeSet::new();
@@ -162,7 +175,7 @@ impl<'a> Evaluation<'a> {
                 outcome.reasons.insert(Code::TableDate);
             }
         }
-        if outcome.truth.is_some() { outcome } else { self.absence(phase, near) }
+        if outcome.truth.is_some() { outcome } else { self.absence(phase, &Sought::Connection, near) }
     }
 
     /// A connection to there; and, where asked, while nobody touched the phone.
@@ -179,16 +192,20 @@ impl<'a> Evaluation<'a> {
     }
 
     fn uploads(&self, phase: &str, what: &Term, to: &[Term]) -> Outcome {
-        if let Some(blocked) = self.blocked(phase) {
+        if let Some(blocked) = self.blocked(phase, false) {
             return blocked;
         }
         let (carrying, near) = self.carrying(phase, |finding| self.is_upload_of(finding, what, to));
-        if carrying.is_empty() { self.absence(phase, near) } else { Outcome::carried_by(true, &carrying) }
+        if carrying.is_empty() {
+            self.absence(phase, &Sought::of(what), near)
+        } else {
+            Outcome::carried_by(true, &carrying)
+        }
     }
 
-    /// A universal: one counterexample refutes it.
-    fn never(&self, phase: &str, counterexample: impl Fn(&Finding) -> Fit) -> Outcome {
-        if let Some(blocked) = self.blocked(phase) {
+    /// A universal: one counterexample refutes it, and absence supports it.
+    fn never(&self, phase: &str, sought: &Sought<'_>, counterexample: impl Fn(&Finding) -> Fit) -> Outcome {
+        if let Some(blocked) = self.blocked(phase, false) {
             return blocked;
         }
         let (carrying, near) = self.carrying(phase, counterexample);
@@ -197,8 +214,11 @@ impl<'a> Evaluation<'a> {
         if !strong.is_empty() {
             return Outcome::carried_by(false, &strong);
         }
-        let mut outcome = self.absence(phase, near);
-        if !carrying.is_empty() {
+        let mut outcome = self.absence(phase, sought, near);
+        if carrying.is_empty() {
+            outcome.truth = outcome.truth.map(|found| !found);
+        } else {
+            outcome.truth = None;
             outcome.reasons.insert(Code::StatisticalOnly);
         }
         outcome
@@ -281,7 +301,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn setting(&self, phase: &str, setting: &str, is: &str) -> Outcome {
-        if let Some(blocked) = self.blocked(phase) {
+        if let Some(blocked) = self.blocked(phase, false) {
             return blocked;
         }
         let runs = self.observed.runs.iter().filter(|run| run.phase == phase);
@@ -321,6 +341,13 @@ impl<'a> Evaluation<'a> {
         })
     }
 
+    fn is_sealed_upload_of(&self, finding: &Finding, what: &Term) -> Fit {
+        if !self.is_of(finding, what) {
+            return Fit::No;
+        }
+        self.weigh_parts(finding, &|part| Fit::of(!is_in_clear(part)))
+    }
+
     fn is_clear_upload_of(&self, finding: &Finding, what: &Term) -> Fit {
         if !self.is_of(finding, what) {
             return Fit::No;
@@ -350,7 +377,7 @@ impl<'a> Evaluation<'a> {
         self.observed.artifacts.iter().find(|artifact| artifact.name == finding.artifact)
     }
 
-    fn run(&self, id: &str) -> Option<&'a RunSummary> {
+    pub(super) fn run(&self, id: &str) -> Option<&'a RunSummary> {
         self.observed.runs.iter().find(|run| run.id == id)
     }
 

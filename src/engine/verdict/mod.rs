@@ -18,6 +18,7 @@ use crate::{
     },
 };
 
+mod absence;
 mod consent;
 pub(super) mod destination;
 pub mod evaluate;
@@ -47,6 +48,10 @@ pub struct Observed<'a> {
     pub endpoints: &'a [EndpointSummary],
     /// The place of each uplink byte.
     pub ledger: &'a Ledger,
+    /// How much of what the lab sent itself was found.
+    pub recalls: &'a [gates::Recall],
+    /// Signs, by phase, that a copy might go unsent or hide: `dedup`, `cover_traffic`.
+    pub signs: &'a BTreeMap<String, BTreeSet<Code>>,
     /// The address table's date, `YYYY-MM-DD`; empty where unknown.
     pub table_date: &'a str,
     /// Gates, as [`gates::judge`] left them.

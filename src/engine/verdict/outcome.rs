@@ -1,6 +1,6 @@
 //! What a test came to, and how outcomes are put together in Kleene's three values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::findings::{Finding, codes::Code};
 
@@ -19,6 +19,34 @@ pub struct Outcome {
     pub endpoints: BTreeSet<String>,
     /// Phases in which that was.
     pub phases: BTreeSet<String>,
+    /// What a conclusion from absence rests on, by phase.
+    pub absent: BTreeMap<String, Absent>,
+}
+
+/// Nothing was found in a phase, and something would have been.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absent {
+    /// Windows in which it was looked for.
+    pub windows: u32,
+    /// The largest residual capacity of a window, in bytes, and the smallest carrier; none where capacity does not matter.
+    pub residual: Option<(u64, u64)>,
+    /// Spikes sent and found; none where they don't apply.
+    pub spikes: Option<(u32, u32)>,
+}
+
+impl Absent {
+    /// Of two things that were not found in a phase: fewer windows, more capacity, fewer spikes found.
+    fn weaken(&mut self, other: &Self) {
+        self.windows = self.windows.min(other.windows);
+        if let Some((residual, least)) = other.residual {
+            let (own, smallest) = self.residual.unwrap_or((0, u64::MAX));
+            self.residual = Some((own.max(residual), smallest.min(least)));
+        }
+        if let Some((sent, found)) = other.spikes {
+            let own = self.spikes.unwrap_or((sent, found));
+            self.spikes = Some(if own.0 <= sent { own } else { (sent, found) });
+        }
+    }
 }
 
 impl Outcome {
@@ -49,6 +77,9 @@ impl Outcome {
         self.findings.extend(other.findings);
         self.endpoints.extend(other.endpoints);
         self.phases.extend(other.phases);
+        for (phase, absent) in other.absent {
+            self.absent.entry(phase).and_modify(|known| known.weaken(&absent)).or_insert(absent);
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Observed, outcome::Outcome};
+use super::{Observed, gates::SMALLEST_PHOTO, outcome::Outcome};
 use crate::{
     case::scenario::plan::{Claim, Predicate},
+    engine::statistics::binomial,
     findings::{EndpointSummary, Finding, Grade, Scope, Status, codes::Code},
 };
 
@@ -51,7 +52,8 @@ pub(super) fn write(
             )
         }
     };
-    Sentences { permits, does_not_permit: does_not_permit(claim, status) }
+    let absent = !outcome.absent.is_empty() && status != Status::Inconclusive;
+    Sentences { permits, does_not_permit: does_not_permit(claim, status, absent) }
 }
 
 /// Names the phases in which it was seen: a claim may be judged in more.
@@ -90,10 +92,55 @@ fn seen(
         });
         parts.push(format!("sent {}{}", join(named), more(carrying.len())));
     }
+    if !outcome.absent.is_empty() {
+        parts.push(absent_words(outcome, carrying.is_empty(), figures));
+    }
     if parts.is_empty() {
         parts.push("had the settings that the record lists".to_owned());
     }
     parts.join(", and ")
+}
+
+/// What was looked for and not found, with what is still possible.
+fn absent_words(outcome: &Outcome, alone: bool, figures: &mut BTreeMap<String, String>) -> String {
+    let windows = outcome.absent.values().map(|absent| absent.windows).min().unwrap_or(0);
+    figures.insert("windows".to_owned(), windows.to_string());
+    let mut words = String::from(if alone { "showed " } else { "beside that showed " });
+    let spikes = outcome.absent.values().filter_map(|absent| absent.spikes).min();
+    let residual = outcome.absent.values().filter_map(|absent| absent.residual).max();
+    match (residual, spikes) {
+        (Some((residual, least)), Some((sent, found))) => {
+            let rate = binomial::rate_still_possible(windows, found, sent);
+            // Rounded up: no more is excluded than was shown.
+            let rate = format!("{:.1}", (rate * 1_000.0).ceil() / 10.0);
+            words.push_str(&format!(
+                "none of what is looked for in any of the encodings that are read (not found, which is not \"not sent\"), in \
+                 {windows} windows with a fresh artifact each; at most {residual} bytes of a window are not accounted for, and \
+                 {least} would be needed{}; {found} of {sent} known artifacts were found; up to {rate} % of such windows may \
+                 still hold one (95 % certainty)",
+                if least == SMALLEST_PHOTO { " (smaller thumbnails are left out)" } else { "" },
+            ));
+            for (key, figure) in [
+                ("residual_bytes", residual.to_string()),
+                ("smallest_carrier_bytes", least.to_string()),
+                ("spikes_sent", sent.to_string()),
+                ("spikes_found", found.to_string()),
+                ("rate_still_possible_percent", rate),
+            ] {
+                figures.insert(key.to_owned(), figure);
+            }
+        }
+        _ => {
+            let rate = binomial::upper_bound(0, windows, 0.025);
+            let rate = format!("{:.1}", (rate * 1_000.0).ceil() / 10.0);
+            words.push_str(&format!(
+                "no such connection in {windows} idle windows without a lost frame; up to {rate} % of them may still hold one \
+                 (97.5 % certainty)"
+            ));
+            figures.insert("rate_still_possible_percent".to_owned(), rate);
+        }
+    }
+    words
 }
 
 fn more(count: usize) -> String {
@@ -148,7 +195,7 @@ fn custody(observed: &Observed<'_>, scope: &Scope) -> String {
     }
 }
 
-fn does_not_permit(claim: &Claim, status: Status) -> String {
+fn does_not_permit(claim: &Claim, status: Status, absent: bool) -> String {
     match status {
         Status::Untestable => "That traffic shows it, or that traffic shows its opposite.".to_owned(),
         Status::Inconclusive => {
@@ -156,7 +203,8 @@ fn does_not_permit(claim: &Claim, status: Status) -> String {
                 .to_owned()
         }
         Status::Supported | Status::Refuted => format!(
-            "{}That other phones, firmware, places or days behave the same; who operates the server; what was done with the data there; why.",
+            "{}{}That other phones, firmware, places or days behave the same; who operates the server; what was done with the data there; why.",
+            if absent { "That it was not sent: it was not found in what is read here. " } else { "" },
             subject(&claim.predicate)
         ),
     }

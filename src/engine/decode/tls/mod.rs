@@ -355,7 +355,15 @@ impl Handler for Survey<'_, '_> {
         self.place(peer, range, Place::Opaque);
     }
 
+    fn closed(&mut self, peer: Peer, range: ByteRange) {
+        self.place(peer, range, Place::Opaque);
+        let direction = self.side(peer).direction;
+        self.sink.sealed(direction, range);
+    }
+
     fn opened(&mut self, peer: Peer, record: &Opened, content: &[u8]) {
+        let direction = self.side(peer).direction;
+        self.sink.sealed(direction, record.record);
         if record.kind == ALERT && ALERTS.contains(&content) {
             self.place(peer, record.content, Place::Understood);
         }

@@ -68,6 +68,9 @@ pub trait Handler {
     /// Bytes that are encrypted and not read, or of no record.
     fn opaque(&mut self, peer: Peer, range: ByteRange);
 
+    /// The payload of an encrypted record that stays closed.
+    fn closed(&mut self, peer: Peer, range: ByteRange);
+
     /// A record that was opened, and its content.
     fn opened(&mut self, peer: Peer, record: &Opened, content: &[u8]);
 
@@ -742,7 +745,7 @@ impl<'s, 'k> Connection<'s, 'k> {
             let payload = payload.to_vec();
             self.handshake_content(peer, &payload, record.payload().start, handler);
         } else {
-            handler.opaque(peer, record.payload());
+            handler.closed(peer, record.payload());
         }
     }
 
@@ -755,7 +758,7 @@ impl<'s, 'k> Connection<'s, 'k> {
         }
         keys.fail(payload);
         handler.fixed(peer, head(record.range));
-        handler.opaque(peer, record.payload());
+        handler.closed(peer, record.payload());
         if keys.proven {
             handler.damaged(peer, record.range.start);
         }

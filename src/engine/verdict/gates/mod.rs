@@ -1,8 +1,18 @@
 //! Conditions that verdicts rest on, for each phase: held, failed or not checkable.
 
+mod state;
+mod twin;
+
+use std::collections::BTreeMap;
+
+use super::evaluate::DISABLING;
 use crate::{
-    case::scenario::plan::{Plan, Role},
-    findings::{CaptureSummary, Control, Gate, GateState, Ledger, Places, RunSummary, codes::Code},
+    case::scenario::plan::{Epoch, Plan, Role, Run},
+    evidence::Digest,
+    findings::{
+        CaptureSummary, Control, Finding, FlowSummary, Gate, GateState, Grade, Ledger, Places, RunSummary,
+        codes::Code,
+    },
 };
 
 /// The smallest carrier of a photo that absence must rule out, in bytes; smaller thumbnails are left
@@ -51,6 +61,16 @@ pub struct Evidence<'a> {
     pub plan: &'a Plan,
     /// Runs with their windows.
     pub runs: &'a [RunSummary],
+    /// The same as the record has them.
+    pub records: &'a [Run],
+    /// Digests of images that the plan declares, by the file that holds them.
+    pub images: &'a BTreeMap<String, Digest>,
+    /// What was found.
+    pub findings: &'a [Finding],
+    /// Flows of the phone.
+    pub flows: &'a [FlowSummary],
+    /// How many spikes were found, by phase.
+    pub recalls: &'a [Recall],
     /// Captures.
     pub captures: &'a [CaptureSummary],
     /// The place of each uplink byte.
@@ -65,12 +85,32 @@ pub struct Evidence<'a> {
     pub binding: &'a Binding,
 }
 
+/// How much of what the lab sent itself was found, in one phase, of one class in one carrier and wrapper.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recall {
+    /// The phase.
+    pub phase: String,
+    /// `photo`, `message` or `identifier`.
+    pub class: &'static str,
+    /// The carrier, whether a key log opens it, and the wrapper.
+    pub how: String,
+    /// How many were sent.
+    pub sent: u32,
+    /// How many of them were found.
+    pub found: u32,
+    /// The lower 95 % bound of the share that is found (Clopper and Pearson, one-sided).
+    pub bound: f64,
+}
+
 /// Judges every gate of every phase, sorted by phase (in the order of the plan) and name.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Gate> {
     evidence.plan.phases.iter().flat_map(|phase| of_phase(evidence, &phase.id)).collect()
 }
 
 fn of_phase(evidence: &Evidence<'_>, phase: &str) -> Vec<Gate> {
+    let plan = evidence.plan;
+    let records: Vec<&Run> = evidence.records.iter().filter(|run| run.phase == phase).collect();
+    let planned = plan.phases.iter().find(|candidate| candidate.id == phase);
     let runs: Vec<&RunSummary> = evidence.runs.iter().filter(|run| run.phase == phase).collect();
     let captures: Vec<&CaptureSummary> = evidence
         .captures
@@ -82,20 +122,33 @@ fn of_phase(evidence: &Evidence<'_>, phase: &str) -> Vec<Gate> {
     let mut gates: Vec<(Code, (GateState, String))> = vec![
         (Code::Attribution, attribution(evidence.binding)),
         (Code::Budget, budget(evidence.limits_reached)),
-        (Code::Clock, undeclared()),
+        (Code::Clock, state::clock(plan, &records)),
         (
             Code::Decoys,
             evidence.decoys.map_or_else(undeclared, |control| (control.state, control.figure.clone())),
         ),
-        (Code::Epoch, undeclared()),
+        (Code::Epoch, epoch(plan)),
         (Code::Integrity, integrity(evidence.chain_broken_at)),
         (Code::Loss, loss(evidence.ledger, phase, &captures)),
-        (Code::PhaseRan, phase_ran(evidence.plan, phase, &runs, &captures)),
-        (Code::PositiveControl, undeclared()),
-        (Code::Provenance, undeclared()),
+        (
+            Code::PhaseRan,
+            match (phase_ran(plan, phase, &runs, &captures), planned) {
+                ((GateState::Held, figure), Some(planned)) => {
+                    state::requirements(planned, &records).unwrap_or((GateState::Held, figure))
+                }
+                (other, _) => other,
+            },
+        ),
+        (Code::PositiveControl, positive_control(evidence)),
+        (
+            Code::Provenance,
+            planned.map_or_else(undeclared, |planned| {
+                state::provenance(plan, planned, evidence.images, &records)
+            }),
+        ),
         (Code::ResidualCapacity, residual_capacity(evidence.ledger, phase, &runs)),
-        (Code::SpikeRecall, undeclared()),
-        (Code::Twin, undeclared()),
+        (Code::SpikeRecall, spike_recall(evidence, phase)),
+        (Code::Twin, twin::twin(plan, evidence.records, evidence.flows)),
         (Code::Windows, windows(evidence.plan, &runs)),
     ];
     gates.sort_by_key(|(code, _)| code.name());
@@ -108,6 +161,66 @@ fn of_phase(evidence: &Evidence<'_>, phase: &str) -> Vec<Gate> {
             figure,
         })
         .collect()
+}
+
+/// A run today can't speak about the servers of another time.
+fn epoch(plan: &Plan) -> (GateState, String) {
+    match plan.epoch {
+        None => (
+            GateState::NotCheckable,
+            "it is not declared when the servers were those of the claim".to_owned(),
+        ),
+        Some(Epoch::Live) => (GateState::Held, "the run and the claim speak of the same servers".to_owned()),
+        Some(Epoch::Relab) => {
+            (GateState::Failed, "a run of another time than the claim's servers".to_owned())
+        }
+    }
+}
+
+/// Phases that must show an upload show one.
+fn positive_control(evidence: &Evidence<'_>) -> (GateState, String) {
+    let phases: Vec<&str> = with_role(evidence.plan, Role::PositiveControl).collect();
+    if phases.is_empty() {
+        return (GateState::NotCheckable, "no phase is a positive control".to_owned());
+    }
+    let carries = |finding: &&Finding| {
+        finding.probative
+            && !matches!(finding.grade, Grade::Statistical | Grade::Derived)
+            && !DISABLING.iter().any(|code| finding.caveats.iter().any(|caveat| caveat == code.name()))
+    };
+    let silent = phases
+        .iter()
+        .find(|phase| !evidence.findings.iter().filter(carries).any(|found| found.phase == **phase));
+    match silent {
+        Some(phase) => (GateState::Failed, format!("nothing was found in {phase}, where it must be")),
+        None => (GateState::Held, format!("uploads were found in {}", phases.join(", "))),
+    }
+}
+
+/// What was sent beside the phone was found, in each class, carrier and wrapper that the plan asks for.
+fn spike_recall(evidence: &Evidence<'_>, phase: &str) -> (GateState, String) {
+    let Some(planned) = &evidence.plan.spikes else {
+        return (GateState::NotCheckable, "no known artifacts are planned to be sent".to_owned());
+    };
+    let own: Vec<&Recall> = evidence.recalls.iter().filter(|recall| recall.phase == phase).collect();
+    let (sent, found) =
+        own.iter().fold((0, 0), |(sent, found), recall| (sent + recall.sent, found + recall.found));
+    if own.is_empty() {
+        return (GateState::NotCheckable, "no known artifact was sent in it".to_owned());
+    }
+    if let Some(carrier) =
+        planned.over.iter().find(|carrier| !own.iter().any(|recall| recall.how.starts_with(*carrier)))
+    {
+        return (GateState::Failed, format!("none was sent over {carrier}"));
+    }
+    let least = evidence.plan.spike_recall;
+    match own.iter().find(|recall| recall.bound < least) {
+        Some(recall) => (
+            GateState::Failed,
+            format!("{} of {} found of {} over {}", recall.found, recall.sent, recall.class, recall.how),
+        ),
+        None => (GateState::Held, format!("{found} of {sent} found")),
+    }
 }
 
 fn attribution(binding: &Binding) -> (GateState, String) {
@@ -139,9 +252,16 @@ fn loss(ledger: &Ledger, phase: &str, captures: &[&CaptureSummary]) -> (GateStat
     if captures.is_empty() {
         (GateState::NotCheckable, "no packets".to_owned())
     } else if lost == 0 && dropped == 0 {
-        let silent = captures.iter().any(|capture| capture.dropped.is_none());
-        let drops = if silent { "drops not reported by the capture" } else { "0 packets dropped" };
-        (GateState::Held, format!("0 bytes lost; {drops}"))
+        // A packet that is missing whole leaves no gap: a capture that counts no drops can't show that there were none.
+        let silent = captures.iter().filter(|capture| capture.dropped.is_none()).count();
+        if silent == 0 {
+            (GateState::Held, "0 bytes lost; 0 packets dropped".to_owned())
+        } else {
+            (
+                GateState::NotCheckable,
+                format!("0 bytes lost; {silent} captures do not say how many packets were dropped"),
+            )
+        }
     } else {
         (GateState::Failed, format!("{lost} bytes lost; {dropped} packets dropped"))
     }
@@ -182,31 +302,22 @@ fn was_done(plan: &Plan, id: &str, run: &RunSummary) -> bool {
         .any(|done| done.id == id || sham.is_some_and(|sham| done.id == sham || done.verb == sham))
 }
 
-/// The largest residual capacity of a window of the phase; of the whole phase where no windows are on record.
-pub fn largest_residual(ledger: &Ledger, phase: &str, runs: &[&RunSummary]) -> u64 {
+/// The largest figure of a window of the phase, what lies outside every window counted as one more; of the whole phase where
+/// no windows are on record.
+pub fn largest(ledger: &Ledger, phase: &str, runs: &[&RunSummary], figure: fn(Places) -> u64) -> u64 {
     let windows: Vec<&str> =
         runs.iter().flat_map(|run| run.windows.iter().map(|window| window.id.as_str())).collect();
     if windows.is_empty() {
-        return of(ledger, phase).residual();
+        return figure(of(ledger, phase));
     }
-    let within = ledger
-        .by_window
-        .iter()
-        .filter(|row| windows.contains(&row.of.as_str()))
-        .map(|row| row.bytes.residual());
-    let inside: u64 = ledger
-        .by_window
-        .iter()
-        .filter(|row| windows.contains(&row.of.as_str()))
-        .map(|row| row.bytes.total)
-        .sum();
     // What was sent outside every window could have carried it as well.
-    let outside = if inside < of(ledger, phase).total { of(ledger, phase).residual() } else { 0 };
-    within.max().unwrap_or(0).max(outside)
+    let outside = Ledger::outside(phase);
+    let rows = ledger.by_window.iter().filter(|row| windows.contains(&row.of.as_str()) || row.of == outside);
+    rows.map(|row| figure(row.bytes)).max().unwrap_or(0)
 }
 
 fn residual_capacity(ledger: &Ledger, phase: &str, runs: &[&RunSummary]) -> (GateState, String) {
-    let residual = largest_residual(ledger, phase, runs);
+    let residual = largest(ledger, phase, runs, Places::residual);
     let figure =
         format!("{residual} bytes undetermined, opaque or lost in a window; a photo needs {SMALLEST_PHOTO}");
     (if residual < SMALLEST_PHOTO { GateState::Held } else { GateState::Failed }, figure)
@@ -233,11 +344,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{
-        case::scenario::plan::{Action, Phone},
-        evidence::Timestamp,
-        findings::ActionSummary,
-    };
+    use crate::{case::scenario::plan::Action, evidence::Timestamp, findings::ActionSummary};
 
     fn plan(sham: Option<&str>) -> Plan {
         let shoot = Action {
@@ -247,23 +354,7 @@ mod tests {
             makes: Vec::new(),
             sham: sham.map(str::to_owned),
         };
-        Plan {
-            id: String::new(),
-            title: String::new(),
-            simulated: false,
-            epoch: None,
-            sources: BTreeMap::new(),
-            phone: Phone::default(),
-            captured_at: None,
-            max_skew_ms: None,
-            phases: Vec::new(),
-            actions: vec![shoot],
-            claims: Vec::new(),
-            declared: Vec::new(),
-            windows_needed: 59,
-            decoys: None,
-            not_acted_on: Vec::new(),
-        }
+        Plan { actions: vec![shoot], windows_needed: 59, ..Plan::default() }
     }
 
     fn run(id: &str, verb: &str) -> RunSummary {
