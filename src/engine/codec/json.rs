@@ -54,7 +54,11 @@ impl Json {
                 b'"' | b':' | b'{' | b'}' | b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0x1e => {}
                 // true, false, null
                 b'a' | b'f' | b'l' | b'n' | b'r' | b's' | b't' | b'u' => {}
-                _ => return Err(Damage::Corrupt),
+                _ => {
+                    // What stands before the damage is given, in whatever pieces it came.
+                    self.numbers.finish(budget, out)?;
+                    return Err(Damage::Corrupt);
+                }
             }
             self.numbers.other((input, at), &self.name, budget, out)?;
             match byte {
@@ -241,6 +245,15 @@ mod tests {
         let found = strings(r#"{"a\u0062":"\"\\\/\b\f\n\r\t\u00e9","l":["x","\ud800y\udc00"]}"#);
         let expected = ["-=ab", "ab=\"\\/\u{8}\u{c}\n\r\t\u{e9}", "ab=l", "l=x", "l=\u{fffd}y\u{fffd}"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn bytes_of_a_list_that_stand_before_damage_are_given_wherever_it_is_cut() {
+        for cut in 1..8 {
+            let pieces: Vec<&[u8]> = b"[1,2,3\x01".chunks(cut).collect();
+            let (found, result) = values(&mut Json::new(), &pieces);
+            assert_eq!((found[0].bytes.as_slice(), result), (&[1, 2][..], Err(Damage::Corrupt)), "{cut}");
+        }
     }
 
     #[test]
