@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use exhibit::{
     evidence::Digest,
-    findings::{Findings, Status},
+    findings::{Findings, LedgerRow, Status},
 };
 
 mod support;
@@ -56,7 +56,14 @@ fn place(findings: &Findings) -> Where<'_> {
 
 /// Matched bytes of each window.
 fn windows(findings: &Findings) -> Vec<u64> {
-    findings.ledger.by_window.iter().map(|row| row.bytes.matched).collect()
+    let outside = |row: &&LedgerRow| row.of.ends_with(", outside windows");
+    findings.ledger.by_window.iter().filter(|row| !outside(row)).map(|row| row.bytes.matched).collect()
+}
+
+/// Matched bytes of the phase that lie in no window.
+fn outside(findings: &Findings) -> u64 {
+    let row = findings.ledger.by_window.iter().find(|row| row.of == "stock, outside windows");
+    row.map_or(0, |row| row.bytes.matched)
 }
 
 fn verdicts(findings: &Findings) -> Vec<Status> {
@@ -70,6 +77,7 @@ fn in_a_window() {
     let (findings, text) = judged(&[33]);
     assert_eq!(place(&findings), ("stock", Some("stock/01"), Some(("join", 2))));
     assert_eq!((windows(&findings), verdicts(&findings)), (vec![findings.ledger.all.matched], SEEN.to_vec()));
+    assert_eq!(outside(&findings), 0);
     assert!(!text.contains("outside any run"));
 }
 
@@ -78,6 +86,7 @@ fn after_the_last_window_of_the_only_run() {
     let (findings, text) = judged(&[2]);
     assert_eq!(place(&findings), ("stock", Some("stock/01"), Some(("join", 33))), "told by its distance");
     assert_eq!((windows(&findings), verdicts(&findings)), (vec![0], SEEN.to_vec()));
+    assert_eq!(outside(&findings), findings.ledger.all.matched);
     assert!(!text.contains("outside any run"));
 }
 
@@ -86,6 +95,7 @@ fn before_the_first_action_of_the_only_run() {
     let (findings, text) = judged(&[50]);
     assert_eq!(place(&findings), ("stock", Some("stock/01"), None));
     assert_eq!((windows(&findings), verdicts(&findings)), (vec![0], SEEN.to_vec()));
+    assert_eq!(outside(&findings), findings.ledger.all.matched);
     assert!(!text.contains("outside any run"));
 }
 
@@ -94,7 +104,7 @@ fn between_runs_no_claim_rests_on_it_and_it_is_said() {
     for starts in [[2, 50], [2, 20], [40, 50]] {
         let (findings, text) = judged(&starts);
         assert_eq!(place(&findings), ("", None, None));
-        assert_eq!(windows(&findings), [0, 0]);
+        assert_eq!((windows(&findings), outside(&findings)), (vec![0, 0], 0));
         assert_eq!(verdicts(&findings), [Status::Inconclusive; 2], "whose run it was can't be said");
         let row = findings.ledger.by_phase.iter().find(|row| row.of == "outside any run").unwrap();
         assert_eq!(row.bytes.matched, findings.ledger.all.matched);

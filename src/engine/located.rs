@@ -13,7 +13,7 @@ use super::{
     correlate::{Artifact, FlowRef, Hit, Outcome},
     decode::LAST_VERSION,
     endpoints::{self, EndKey, Endpoints, Talk},
-    ledger::{self, Destination, LedgerBuilder, PlaceMap},
+    ledger::{self, Destination, LedgerBuilder, NO_PHASE, PlaceMap},
     net::{
         Flow, FlowId, Index, Side,
         stream::{Conflict, Stream},
@@ -27,9 +27,6 @@ use crate::{
     evidence::{ByteRange, Direction, FrameRange, ReadError, Scratch, Timestamp, Transport},
     findings::{FlowLines, FlowSummary, FlowWriter, Grade, Ledger, MAX_FLOWS, Places},
 };
-
-/// What stands for a phase where a moment lies in no run.
-const NO_PHASE: &str = "outside any run";
 
 /// Where and when a hit was carried.
 #[derive(Clone, Debug)]
