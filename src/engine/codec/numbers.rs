@@ -1,28 +1,28 @@
-//! The numbers of JSON that hold something: lists of bytes, as programs write them that know no base64, and long numbers
+//! The numbers of JSON that may hold something: lists of bytes, as programs write them that know no base64, and numbers
 //! that have a name.
 
 use super::{Budget, Damage, Event};
-
-/// Digits of a number that is given out: telephone numbers have seven at least, and 64 bits twenty at most.
-const DIGITS: std::ops::RangeInclusive<u8> = 7..=20;
 
 /// What stands between the strings of JSON, number by number.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
     /// Whether a list is open that held nothing but bytes so far.
     list: bool,
-    /// Whether it was given out as a value.
-    open: bool,
+    /// Which value is open.
+    open: Option<Open>,
     number: Option<Number>,
-    /// The text of a number that began in a push before.
-    text: Vec<u8>,
-    /// Where it begins in this push.
-    start: usize,
-    /// Bytes that were not given out yet.
+    /// Bytes of a list that were not given out yet.
     bytes: Vec<u8>,
-    /// How much of this push was consumed for those that were, and how much for all.
+    /// How much of this push was consumed for what was given out, and how much for all.
     given: usize,
     read: usize,
+}
+
+/// A value that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Bytes,
+    Number,
 }
 
 /// A number that goes on.
@@ -58,13 +58,16 @@ impl Number {
 impl Numbers {
     /// Takes a byte of a number, which stands at `at`.
     pub(super) fn digit(&mut self, at: usize, byte: u8, name: &[u8], out: &mut dyn FnMut(Event<'_>)) {
-        if self.number.is_none() {
-            self.text.clear();
-            self.start = at;
-            if self.list && !self.open {
-                let name = Some(name).filter(|name| !name.is_empty());
-                out(Event::Begin { op: "json.bytes", name, cut: false, at });
-                (self.open, self.given, self.read) = (true, at, at);
+        if self.number.is_none() && self.open.is_none() {
+            let name = Some(name).filter(|name| !name.is_empty());
+            self.open = match name {
+                _ if self.list => Some(Open::Bytes),
+                name => name.map(|_| Open::Number),
+            };
+            if let Some(open) = self.open {
+                let op = if open == Open::Bytes { "json.bytes" } else { "json.number" };
+                out(Event::Begin { op, name, cut: false, at });
+                (self.given, self.read) = (at, at);
             }
         }
         self.number.get_or_insert_default().take(byte);
@@ -74,82 +77,69 @@ impl Numbers {
     pub(super) fn other(
         &mut self,
         (input, at): (&[u8], usize),
-        name: &[u8],
         budget: &Budget,
         out: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Damage> {
         let byte = input.get(at).copied().unwrap_or_default();
-        if self.number.is_some() {
-            self.end_number((input, at), name, budget, out)?;
-        }
-        match byte {
-            b',' | b' ' | b'\t' | b'\r' | b'\n' => {}
-            b']' => self.close(Some(at + 1), budget, out)?,
-            b'[' => {
-                self.close(None, budget, out)?;
-                self.list = true;
-            }
-            _ => self.close(None, budget, out)?,
-        }
-        Ok(())
-    }
-
-    fn end_number(
-        &mut self,
-        (input, at): (&[u8], usize),
-        name: &[u8],
-        budget: &Budget,
-        out: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), Damage> {
-        let Some(number) = self.number.take() else { return Ok(()) };
-        if self.open {
-            match number.byte() {
-                Some(byte) => {
+        if let Some(number) = self.number.take() {
+            match (self.open, number.byte()) {
+                (Some(Open::Bytes), Some(byte)) => {
                     self.bytes.push(byte);
                     self.read = at;
                 }
-                None => self.close(None, budget, out)?,
+                (Some(_), _) => self.close((input, at), Some(at), budget, out)?,
+                (None, _) => {}
             }
-            return Ok(());
         }
-        if name.is_empty() || number.broken || !DIGITS.contains(&number.digits) {
-            return Ok(());
+        match byte {
+            b',' | b' ' | b'\t' | b'\r' | b'\n' => {}
+            b']' => self.close((input, at), Some(at + 1), budget, out)?,
+            _ => self.close((input, at), None, budget, out)?,
         }
-        let here = self.start..at;
-        let bytes = input.get(here.clone()).unwrap_or_default();
-        out(Event::Begin { op: "json.number", name: Some(name), cut: false, at: here.start });
-        let copied = self.text.is_empty();
-        self.text.extend_from_slice(bytes);
-        out(Event::Data { consumed: here, bytes: if copied { bytes } else { &self.text }, copied });
-        out(Event::End { at: Some(at) });
+        self.list |= byte == b'[';
         Ok(())
     }
 
-    /// Ends the list of bytes.
+    /// Ends what is open.
     fn close(
         &mut self,
-        at: Option<usize>,
+        here: (&[u8], usize),
+        end: Option<usize>,
         budget: &Budget,
         out: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Damage> {
         self.list = false;
-        if !self.open {
-            return Ok(());
+        if let Some(open) = self.open {
+            self.give(here, budget, out)?;
+            // A list that something else ends gives no byte for that.
+            let end = end.filter(|_| open == Open::Number || here.0.get(here.1) == Some(&b']'));
+            self.open = None;
+            out(Event::End { at: end });
         }
-        self.give(budget, out)?;
-        self.open = false;
-        out(Event::End { at });
         Ok(())
     }
 
-    fn give(&mut self, budget: &Budget, out: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage> {
-        if self.bytes.is_empty() {
-            return Ok(());
+    /// Gives out what was read so far, `at` in this push.
+    pub(super) fn give(
+        &mut self,
+        (input, at): (&[u8], usize),
+        budget: &Budget,
+        out: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Damage> {
+        match self.open {
+            Some(Open::Bytes) if !self.bytes.is_empty() => {
+                budget.output(self.bytes.len())?;
+                let consumed = std::mem::replace(&mut self.given, self.read)..self.read;
+                out(Event::Data { consumed, bytes: &self.bytes, copied: false });
+                self.bytes.clear();
+            }
+            Some(Open::Number) if self.given < at => {
+                let consumed = std::mem::replace(&mut self.given, at)..at;
+                let bytes = input.get(consumed.clone()).unwrap_or_default();
+                out(Event::Data { consumed, bytes, copied: true });
+            }
+            _ => {}
         }
-        budget.output(self.bytes.len())?;
-        let consumed = std::mem::replace(&mut self.given, self.read)..self.read;
-        out(Event::Data { consumed, bytes: &self.bytes, copied: false });
-        self.bytes.clear();
         Ok(())
     }
 
@@ -160,17 +150,13 @@ impl Numbers {
         budget: &Budget,
         out: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Damage> {
-        if self.open {
-            self.give(budget, out)?;
-        } else if self.number.is_some() && self.text.len() <= usize::from(*DIGITS.end()) {
-            self.text.extend_from_slice(input.get(self.start..).unwrap_or_default());
-        }
-        (self.start, self.given, self.read) = (0, 0, 0);
+        self.give((input, input.len()), budget, out)?;
+        (self.given, self.read) = (0, 0);
         Ok(())
     }
 
     /// Nothing follows.
     pub(super) fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Event<'_>)) -> Result<(), Damage> {
-        self.close(None, budget, out)
+        self.close((&[], 0), None, budget, out)
     }
 }

@@ -16,6 +16,9 @@ use super::{
 /// Numbers of a list that may be bytes: those of a hardware address.
 const LEAST_BYTES: usize = 6;
 
+/// Digits of a number that may be somebody's.
+const LEAST_DIGITS: usize = 7;
+
 /// A container while it is taken apart.
 pub(super) struct Values {
     container: Box<dyn Container>,
@@ -154,7 +157,6 @@ impl Value {
         let stage = Stage::new(self.op, name, self.range.start, Keep::Search);
         let mut content = Content::value(stage, Declared::default(), self.cut, self.is_telling());
         let held = self.held.bytes();
-        // A number alone is no text.
         let (same, end) = match self.op {
             "json.bytes" => (false, self.range.end),
             _ => (true, self.range.start + held.len()),
@@ -167,8 +169,12 @@ impl Value {
         let held = self.held.data.as_slice();
         // A list of bytes stands nowhere as it is.
         let bytes = self.op == "json.bytes" && held.len() >= LEAST_BYTES;
+        let number = self.op == "json.number";
+        let least = if number { LEAST_DIGITS } else { 1 };
         let worth = || {
-            bytes || short(held).is_some() || short_binary(held) || (!held.is_empty() && self.is_telling())
+            bytes
+                || (!number && (short(held).is_some() || short_binary(held)))
+                || (held.len() >= least && self.is_telling())
         };
         if self.content.is_none() && worth() {
             self.begin(out);
