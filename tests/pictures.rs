@@ -134,6 +134,7 @@ fn small_copies_are_found_and_carry_a_verdict() {
             .count();
         assert!(copies(&outcome).iter().all(|(leaf, photo)| leaf == photo), "a copy of another photo");
     }
+    println!("{found} of {} copies of 160 pixels at quality 70 are found", groups * of);
     assert!(found * 100 >= 99 * usize::try_from(groups * of).unwrap(), "{found} of {}", groups * of);
 }
 
@@ -143,6 +144,7 @@ fn pictures_of_something_else_are_not_found() {
     let photos: Vec<_> = (0..300).map(|no| jpeg(&scene(no + 10_001, 96, 96), 92)).collect();
     let others: Vec<_> = (0..340).map(|no| jpeg(&scene(no + 20_001, 96, 72), 70)).collect();
     let (_, outcome) = sent(&photos, &others, 2);
+    println!("{} of {} unrelated pairs are alike", copies(&outcome).len(), photos.len() * others.len());
     assert!(copies(&outcome).len() <= 1, "{:?}", copies(&outcome));
 }
 
@@ -170,6 +172,98 @@ fn copies_are_found_however_they_are_coded_turned_or_scaled() {
     assert_eq!(copies(&outcome).len(), leaves.len());
     let (_, alone) = sent(&photos, &bytes, 1);
     assert_eq!(alone, outcome, "threads must not show");
+}
+
+/// A JPEG as other encoders write it.
+fn encoded(picture: &DynamicImage, inks: Option<jpeg_encoder::ColorType>, progressive: bool) -> Vec<u8> {
+    let (width, height) = (picture.width() as u16, picture.height() as u16);
+    let mut bytes = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 75);
+    encoder.set_progressive(progressive);
+    let rgb = picture.to_rgb8();
+    if let Some(kind) = inks {
+        // What each colour takes away of white; of black a fifth of what all three take.
+        let inks = rgb.pixels().flat_map(|Rgb(light)| {
+            let taken = light.map(|light| 255 - light);
+            let black = taken.into_iter().min().unwrap() / 5;
+            let left = |ink: u8| (u16::from(ink - black) * 255 / u16::from(255 - black)) as u8;
+            [left(taken[0]), left(taken[1]), left(taken[2]), black]
+        });
+        encoder.encode(&inks.collect::<Vec<u8>>(), width, height, kind).unwrap();
+    } else {
+        encoder.encode(rgb.as_raw(), width, height, jpeg_encoder::ColorType::Rgb).unwrap();
+    }
+    bytes
+}
+
+/// With an orientation and a thumbnail of its own in Exif, as a gallery writes it.
+fn with_thumbnail(jpeg: &[u8], thumbnail: &[u8]) -> Vec<u8> {
+    let entry = |tag: u16, kind: u16, value: u32| {
+        [&tag.to_le_bytes()[..], &kind.to_le_bytes(), &1_u32.to_le_bytes(), &value.to_le_bytes()].concat()
+    };
+    let second = 8 + 2 + 12 + 4;
+    let data = second + 2 + 2 * 12 + 4;
+    let len = u32::try_from(thumbnail.len()).unwrap();
+    let tiff = [
+        b"II*\0\x08\0\0\0\x01\0".to_vec(),
+        entry(0x0112, 3, 6),
+        u32::to_le_bytes(second).to_vec(),
+        b"\x02\0".to_vec(),
+        entry(0x0201, 4, data),
+        entry(0x0202, 4, len),
+        vec![0; 4],
+        thumbnail.to_vec(),
+    ]
+    .concat();
+    let size = u16::try_from(tiff.len() + 8).unwrap().to_be_bytes();
+    [b"\xff\xd8\xff\xe1".as_slice(), &size, b"Exif\0\0", &tiff, &jpeg[2..]].concat()
+}
+
+#[test]
+fn copies_are_found_in_every_coding_that_phones_and_servers_write() {
+    use jpeg_encoder::ColorType::{Cmyk, CmykAsYcck};
+    let photo = scene(1, 320, 240);
+    let photos =
+        [jpeg(&photo, 92), encoded(&scene(2, 320, 240), Some(Cmyk), false), jpeg(&scene(3, 320, 240), 92)];
+    let mut deep = Cursor::new(Vec::new());
+    DynamicImage::ImageRgb16(photo.to_rgb16()).write_to(&mut deep, ImageFormat::Png).unwrap();
+    let small = photo.resize(160, 160, FilterType::Triangle);
+    let mirrored =
+        [photo.flipv(), photo.rotate90().fliph(), photo.rotate270().fliph()].map(|one| (jpeg(&one, 70), 0));
+    let leaves = [
+        (encoded(&photo, None, true), 0),
+        (encoded(&small, None, true), 0),
+        (encoded(&photo, Some(Cmyk), false), 0),
+        (encoded(&photo, Some(CmykAsYcck), true), 0),
+        (deep.into_inner(), 0),
+        (written(&small.to_luma_alpha8().into(), ImageFormat::Png), 0),
+        (with_thumbnail(&jpeg(&small, 60), &thumbnail(&scene(77, 96, 96))), 0),
+        // Of a photo in inks.
+        (jpeg(&scene(2, 200, 150), 70), 1),
+    ];
+    let leaves: Vec<(Vec<u8>, u32)> = leaves.into_iter().chain(mirrored).collect();
+    let bytes: Vec<Vec<u8>> = leaves.iter().map(|(bytes, _)| bytes.clone()).collect();
+    let (_, outcome) = sent(&photos, &bytes, 2);
+    let wanted: BTreeSet<(u32, u32)> = (0..).zip(&leaves).map(|(no, (_, of))| (no, *of)).collect();
+    assert_eq!(copies(&outcome), wanted);
+    assert_eq!(outcome.limits_reached, [""; 0]);
+}
+
+#[test]
+fn pictures_that_are_not_decoded_are_counted_and_said() {
+    let photo = jpeg(&scene(1, 320, 240), 92);
+    let heic = [b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".as_slice(), &[7; 900]].concat();
+    let gif = [b"GIF89a".as_slice(), &[9; 300]].concat();
+    let said = |photos: &[Vec<u8>], leaves: &[Vec<u8>]| sent(photos, leaves, 2).1.limits_reached;
+    let other = jpeg(&scene(2, 160, 120), 70);
+    let both = said(&[photo.clone(), heic.clone()], &[gif, heic[..900].to_vec(), other.clone()]);
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert!(both[0].starts_with("1 pictures that were sent"), "{both:?}");
+    assert!(both[1].starts_with("1 photos of the device"), "{both:?}");
+    // Whole files, parts of photos, and films are no such pictures; nor is there anything to say where no picture was sent.
+    let film = [b"\0\0\0\x18ftypisom".as_slice(), &[1; 500]].concat();
+    assert_eq!(said(&[photo.clone(), heic.clone()], &[heic.clone(), film]), [""; 0]);
+    assert_eq!(said(std::slice::from_ref(&photo), &[photo[..4_000].to_vec(), other]), [""; 0]);
 }
 
 /// A screen of a list: rows with a round picture and two lines of words, all of one layout.

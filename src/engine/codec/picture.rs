@@ -23,9 +23,23 @@ const ENOUGH: u16 = 4 * 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid(pub Vec<u32>);
 
-/// Whether bytes begin like a picture that [`grid`] reads.
+/// Why there is no grid of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoGrid {
+    /// An edge has fewer than 16 pixels: nothing can be told apart in it.
+    TooSmall,
+    /// It is damaged, needs more than 96 MiB, or is coded in a way that is not read here.
+    NotRead,
+}
+
+/// Whether bytes begin like a picture, whether or not [`grid`] reads it: JPEG, PNG and WebP; GIF, HEIC and AVIF.
 pub fn is_picture(head: &[u8]) -> bool {
+    const BRANDS: [&[u8]; 8] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif"];
+    let brand = (head.get(4..8) == Some(b"ftyp")).then(|| head.get(8..12)).flatten();
     format(head).is_some()
+        || head.starts_with(b"GIF87a")
+        || head.starts_with(b"GIF89a")
+        || brand.is_some_and(|brand| BRANDS.contains(&brand))
 }
 
 fn format(head: &[u8]) -> Option<ImageFormat> {
@@ -40,22 +54,25 @@ fn format(head: &[u8]) -> Option<ImageFormat> {
     }
 }
 
-/// Decodes a picture and reduces it. `None` for what is no such picture, is damaged, has an edge of fewer than 16 pixels
-/// or needs more than 96 MiB.
-pub fn grid(bytes: &[u8]) -> Option<Grid> {
-    match format(bytes)? {
+/// Decodes a picture and reduces it.
+///
+/// # Errors
+/// [`NoGrid`] for what is no such picture, is damaged, has an edge of fewer than 16 pixels or needs more than 96 MiB.
+pub fn grid(bytes: &[u8]) -> Result<Grid, NoGrid> {
+    let grid = match format(bytes).ok_or(NoGrid::NotRead)? {
         ImageFormat::Jpeg => jpeg(bytes),
         format => other(bytes, format),
-    }
+    };
+    grid.unwrap_or(Err(NoGrid::NotRead))
 }
 
-fn jpeg(bytes: &[u8]) -> Option<Grid> {
+fn jpeg(bytes: &[u8]) -> Option<Result<Grid, NoGrid>> {
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     decoder.set_max_decoding_buffer_size(usize::try_from(MAX_ALLOCATED).ok()?);
     decoder.read_info().ok()?;
     let info = decoder.info()?;
     if u32::from(info.width.min(info.height)) < MIN_EDGE {
-        return None;
+        return Some(Err(NoGrid::TooSmall));
     }
     // A progressive picture keeps all its coefficients, two bytes each, whatever it is decoded down to.
     let samples = u64::from(info.width) * u64::from(info.height) * info.pixel_format.pixel_bytes() as u64;
@@ -74,10 +91,10 @@ fn jpeg(bytes: &[u8]) -> Option<Grid> {
         }
         PixelFormat::CMYK32 => pixels.as_chunks::<4>().0.iter().map(|&cmyk| of_inks(cmyk)).collect(),
     };
-    reduce(&luma, width, height)
+    reduce(&luma, width, height).map(Ok)
 }
 
-fn other(bytes: &[u8], format: ImageFormat) -> Option<Grid> {
+fn other(bytes: &[u8], format: ImageFormat) -> Option<Result<Grid, NoGrid>> {
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(MAX_EDGE);
     limits.max_image_height = Some(MAX_EDGE);
@@ -86,13 +103,16 @@ fn other(bytes: &[u8], format: ImageFormat) -> Option<Grid> {
     reader.limits(limits);
     let decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
-    if width.min(height) < MIN_EDGE || decoder.total_bytes() > MAX_ALLOCATED {
+    if width.min(height) < MIN_EDGE {
+        return Some(Err(NoGrid::TooSmall));
+    }
+    if decoder.total_bytes() > MAX_ALLOCATED {
         return None;
     }
     let picture = DynamicImage::from_decoder(decoder).ok()?.into_rgba8();
     let (width, height) = (usize::try_from(width).ok()?, usize::try_from(height).ok()?);
     let luma: Vec<u8> = picture.pixels().map(|pixel| over_white(pixel.0)).collect();
-    reduce(&luma, width, height)
+    reduce(&luma, width, height).map(Ok)
 }
 
 /// ITU-R BT.601, section 2.5.1, in 256ths.
@@ -101,9 +121,9 @@ fn brightness(r: u8, g: u8, b: u8) -> u8 {
     u8::try_from(sum >> 8).unwrap_or(u8::MAX)
 }
 
-/// Inks as Adobe writes them, inverted: 255 is none.
+/// Inks as the decoder gives them: 0 is none, whichever way they were stored.
 fn of_inks([c, m, y, k]: [u8; 4]) -> u8 {
-    let through = |ink: u8| u8::try_from(u16::from(ink) * u16::from(k) / 255).unwrap_or(u8::MAX);
+    let through = |ink: u8| u8::try_from(u16::from(255 - ink) * u16::from(255 - k) / 255).unwrap_or(u8::MAX);
     brightness(through(c), through(m), through(y))
 }
 
@@ -201,13 +221,15 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_gives_nothing() {
-        assert_eq!(grid(b""), None);
-        assert_eq!(grid(b"\xff\xd8\xff\xe0 and then nothing"), None);
-        assert_eq!(grid(b"GIF89a and more"), None);
+        assert_eq!(grid(b""), Err(NoGrid::NotRead));
+        assert_eq!(grid(b"\xff\xd8\xff\xe0 and then nothing"), Err(NoGrid::NotRead));
+        assert_eq!(grid(b"GIF89a and more"), Err(NoGrid::NotRead));
+        assert!(is_picture(b"GIF89a and more") && is_picture(b"\0\0\0\x18ftypheic\0\0"));
+        assert!(!is_picture(b"\0\0\0\x18ftypisom\0\0"), "a film");
         let tiny = GrayImage::from_pixel(15, 200, Luma([7]));
-        assert_eq!(grid(&written(tiny, ImageFormat::Png)), None);
+        assert_eq!(grid(&written(tiny, ImageFormat::Png)), Err(NoGrid::TooSmall));
         let whole = written(GrayImage::from_pixel(64, 64, Luma([7])), ImageFormat::Png);
-        assert_eq!(grid(&whole[..whole.len() / 2]), None, "cut off");
+        assert_eq!(grid(&whole[..whole.len() / 2]), Err(NoGrid::NotRead), "cut off");
     }
 
     #[test]
@@ -216,6 +238,6 @@ mod tests {
         png[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
         let crc = crc32fast::hash(&png[12..29]);
         png[29..33].copy_from_slice(&crc.to_be_bytes());
-        assert_eq!(grid(&png), None);
+        assert_eq!(grid(&png), Err(NoGrid::NotRead));
     }
 }

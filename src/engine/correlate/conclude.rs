@@ -122,6 +122,19 @@ fn limits_reached(catalog: &Catalog, harvests: &[Harvest], runs: &Runs, copies: 
     if copies.beyond > 0 {
         reached.push(format!("{} pictures were not compared with photos", copies.beyond));
     }
+    let [sent, held] = copies.unread;
+    if sent > 0 {
+        reached.push(format!(
+            "{sent} pictures that were sent can't be decoded (GIF, HEIC, AVIF, damaged): whether they \
+             are altered copies of photos was not looked at"
+        ));
+    }
+    if held > 0 {
+        reached.push(format!(
+            "{held} photos of the device can't be decoded (GIF, HEIC, AVIF, damaged): altered copies of them were not \
+             looked for"
+        ));
+    }
     if !runs.curtailed.is_empty() {
         reached.push(format!(
             "{} leaves resemble the device in too many places and were not compared to the end",

@@ -7,7 +7,7 @@
 //! A likeness of screens and pages, which share layouts, is listed and carries nothing (docs/decisions/008).
 //!
 //! Found are copies that were scaled, coded anew, turned or mirrored, or lost their metadata. A copy that was cut, written
-//! on or filtered is not looked for. Time grows with the pictures' bytes; the pairs cost little beside it.
+//! on or filtered is not looked for. GIF, HEIC, AVIF and what is damaged are not decoded; how many there are is said. Time grows with the pictures' bytes; the pairs cost little beside it.
 
 mod signature;
 
@@ -22,13 +22,14 @@ pub(super) use signature::{Likeness, TURNS};
 use self::signature::Signature;
 use super::{
     catalog::{Catalog, ContentId},
+    collector::Provenance,
     partial::Run,
     spool::{SCRATCH, Store},
 };
 use crate::{
     case::device::FileKind,
-    engine::codec::picture,
-    evidence::{Blob, ByteRange, ReadError, read_exact_at},
+    engine::codec::picture::{self, NoGrid},
+    evidence::{Blob, ByteRange, Direction, ReadError, read_exact_at},
 };
 
 /// Bytes of a file that is decoded: a photo of 100 megapixels.
@@ -63,6 +64,16 @@ pub(super) struct Copies {
     pub(super) compared: [u64; 2],
     /// Pictures that were left out because there are too many, or too much of them.
     pub(super) beyond: u64,
+    /// Pictures that went up, and photos of the device that they were to be compared with, that can't be decoded here.
+    pub(super) unread: [u64; 2],
+}
+
+/// What became of one picture.
+enum Seen {
+    Signed(Signature),
+    /// Nothing in it can be told apart.
+    Plain,
+    NotRead,
 }
 
 /// Looks for altered copies. A leaf of which half or more was copied byte for byte from a photo is not compared with it again.
@@ -85,7 +96,11 @@ pub(super) fn search(
         let stored = store.leaves.get(no)?;
         Some(signature(&store.leaf(stored)).map_err(|error| ReadError::new(SCRATCH, 0, error)))
     };
-    let sent = each(&leaves, threads, of_leaf)?;
+    let (sent, mut unread) = each(&leaves, threads, of_leaf)?;
+    // A part of a photo begins like one and breaks off.
+    let copied = copied(runs, store);
+    unread.retain(|leaf| copied.iter().all(|(of, _)| of != leaf));
+    copies.unread = [count_up(store, unread.iter().copied())?, 0];
     if sent.is_empty() {
         return Ok(copies);
     }
@@ -93,9 +108,13 @@ pub(super) fn search(
         let content = catalog.content(id)?;
         Some(signature(&*content.blob).map_err(|error| content.failed(0, error)))
     };
-    let held = each(&photos, threads, of_photo)?;
+    let (held, unread) = each(&photos, threads, of_photo)?;
+    if let [_, photos] = &mut copies.unread
+        && count_up(store, sent.iter().map(|(leaf, _)| *leaf))? > 0
+    {
+        *photos = unread.len() as u64;
+    }
     copies.compared = [sent.len() as u64, held.len() as u64];
-    let copied = copied(runs, store);
     for (leaf, picture) in &sent {
         let alike = held.iter().filter_map(|(id, photo)| Some((picture.likeness(photo)?, *id)));
         let mut alike: Vec<_> = alike.collect();
@@ -146,10 +165,25 @@ fn leaves(store: &Store, beyond: &mut u64) -> Result<Vec<usize>, ReadError> {
     Ok(taken)
 }
 
-fn signature(blob: &dyn Blob) -> std::io::Result<Option<Signature>> {
+fn signature(blob: &dyn Blob) -> std::io::Result<Seen> {
     let mut bytes = vec![0; usize::try_from(blob.len()).unwrap_or(0)];
     read_exact_at(blob, &mut bytes, 0)?;
-    Ok(picture::grid(&bytes).as_ref().and_then(Signature::of))
+    Ok(match picture::grid(&bytes) {
+        Ok(grid) => Signature::of(&grid).map_or(Seen::Plain, Seen::Signed),
+        Err(NoGrid::TooSmall) => Seen::Plain,
+        Err(NoGrid::NotRead) => Seen::NotRead,
+    })
+}
+
+/// How many of these leaves went up.
+fn count_up(store: &Store, leaves: impl Iterator<Item = usize>) -> Result<u64, ReadError> {
+    let mut count = 0;
+    for stored in leaves.filter_map(|no| store.leaves.get(no)) {
+        let origin: Provenance = serde_json::from_slice(&store.read(stored.origin)?)
+            .map_err(|error| ReadError::new(SCRATCH, stored.origin.at, error.into()))?;
+        count += u64::from(origin.direction == Direction::Up);
+    }
+    Ok(count)
 }
 
 /// Pairs of leaf and content of which at least half of the leaf was copied.
@@ -165,20 +199,27 @@ fn copied(runs: &[Run], store: &Store) -> std::collections::BTreeSet<(usize, Con
     whole.map(|(pair, _)| pair).collect()
 }
 
-/// Makes the signature of each thing on several threads; those without one are left out. The order is that of the things.
+/// Signatures, and what can't be read.
+type Made<T> = (Vec<(T, Signature)>, Vec<T>);
+
+/// Makes the signature of each thing on several threads; those without one are left out, and those that can't be read are
+/// listed. The order is that of the things.
 fn each<T: std::marker::Copy + Sync + Send>(
     things: &[T],
     threads: usize,
-    make: impl Fn(T) -> Option<Result<Option<Signature>, ReadError>> + Sync,
-) -> Result<Vec<(T, Signature)>, ReadError> {
+    make: impl Fn(T) -> Option<Result<Seen, ReadError>> + Sync,
+) -> Result<Made<T>, ReadError> {
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, T, Signature)>, ReadError> {
-        let mut done = Vec::new();
+    type Done<T> = (Vec<(usize, T, Signature)>, Vec<(usize, T)>);
+    let work = || -> Result<Done<T>, ReadError> {
+        let (mut done, mut unread) = (Vec::new(), Vec::new());
         loop {
             let no = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&thing) = things.get(no) else { return Ok(done) };
-            if let Some(signature) = make(thing).transpose()?.flatten() {
-                done.push((no, thing, signature));
+            let Some(&thing) = things.get(no) else { return Ok((done, unread)) };
+            match make(thing).transpose()? {
+                Some(Seen::Signed(signature)) => done.push((no, thing, signature)),
+                Some(Seen::NotRead) => unread.push((no, thing)),
+                Some(Seen::Plain) | None => {}
             }
         }
     };
@@ -189,8 +230,14 @@ fn each<T: std::marker::Copy + Sync + Send>(
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
-    let mut done: Vec<_> =
-        results.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let (mut done, mut unread) = (Vec::new(), Vec::new());
+    for result in results {
+        let (some, others) = result?;
+        done.extend(some);
+        unread.extend(others);
+    }
     done.sort_unstable_by_key(|&(no, ..)| no);
-    Ok(done.into_iter().map(|(_, thing, signature)| (thing, signature)).collect())
+    unread.sort_unstable_by_key(|&(no, _)| no);
+    let done = done.into_iter().map(|(_, thing, signature)| (thing, signature)).collect();
+    Ok((done, unread.into_iter().map(|(_, thing)| thing).collect()))
 }
