@@ -14,6 +14,7 @@ use exhibit::evidence::is_deceptive;
 
 mod canary;
 mod check;
+mod completions;
 mod environment;
 mod explain;
 mod extract;
@@ -21,6 +22,7 @@ mod find;
 mod inspect;
 mod key;
 mod lab;
+mod man;
 mod new;
 mod place;
 mod report;
@@ -96,6 +98,10 @@ enum Command {
     Canary(canary::Arguments),
     /// Make the captures of a simulated phone with known truth.
     Lab(lab::Arguments),
+    /// Print what a shell needs to complete command lines.
+    Completions(completions::Arguments),
+    /// Print a page of the manual.
+    Man(man::Arguments),
 }
 
 /// What a subcommand writes to.
@@ -332,6 +338,8 @@ fn dispatch(command: &Command, terminal: &mut Terminal) -> Result<u8, Failure> {
         Command::Key(arguments) => key::run(arguments, terminal),
         Command::Canary(arguments) => canary::run(arguments, terminal),
         Command::Lab(arguments) => lab::run(arguments, terminal),
+        Command::Completions(arguments) => completions::run(arguments, terminal),
+        Command::Man(arguments) => man::run(arguments, terminal),
     }
 }
 
