@@ -249,7 +249,9 @@ fn a_message_is_found_however_its_letters_are_written() {
         |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("&#x{:X};", c as u32) };
     let entities: String = MESSAGE.chars().map(entity).collect();
     let nested = format!("{{\"d\":{}}}", quoted(&format!("{{\"body\":{}}}", quoted(MESSAGE))));
+    let gbk = encoding_rs::GB18030.encode(MESSAGE).0;
     for sent in [
+        post("text/plain; charset=gb18030", "", &gbk),
         json(&format!("{{\"pdu\":\"{ucs2}\"}}")),
         json(&format!("{{\"b\":\"{escapes}\"}}")),
         post("text/xml", "", format!("<sms body=\"{entities}\"/>").as_bytes()),
@@ -264,6 +266,26 @@ fn a_message_is_found_however_its_letters_are_written() {
         let findings = judge(&over_tcp(&[sent]));
         assert_eq!(weighty(&findings), ["sms.csv#S1"], "{:#?}", findings.findings);
     }
+}
+
+#[test]
+fn the_beginning_of_a_message_is_said_and_carries_nothing() {
+    let of = |chars: usize| {
+        let preview: String = MESSAGE.chars().take(chars).collect();
+        judge(&over_tcp(&[json(&format!("{{\"text\":{}}}", quoted(&format!("{preview}…"))))]))
+    };
+    let seen = of(60);
+    let [finding] = seen.findings.as_slice() else { panic!("{:#?}", seen.findings) };
+    assert_eq!(
+        (finding.artifact.as_str(), &finding.caveats[..]),
+        ("device/sms.csv#S1", &["beginning_only".to_owned()][..])
+    );
+    let claim = &seen.claims[0];
+    assert!(claim.reasons.iter().any(|reason| reason == "beginning_only"), "{:?}", claim.reasons);
+    assert_eq!(of(30).findings.len(), 0, "as many messages begin");
+    // The whole is no beginning.
+    let whole = judge(&over_tcp(&[json(&format!("{{\"text\":{}}}", quoted(MESSAGE)))]));
+    assert!(whole.findings.iter().all(|finding| finding.caveats.is_empty()), "{:#?}", whole.findings);
 }
 
 #[test]

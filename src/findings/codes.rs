@@ -190,6 +190,9 @@ codes! {
     InsideLonger = "inside_longer", Caveat,
         "The value was seen only inside a longer number or word.",
         "Look at the bytes around it: `exhibit show` names the frames.";
+    BeginningOnly = "beginning_only", Caveat,
+        "Of the message only the beginning was seen, as previews hold it; other messages may begin alike.",
+        "Look at the bytes around it, and use messages that begin with something new.";
     OtherDevice = "other_device", Caveat,
         "The bytes were sent from an address that is not the phone's.",
         "Name the phone's addresses in the scenario, or capture where only the phone is connected.";

@@ -207,6 +207,7 @@ impl<'c> Collector<'c> {
             let whole = ByteRange::new(0, spotted.leaf.len());
             let mut found = leaf.found(facts, artifact, value.grade, spotted.leaf, whole);
             found.inside_longer = spotted.inside_longer;
+            found.beginning = spotted.beginning;
             found.form = spotted.form;
             found.weight = spotted.weight;
             found.in_context = spotted.leaf.len() == leaf.len
@@ -351,6 +352,7 @@ impl OpenLeaf {
             transformed,
             shared: Vec::new(),
             inside_longer: false,
+            beginning: false,
             form: Form::Plain,
             distance: None,
             weight: 0,

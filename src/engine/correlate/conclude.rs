@@ -165,6 +165,7 @@ fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
                 transformed,
                 shared: shared(run, &common),
                 inside_longer: false,
+                beginning: false,
                 form: Form::Plain,
                 distance: None,
                 weight: 0,
@@ -209,6 +210,7 @@ fn describe_copies(catalog: &Catalog, store: &Store, copies: &Copies) -> Result<
             transformed,
             shared: if copy.shared { vec![photo] } else { Vec::new() },
             inside_longer: false,
+            beginning: false,
             form: Form::Plain,
             distance: Some(copy.likeness.distance()),
             weight: copy.likeness.weight(),
@@ -233,6 +235,7 @@ fn describe_digests(catalog: &Catalog, tokens: &[Token], threads: usize) -> Resu
             transformed: token.transformed,
             shared: Vec::new(),
             inside_longer: false,
+            beginning: false,
             form: Form::Hash(hash, token.written),
             distance: None,
             // 301 thousandths of a decade a bit; more than MD5 has adds nothing.
@@ -360,6 +363,7 @@ fn weigh(
     };
     let flags = [
         (found.inside_longer, Caveat::InsideLonger),
+        (found.beginning, Caveat::BeginningOnly),
         (!found.shared.is_empty(), Caveat::CommonContent),
         (!chance.is_probative(), Caveat::NotProbative),
     ];

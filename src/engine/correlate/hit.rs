@@ -63,6 +63,8 @@ pub enum Caveat {
     CommonContent,
     /// The value goes on: it is part of a longer number.
     InsideLonger,
+    /// Of a message only the beginning is there, which others may share.
+    BeginningOnly,
     /// A constant that many phones share.
     Placeholder,
     /// The hash of a file, by which a server may know the file without being sent it.
@@ -77,6 +79,7 @@ impl Caveat {
         match self {
             Self::CommonContent => "common_content",
             Self::InsideLonger => "inside_longer",
+            Self::BeginningOnly => "beginning_only",
             Self::Placeholder => "placeholder",
             Self::Dedup => "dedup",
             Self::NotProbative => "not_probative",
@@ -144,6 +147,7 @@ pub(super) struct Found {
     pub(super) transformed: bool,
     pub(super) shared: Vec<ByteRange>,
     pub(super) inside_longer: bool,
+    pub(super) beginning: bool,
     pub(super) form: Form,
     pub(super) distance: Option<u32>,
     /// Thousandths of a decade that a value, or the likeness of a picture, weighs.

@@ -29,6 +29,7 @@ pub(super) const DISABLING: &[Code] = &[
     Code::OtherDevice,
     Code::Placeholder,
     Code::InsideLonger,
+    Code::BeginningOnly,
     Code::Dedup,
 ];
 

@@ -361,6 +361,7 @@ fn each_disabling_caveat_takes_a_findings_weight() {
         Code::OtherDevice,
         Code::Placeholder,
         Code::InsideLonger,
+        Code::BeginningOnly,
     ] {
         let world = World::new().change(|world| world.findings[0].caveats.push(code.name().into()));
         open(&world.photo(), code);

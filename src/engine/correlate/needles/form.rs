@@ -10,12 +10,14 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::value::{Edge, Spelling};
+use super::value::{Edge, SHORTEST, Spelling};
 
 /// Truncated hashes count from here on: 64 bits (design.md).
 const LEAST_HASH_BITS: usize = 64;
 /// Letters of base64 below which a part of it could be anything.
 const LEAST_BASE64: usize = 8;
+/// Bytes of a message's beginning that are found without the rest of it: previews and notifications hold so much at least.
+const LEAST_BEGINNING: usize = 48;
 /// Values longer than this are not looked for in coded forms, which are several times as long.
 const LONGEST_CODED: usize = 1_000;
 
@@ -28,6 +30,12 @@ pub enum Form {
     Utf16Le,
     /// UTF-16, most significant byte first.
     Utf16Be,
+    /// In GB18030, which holds GBK and GB 2312.
+    Gb18030,
+    /// In Big5 with the characters of Hong Kong.
+    Big5,
+    /// In windows-1252, which holds the letters of ISO 8859-1.
+    Latin1,
     /// Its bytes in hexadecimal.
     Hex,
     /// In the middle of base64, standard alphabet or that for URLs.
@@ -83,6 +91,9 @@ impl fmt::Display for Form {
             Self::Plain => "plain",
             Self::Utf16Le => "utf-16le",
             Self::Utf16Be => "utf-16be",
+            Self::Gb18030 => "gb18030",
+            Self::Big5 => "big5",
+            Self::Latin1 => "windows-1252",
             Self::Hex => "hex",
             Self::Base64 => "base64",
             Self::Percent => "percent",
@@ -122,6 +133,16 @@ pub(super) struct Coded {
 }
 
 impl Coded {
+    /// The beginning of a message is looked for, too, where it is long enough.
+    pub(super) fn with_beginning(mut self) -> Self {
+        let by = if matches!(self.form, Form::Utf16Le | Form::Utf16Be) { 2 } else { 1 };
+        let fits = matches!(self.form, Form::Plain | Form::Utf16Le | Form::Utf16Be);
+        if fits {
+            self.least = self.least.min(LEAST_BEGINNING * by);
+        }
+        self
+    }
+
     fn new(form: Form, text: Vec<u8>, edge: Edge, any_case: bool, weight: u64) -> Self {
         let least = text.len();
         Self { form, text, edge, any_case, weight, least }
@@ -141,6 +162,7 @@ pub(super) fn coded(spelling: &Spelling) -> Vec<Coded> {
             |bytes: fn(u16) -> [u8; 2]| units.iter().flat_map(|unit| bytes(*unit)).collect::<Vec<u8>>();
         all.push(Coded::new(Form::Utf16Le, wide(u16::to_le_bytes), Edge::Any, *any_case, *weight));
         all.push(Coded::new(Form::Utf16Be, wide(u16::to_be_bytes), Edge::Any, *any_case, *weight));
+        all.extend(in_charsets(letters, *weight));
     }
     all.push(Coded::new(Form::Hex, hex(text), Edge::Hex, true, *weight));
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
@@ -158,6 +180,26 @@ pub(super) fn coded(spelling: &Spelling) -> Vec<Coded> {
     all.extend(base64(text, *weight));
     all.extend(numeric(text, *edge, *weight));
     all
+}
+
+/// A text in charsets that hold all of it and write it otherwise than UTF-8 does.
+fn in_charsets(text: &str, weight: u64) -> Vec<Coded> {
+    if text.is_ascii() {
+        return Vec::new();
+    }
+    let charsets = [
+        (Form::Gb18030, encoding_rs::GB18030),
+        (Form::Big5, encoding_rs::BIG5),
+        (Form::Latin1, encoding_rs::WINDOWS_1252),
+    ];
+    let coded = |(form, charset): (Form, &'static encoding_rs::Encoding)| {
+        let (bytes, _, replaced) = charset.encode(text);
+        // A byte weighs a bit, as in UTF-8, which needs more of them.
+        let weight = weight.min(bytes.len() as u64 * 301);
+        (!replaced && bytes.len() >= SHORTEST)
+            .then(|| Coded::new(form, bytes.into_owned(), Edge::Any, false, weight))
+    };
+    charsets.into_iter().filter_map(coded).collect()
 }
 
 /// The letters of base64 that a text settles, at each of the three places where it may begin within the groups of
@@ -357,6 +399,19 @@ mod tests {
             assert!(id.contains(&("decimal".to_owned(), number.as_bytes().to_vec())), "{number}: {id:?}");
         }
         assert!(mac.iter().any(|(form, text)| form == "utf-16le" && text.starts_with(b"6\x004\x00:\x00")));
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_looked_for_in_the_charsets_that_hold_it() {
+        // GB 2312 rows 36 and 26, Big5 A741 A66E.
+        let hello = forms("message", "你好");
+        assert!(hello.contains(&("gb18030".to_owned(), b"\xc4\xe3\xba\xc3".to_vec())));
+        assert!(hello.contains(&("big5".to_owned(), b"\xa7A\xa6n".to_vec())));
+        assert!(hello.iter().all(|(form, _)| form != "windows-1252"));
+        let greeting = forms("message", "Grüße");
+        assert!(greeting.contains(&("windows-1252".to_owned(), b"Gr\xfc\xdfe".to_vec())));
+        let ascii = forms("message", "Greetings");
+        assert!(ascii.iter().all(|(form, _)| !["gb18030", "big5", "windows-1252"].contains(&form.as_str())));
     }
 
     #[test]

@@ -90,6 +90,9 @@ impl Needles {
             // Every needle makes every other one weaker, and a place has many spellings.
             forms.retain(|coded| coded.form == Form::Plain);
         }
+        if kind == "message" {
+            forms = forms.into_iter().map(form::Coded::with_beginning).collect();
+        }
         if let Some(salts) = salts {
             forms.extend(spellings.iter().flat_map(|spelling| form::hashed(spelling, salts)));
         }
@@ -195,6 +198,8 @@ pub(super) struct Spotted {
     pub(super) weight: u64,
     /// It goes on before or after.
     pub(super) inside_longer: bool,
+    /// Only its beginning.
+    pub(super) beginning: bool,
 }
 
 /// Leaves one place for each place: what lies within a longer match of the same value is the same upload. Of matches that
@@ -292,6 +297,7 @@ impl Scanner {
             form: needle.form,
             weight: needle.weight * len as u64 / needle.text.len() as u64,
             inside_longer,
+            beginning: !needle.form.is_hash() && len < needle.text.len(),
         })
     }
 }

@@ -76,10 +76,10 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
     if kind == "message" {
         let end = (0..=value.len().min(LONGEST)).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
         let text = value.get(..end).filter(|text| text.len() >= SHORTEST);
-        return text
-            .map(|text| Spelling { any_case: false, ..Spelling::new(text, Edge::Any) })
-            .into_iter()
-            .collect();
+        // Mails have other line ends than databases.
+        let lines = text.filter(|text| text.contains('\n') && !text.contains('\r'));
+        let texts = text.map(str::to_owned).into_iter().chain(lines.map(|text| text.replace('\n', "\r\n")));
+        return texts.map(|text| Spelling { any_case: false, ..Spelling::new(text, Edge::Any) }).collect();
     }
     if kind.contains("location") {
         return place::spell(value);
@@ -379,6 +379,7 @@ mod tests {
         let id = texts("advertising_id", "38400000-8cf0-11bd-b23e-10b96e40000d");
         assert_eq!(id, ["38400000-8cf0-11bd-b23e-10b96e40000d", "384000008cf011bdb23e10b96e40000d"]);
         assert_eq!(texts("message", " Hello "), ["Hello"]);
+        assert_eq!(texts("message", "Hello\nyou"), ["Hello\nyou", "Hello\r\nyou"]);
         assert_eq!(texts("message", "OK"), [""; 0], "it would be found everywhere");
         // By hand: 4 9 0 1 5 4 2 0 3 2 3 7 5 1, every second one doubled, makes 52.
         assert_eq!(luhn("49015420323751"), 8);
