@@ -21,6 +21,8 @@ use support::{
 const PHONE: End = ([10, 0, 0, 2], 40_000);
 const SERVER: End = ([203, 0, 113, 7], 80);
 const IMEI: &str = "867622014512347";
+/// A message in two lines, all of whose letters ISO 8859-1 has.
+const LINES: &str = "Grüße aus Köln, wir treffen uns um neun\nam Hafen und fahren über Düsseldorf";
 const MESSAGE: &str =
     "Grüße! Meet me at the café <5th floor> at 19:30, bring 100 & the \"keys\" – 微信: zhang_wei/7 👍";
 
@@ -81,7 +83,7 @@ fn judge(frames: &[Vec<u8>]) -> Findings {
     write(
         &at.join("device/sms.csv"),
         format!(
-            "id,body,address\nS1,\"{}\",+85291234567\nS2,OK,+85291234567\n",
+            "id,body,address\nS1,\"{}\",+85291234567\nS2,OK,+85291234567\nS3,\"{LINES}\",\n",
             MESSAGE.replace('"', "\"\"")
         ),
     );
@@ -265,6 +267,49 @@ fn a_message_is_found_however_its_letters_are_written() {
     ] {
         let findings = judge(&over_tcp(&[sent]));
         assert_eq!(weighty(&findings), ["sms.csv#S1"], "{:#?}", findings.findings);
+    }
+}
+
+#[test]
+fn a_message_is_found_in_mails_of_any_charset() {
+    let quoted_printable = |bytes: &[u8]| {
+        let mut text = String::new();
+        let mut column = 0;
+        for byte in bytes {
+            let plain = byte.is_ascii_alphanumeric() || b" \r\n,".contains(byte);
+            let piece = if plain { char::from(*byte).to_string() } else { format!("={byte:02X}") };
+            if column + piece.len() > 70 {
+                text.push_str("=\r\n");
+                column = 0;
+            }
+            column = if *byte == b'\n' { 0 } else { column + piece.len() };
+            text.push_str(&piece);
+        }
+        text
+    };
+    let mail = |charset: &str, coding: &str, body: &str| {
+        let head = format!(
+            "Subject: hi\r\nContent-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {coding}\r\n"
+        );
+        let sent = format!(
+            "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n{head}\r\n{body}\r\n.\r\nQUIT\r\n"
+        );
+        let said = b"220 x ESMTP\r\n250 x\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n221 bye\r\n";
+        judge(&connection(PHONE, (SERVER.0, 25), sent.as_bytes(), said))
+    };
+    let lines = LINES.replace('\n', "\r\n");
+    let latin1 = encoding_rs::WINDOWS_1252.encode(&lines).0;
+    for (name, found, wanted) in [
+        ("utf-8", mail("utf-8", "quoted-printable", &quoted_printable(lines.as_bytes())), "sms.csv#S3"),
+        ("iso-8859-1", mail("iso-8859-1", "quoted-printable", &quoted_printable(&latin1)), "sms.csv#S3"),
+        ("base64", mail("iso-8859-1", "base64", &STANDARD.encode(&latin1)), "sms.csv#S3"),
+        (
+            "gb18030",
+            mail("gb18030", "base64", &STANDARD.encode(encoding_rs::GB18030.encode(MESSAGE).0)),
+            "sms.csv#S1",
+        ),
+    ] {
+        assert_eq!(weighty(&found), [wanted], "{name}: {:#?}", found.findings);
     }
 }
 
