@@ -68,3 +68,73 @@ fn the_frames_of_a_finding_are_what_the_capture_holds_and_nothing_else() {
     ends(2, &mut home.exhibit(&["show", "a.tar.gz", "F-zz", "--pcapng", "none.pcapng"]));
     assert!(!home.path("none.pcapng").exists());
 }
+
+/// Which frames of the whole capture an excerpt holds, by their times and lengths, and each frame's block.
+fn frames_of(file: &std::path::Path) -> Vec<String> {
+    tshark(file, &["frame.time_epoch", "frame.len"]).into_iter().map(|row| row.join(" ")).collect()
+}
+
+/// What `find` says of photos in a capture: the line of each that was sent.
+fn found(home: &Home, capture: &str) -> Vec<String> {
+    let said =
+        support::output(&mut home.exhibit(&["find", capture, "hello/DCIM", "--phone", "192.168.43.17"]));
+    let said = support::text(&said.stdout);
+    said.lines()
+        .filter(|line| line.contains("whole file sent"))
+        .map(|line| line.split("   ").next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_smallest_frames_of_a_verdict_carry_it_alone_and_no_fewer_do() {
+    if support::peer("tshark").is_none() || support::peer("editcap").is_none() {
+        return support::skip("tshark or editcap");
+    }
+    let home = Home::with("hello");
+    home.seal("a.tar.gz", &[]);
+    let json = ends(0, &mut home.exhibit(&["report", "a.tar.gz", "--format", "json"])).out;
+    let findings: Value = serde_json::from_str(&json).unwrap();
+    let claim = findings["claims"][0]["id"].as_str().unwrap();
+    assert_eq!(findings["claims"][0]["status"], "supported");
+    let said = ends(0, &mut home.exhibit(&["show", "a.tar.gz", claim, "--pcapng", "least.pcapng"]));
+    assert!(said.err.contains("with any one of them less they do not"), "{}", said.err);
+    assert!(said.out.contains("to fall: without all of F-"), "{}", said.out);
+    assert!(said.out.contains("you may write"), "{}", said.out);
+
+    let least = frames_of(&home.path("least.pcapng"));
+    let whole = frames_of(&home.path("hello/hotspot.pcapng"));
+    assert!(!least.is_empty() && least.len() < whole.len());
+    assert!(least.iter().all(|frame| whole.contains(frame)));
+    let comments = tshark(&home.path("least.pcapng"), &["frame.comment"]);
+    assert!(comments.iter().all(|row| row[0].starts_with(&format!("{claim} supported: F-"))), "{comments:?}");
+    let sent = found(&home, "hello/hotspot.pcapng");
+    assert_eq!(found(&home, "least.pcapng"), sent[..1]);
+    for no in 1..=least.len() {
+        support::run(
+            Command::new("editcap")
+                .arg(home.path("least.pcapng"))
+                .arg(home.path("less.pcapng"))
+                .arg(no.to_string()),
+        );
+        assert_eq!(frames_of(&home.path("less.pcapng")).len(), least.len() - 1);
+        assert_eq!(found(&home, "less.pcapng"), [""; 0], "without frame {no}");
+    }
+    ends(2, &mut home.exhibit(&["show", "a.tar.gz", "X9", "--pcapng", "none.pcapng"]));
+    assert!(!home.path("none.pcapng").exists());
+}
+
+#[test]
+fn a_verdict_that_rests_on_absence_or_is_open_gives_no_frames() {
+    let home = Home::with("redmi-note");
+    home.seal("a.tar.gz", &[]);
+    for (claim, says) in [("L3", "nothing settles it"), ("X6", "nothing settles it")] {
+        let said = ends(2, &mut home.exhibit(&["show", "a.tar.gz", claim, "--pcapng", "none.pcapng"]));
+        assert!(said.err.contains(says), "{claim}: {}", said.err);
+        assert!(!home.path("none.pcapng").exists());
+    }
+    for claim in ["L2", "X1", "L5"] {
+        let file = format!("{claim}.pcapng");
+        let said = ends(0, &mut home.exhibit(&["show", "a.tar.gz", claim, "--pcapng", &file]));
+        assert!(said.err.contains("with any one of them less they do not"), "{claim}: {}", said.err);
+    }
+}

@@ -32,6 +32,7 @@ mod test;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod witness;
 
 /// Done, or it holds.
 pub(crate) const DONE: u8 = 0;

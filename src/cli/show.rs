@@ -1,4 +1,4 @@
-//! `exhibit show`: the findings of a bundle, or one of them with its proof.
+//! `exhibit show`: the findings of a bundle, one of them with its proof, or a verdict with what it stands on.
 
 use std::{
     collections::BTreeSet,
@@ -28,9 +28,10 @@ const MAX_WANTED: usize = 4_096;
 pub(crate) struct Arguments {
     /// The bundle.
     bundle: PathBuf,
-    /// A finding's id, or its beginning; all are listed when left out.
+    /// A finding's id, or its beginning, or a claim's id; all findings are listed when left out.
     finding: Option<String>,
-    /// Write the frames that carry the finding as a pcapng, with a comment beside each.
+    /// Write the frames that carry the finding as a pcapng, with a comment beside each; of a verdict the smallest set
+    /// that gives a finding that carries it again.
     #[arg(long, value_name = "FILE", requires = "finding")]
     pcapng: Option<PathBuf>,
 }
@@ -38,6 +39,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
     let bundle = super::report::open_bundle(&arguments.bundle, &environment::scratch())?;
     terminal.note("not verified: `exhibit verify` says what holds");
+    let claims = &bundle.findings().claims;
+    if let Some(verdict) = claims.iter().find(|claim| Some(&claim.id) == arguments.finding.as_ref()) {
+        if let Some(file) = &arguments.pcapng {
+            super::witness::write(&bundle, verdict, file, terminal)?;
+        }
+        write!(terminal.out, "{}", terminal::claim(bundle.findings(), verdict))?;
+        return Ok(DONE);
+    }
     if let (Some(file), Some(id)) = (&arguments.pcapng, &arguments.finding) {
         let finding = pick(bundle.findings(), id)
             .map_err(|error| Failure::of(&error).hint("`exhibit show BUNDLE` lists the findings"))?;

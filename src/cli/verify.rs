@@ -111,9 +111,21 @@ fn write_report(path: &Path, bundle: &Bundle, provenance: &Provenance) -> Result
 
 /// Runs the analysis again on the inputs that the bundle holds, with its settings and its rows of the address table.
 fn rerun(bundle: &Bundle, scratch: &Scratch, threads: Option<usize>) -> Result<Analysis, RerunError> {
-    let wrong = |error: &dyn std::error::Error| RerunError::Case(super::chain(error));
-    let mut case =
-        Case::open(&bundle.folder(), &bundle.about().plan, scratch).map_err(|error| wrong(&error))?;
+    let (case, limits) = reopened(bundle, scratch, threads)?;
+    engine::analyze(&case, scratch, &limits).map_err(|error| match error {
+        AnalysisError::Read(error) => RerunError::Machine(error.source),
+        other => RerunError::Case(super::chain(&other)),
+    })
+}
+
+/// The case that a bundle holds, and the limits it was analyzed with.
+pub(crate) fn reopened(
+    bundle: &Bundle,
+    scratch: &Scratch,
+    threads: Option<usize>,
+) -> Result<(Case, Limits), RerunError> {
+    let mut case = Case::open(&bundle.folder(), &bundle.about().plan, scratch)
+        .map_err(|error| RerunError::Case(super::chain(&error)))?;
     let settings = &bundle.about().settings;
     case.addresses = table(bundle);
     let limits = Limits {
@@ -122,10 +134,7 @@ fn rerun(bundle: &Bundle, scratch: &Scratch, threads: Option<usize>) -> Result<A
         max_decoded: settings.max_decoded,
         ..environment::limits(None, threads)
     };
-    engine::analyze(&case, scratch, &limits).map_err(|error| match error {
-        AnalysisError::Read(error) => RerunError::Machine(error.source),
-        other => wrong(&other),
-    })
+    Ok((case, limits))
 }
 
 fn table(bundle: &Bundle) -> Table {

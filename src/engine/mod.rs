@@ -27,6 +27,7 @@ pub mod statistics;
 mod subject;
 pub mod timeline;
 pub mod verdict;
+pub mod witness;
 
 pub use analyze::{AnalysisError, analyze};
 pub use inspect::inspect;

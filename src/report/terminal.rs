@@ -122,6 +122,15 @@ fn not_whole(text: &mut String, findings: &Findings) {
     }
 }
 
+/// One verdict, and what would have to be missing for it to fall, as `show` prints them.
+pub fn claim(findings: &Findings, claim: &Verdict) -> String {
+    let mut text = heading(findings);
+    text.push('\n');
+    verdict(&mut text, claim);
+    wrapped(&mut text, "    ", &sentence(&words::challenge(claim)));
+    text
+}
+
 fn verdict(text: &mut String, verdict: &Verdict) {
     let status = painted(status_style(verdict.status), &sentence(&words::status(verdict)));
     let _ = writeln!(text, "{}  {status}", painted(STRONG, &name(&verdict.id)));

@@ -3,7 +3,7 @@
 use crate::{
     evidence::Direction,
     findings::{
-        EndpointSummary, Finding, Findings, Grade, Part, Places, Verdict,
+        EndpointSummary, Finding, Findings, Grade, Part, Places, Status, Verdict,
         codes::{self, Explanation},
     },
     report::{
@@ -96,6 +96,30 @@ pub fn places(bytes: Places) -> [Place; 5] {
         place("opaque", bytes.opaque),
         place("lost", bytes.lost),
     ]
+}
+
+/// What would have to be missing for a verdict to fall.
+pub fn challenge(verdict: &Verdict) -> String {
+    let absent = verdict.status == Status::Supported
+        && (verdict.kind == "universal" || verdict.kind == "consent" || verdict.findings.is_empty());
+    let carriers: Vec<&str> = verdict.findings.iter().chain(&verdict.endpoints).map(String::as_str).collect();
+    match verdict.status {
+        Status::Supported if absent && verdict.endpoints.is_empty() => {
+            "to fall: one counterexample in these phases would do, in what the captures lost or nobody could read"
+                .to_owned()
+        }
+        Status::Supported | Status::Refuted if carriers.is_empty() => {
+            "to fall: a condition that it rests on would have to have failed".to_owned()
+        }
+        Status::Supported | Status::Refuted => format!(
+            "to fall: without all of {} it would not stand",
+            carriers.join(", ")
+        ),
+        Status::Inconclusive => {
+            "to be settled: what stands in the way has to be mended, see `exhibit explain CODE` for each".to_owned()
+        }
+        Status::Untestable => "no capture of traffic can settle it".to_owned(),
+    }
 }
 
 /// What could have hidden what was looked for.

@@ -62,6 +62,7 @@ const IMAGE_ENDINGS: [&str; 10] =
     [".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".heic", ".heif", ".hif", ".avif"];
 
 /// One file of the phone.
+#[derive(Clone)]
 pub struct DeviceFile {
     /// Logical path (the one findings use).
     pub path: String,
