@@ -89,3 +89,47 @@ fn one_flow_alone_can_be_extracted_and_nothing_leaves_the_folder() {
     ends(2, &mut home.exhibit(&["inspect", "c.pcap", "--extract", "one"]));
     ends(2, &mut home.exhibit(&["inspect", "c.pcap", "--extract", "none", "--flow", "3"]));
 }
+
+#[test]
+fn what_a_finding_stands_in_comes_out_of_a_bundle_and_nothing_else_does() {
+    let mut files = 0;
+    for case in ["hello", "redmi-note"] {
+        let home = Home::with(case);
+        home.seal("a.tar.gz", &[]);
+        let json = ends(0, &mut home.exhibit(&["report", "a.tar.gz", "--format", "json"])).out;
+        let findings: Value = serde_json::from_str(&json).unwrap();
+        let exact: Vec<&Value> =
+            findings["findings"].as_array().unwrap().iter().filter(|one| one["grade"] == "exact").collect();
+        assert!(!exact.is_empty());
+        for finding in exact {
+            let id = finding["id"].as_str().unwrap();
+            let said = ends(0, &mut home.exhibit(&["show", "a.tar.gz", id, "--extract", id]));
+            assert!(said.err.contains("listed in extracted.jsonl"), "{}", said.err);
+            let lines = listed(&home.path(id));
+            assert!(lines.iter().any(|line| line["sha256"] == finding["sha256"]), "{case} {id}: {lines:?}");
+            let flows: BTreeSet<&str> = finding["parts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|part| part["flow"].as_str().unwrap())
+                .collect();
+            assert!(lines.iter().all(|line| flows.contains(line["flow"].as_str().unwrap())));
+            // A part may stand in a body that holds other parts; a file that is another photo has no place here.
+            for other in findings["artifacts"].as_array().unwrap() {
+                if other["sha256"] != finding["sha256"] && !other["sha256"].is_null() {
+                    assert!(
+                        lines.iter().all(|line| line["sha256"] != other["sha256"]),
+                        "{case} {id}: {other}"
+                    );
+                }
+            }
+            files += lines.len();
+            // What lies there is not touched again.
+            ends(2, &mut home.exhibit(&["show", "a.tar.gz", id, "--extract", id]));
+        }
+        let claim = findings["claims"][0]["id"].as_str().unwrap();
+        ends(2, &mut home.exhibit(&["show", "a.tar.gz", claim, "--extract", "none"]));
+        assert!(!home.path("none").exists());
+    }
+    assert!(files >= 4, "{files}");
+}

@@ -10,9 +10,13 @@ use std::{
 use exhibit::{
     engine::extract::{Content, Take},
     evidence::{Digest, Direction},
+    findings::Finding,
+    report::quantity::counted,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+
+use super::{Failure, shown};
 
 /// The list of files.
 pub(crate) const LIST: &str = "extracted.jsonl";
@@ -167,6 +171,63 @@ fn named(content: &Content) -> (String, String) {
     };
     let stem = if stem.is_empty() { String::new() } else { format!("-{stem}") };
     (format!("{}{message}-{way}{stem}", content.first_frame), ending)
+}
+
+/// A folder that can't take what was extracted.
+pub(crate) fn not_extracted(folder: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::cannot(format!("write into {}", folder.display()), error);
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return failure.hint("a folder that holds an earlier extraction is left as it is: name another one");
+    }
+    failure
+}
+
+/// What came of it, in one line.
+pub(crate) fn listed(files: u64, folder: &Path) -> String {
+    format!("{} in {}, listed in {LIST}", counted(files, "file"), shown(&folder.display().to_string()))
+}
+
+/// Takes only the contents in which a finding stands: those whose steps lead to one of its parts.
+pub(crate) struct Of<'f> {
+    /// The finding.
+    pub(crate) finding: &'f Finding,
+    /// Where they go.
+    pub(crate) folder: Folder,
+}
+
+impl Of<'_> {
+    /// A content that is not taken.
+    const NONE: u32 = u32::MAX;
+
+    fn leads_to(&self, content: &Content) -> bool {
+        self.finding.parts.iter().any(|part| {
+            let pairs = || content.steps.iter().zip(&part.steps);
+            part.flow == content.flow
+                && part.direction == content.direction
+                && pairs().count() == content.steps.len()
+                && pairs().all(|(one, other)| {
+                    one.op == other.op && one.param == other.param && one.input.start == other.input.start
+                })
+        })
+    }
+}
+
+impl Take for Of<'_> {
+    fn begin(&mut self, content: &Content) -> io::Result<u32> {
+        if self.leads_to(content) { self.folder.begin(content) } else { Ok(Self::NONE) }
+    }
+
+    fn bytes(&mut self, content: u32, bytes: &[u8]) -> io::Result<()> {
+        self.folder.bytes(content, bytes)
+    }
+
+    fn end(&mut self, content: u32) -> io::Result<()> {
+        self.folder.end(content)
+    }
+
+    fn flow_end(&mut self) -> io::Result<()> {
+        self.folder.flow_end()
+    }
 }
 
 impl Take for Folder {

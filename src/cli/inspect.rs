@@ -17,9 +17,8 @@ use exhibit::{
 
 use super::{
     DONE, Failure, Terminal, environment,
-    extract::{Folder, LIST},
+    extract::{Folder, listed, not_extracted},
     run::{failed, not_analyzed},
-    shown,
 };
 
 #[derive(Args)]
@@ -99,27 +98,16 @@ fn extract(
     folder: &Path,
     terminal: &mut Terminal,
 ) -> Result<u8, Failure> {
-    let cannot = |error: io::Error| {
-        let failure = Failure::cannot(format!("write into {}", folder.display()), &error);
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            return failure
-                .hint("a folder that holds an earlier extraction is left as it is: name another one");
-        }
-        failure
-    };
+    let cannot = |error: io::Error| not_extracted(folder, &error);
     let mut files = Folder::new(folder).map_err(cannot)?;
+    let wanted = |_: &str, frame| only.is_none_or(|only| only == frame);
     let flows =
-        engine::extract::extract(case, limits, only, &mut files).map_err(|error| not_analyzed(&error))?;
+        engine::extract::extract(case, limits, &wanted, &mut files).map_err(|error| not_analyzed(&error))?;
     if let Some(frame) = only.filter(|_| flows == 0) {
         return Err(no_flow(frame));
     }
     let (written, beyond) = files.finish().map_err(cannot)?;
-    writeln!(
-        terminal.out,
-        "{} in {}, listed in {LIST}",
-        counted(written, "file"),
-        shown(&folder.display().to_string())
-    )?;
+    writeln!(terminal.out, "{}", listed(written, folder))?;
     if beyond > 0 {
         terminal.note(format!("{} more were left out", counted(beyond, "content")));
     }

@@ -14,12 +14,19 @@ use exhibit::{
         capture::{Capture, Excerpt, Wanted},
         folder::Folder as _,
     },
-    evidence::read_exact_at,
+    engine,
+    evidence::{FrameNo, read_exact_at},
     findings::{Finding, Findings},
     report::{proof, quantity::counted, terminal},
 };
 
-use super::{DONE, Failure, Terminal, environment, place, shown};
+use super::{
+    DONE, Failure, Terminal, environment,
+    extract::{Folder, Of, listed, not_extracted},
+    place,
+    run::not_analyzed,
+    shown,
+};
 
 /// Bytes of a device file set beside an excerpt at most.
 const MAX_WANTED: usize = 4_096;
@@ -34,6 +41,9 @@ pub(crate) struct Arguments {
     /// that gives a finding that carries it again.
     #[arg(long, value_name = "FILE", requires = "finding")]
     pcapng: Option<PathBuf>,
+    /// Write the bodies, parts and members in which the finding stands into this folder, with a list of them.
+    #[arg(long, value_name = "DIR", requires = "finding")]
+    extract: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, Failure> {
@@ -44,6 +54,10 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         if let Some(file) = &arguments.pcapng {
             super::witness::write(&bundle, verdict, file, terminal)?;
         }
+        if arguments.extract.is_some() {
+            return Err(Failure::new(format!("cannot extract {}: it is a verdict", verdict.id))
+                .hint("--extract takes a finding: the verdict names those that it rests on"));
+        }
         write!(terminal.out, "{}", terminal::claim(bundle.findings(), verdict))?;
         return Ok(DONE);
     }
@@ -52,6 +66,11 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
             .map_err(|error| Failure::of(&error).hint("`exhibit show BUNDLE` lists the findings"))?;
         let frames = excerpt(&bundle, finding, file)?;
         terminal.note(format!("wrote {} to {}", counted(frames, "frame"), file.display()));
+    }
+    if let (Some(folder), Some(id)) = (&arguments.extract, &arguments.finding) {
+        let finding = pick(bundle.findings(), id)
+            .map_err(|error| Failure::of(&error).hint("`exhibit show BUNDLE` lists the findings"))?;
+        extract(&bundle, finding, folder, terminal)?;
     }
     let bytes = |wanted: &proof::Wanted<'_>| device_bytes(&bundle, wanted);
     match show(bundle.findings(), arguments.finding.as_deref(), &bytes, &mut terminal.out) {
@@ -99,6 +118,34 @@ fn excerpt(bundle: &Bundle, finding: &Finding, file: &Path) -> Result<u64, Failu
     excerpt.finish().map_err(|error| cannot(&error))?;
     beside.place().map_err(|error| cannot(&error))?;
     Ok(frames)
+}
+
+/// Writes the contents in which a finding stands.
+fn extract(
+    bundle: &Bundle,
+    finding: &Finding,
+    folder: &Path,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
+    let (case, limits) = super::verify::reopened(bundle, &environment::scratch(), None)
+        .map_err(|error| Failure::of(&error))?;
+    let flows: BTreeSet<&str> = finding.parts.iter().map(|part| part.flow.as_str()).collect();
+    let known = bundle.findings().flows.iter().filter(|flow| flows.contains(flow.name.as_str()));
+    let known: BTreeSet<(&str, FrameNo)> =
+        known.map(|flow| (flow.capture.as_str(), flow.first_frame)).collect();
+    let cannot = |error: &io::Error| not_extracted(folder, error);
+    let mut of = Of { finding, folder: Folder::new(folder).map_err(|error| cannot(&error))? };
+    let wanted = |capture: &str, frame| known.contains(&(capture, frame));
+    engine::extract::extract(&case, &limits, &wanted, &mut of).map_err(|error| not_analyzed(&error))?;
+    let (files, beyond) = of.folder.finish().map_err(|error| cannot(&error))?;
+    terminal.note(listed(files, folder));
+    if files == 0 {
+        terminal.note("the finding stands in no body, part or member: --pcapng FILE writes its frames");
+    }
+    if beyond > 0 {
+        terminal.note(format!("{} more were left out", counted(beyond, "content")));
+    }
+    Ok(())
 }
 
 fn device_bytes(bundle: &Bundle, wanted: &proof::Wanted<'_>) -> Option<Vec<u8>> {

@@ -84,24 +84,40 @@ pub trait Take {
     fn flow_end(&mut self) -> io::Result<()>;
 }
 
-/// Walks the first capture of a case and hands out the contents of one flow (by its first frame) or of all. Says how many flows
-/// were walked.
+/// Walks the captures of a case and hands out the contents of the flows that are wanted, by capture and first frame. Says how
+/// many flows were walked.
 ///
 /// # Errors
-/// When the capture can't be read, or a content can't be taken.
+/// When a capture can't be read, or a content can't be taken.
 pub fn extract(
     case: &Case,
     limits: &Limits,
-    only: Option<FrameNo>,
+    wanted: &dyn Fn(&str, FrameNo) -> bool,
     take: &mut dyn Take,
 ) -> Result<u64, AnalysisError> {
-    let Some(capture) = case.captures.values().next() else { return Err(AnalysisError::NoCapture) };
-    let index = net::index(capture, limits)?;
-    let keys = keys(case, std::slice::from_ref(&index))?;
-    let subject = Subject::determine(&case.plan, std::slice::from_ref(&index));
-    let subject = subject.unwrap_or_else(|_| Subject::initiators());
-    let context = Context::new(limits, &keys, capture.scratch());
-    let wanted = |flow: &Flow| only.is_none_or(|frame| flow.first_frame == frame);
+    if case.captures.is_empty() {
+        return Err(AnalysisError::NoCapture);
+    }
+    let indexes: Vec<Index> =
+        case.captures.values().map(|capture| net::index(capture, limits)).collect::<Result<_, _>>()?;
+    let keys = keys(case, &indexes)?;
+    let subject = Subject::determine(&case.plan, &indexes).unwrap_or_else(|_| Subject::initiators());
+    let mut walked = 0;
+    for (capture, index) in case.captures.values().zip(&indexes) {
+        let context = Context::new(limits, &keys, capture.scratch());
+        walked += extract_from(index, &subject, &context, wanted, take)?;
+    }
+    Ok(walked)
+}
+
+fn extract_from(
+    index: &Index,
+    subject: &Subject,
+    context: &Context<'_>,
+    wanted: &dyn Fn(&str, FrameNo) -> bool,
+    take: &mut dyn Take,
+) -> Result<u64, AnalysisError> {
+    let wanted = |flow: &Flow| wanted(&index.capture, flow.first_frame);
     let mut walked = 0;
     for group in index.groups().iter() {
         let flows: Vec<&Flow> = group.iter().filter_map(|id| index.flow(*id)).collect();
@@ -113,7 +129,7 @@ pub fn extract(
         for flow in flows {
             let uplink = subject.uplink_side(flow).unwrap_or(Side::Initiator);
             let mut extractor = Extractor {
-                index: &index,
+                index,
                 flow,
                 wanted: wanted(flow),
                 take,
@@ -131,7 +147,7 @@ pub fn extract(
                 up: &up,
                 down: &down,
             };
-            decode::walk(&conversation, &context, &mut shared, &mut extractor)?;
+            decode::walk(&conversation, context, &mut shared, &mut extractor)?;
             walked += u64::from(extractor.wanted);
             if let Some(error) = extractor.failure {
                 return Err(AnalysisError::View(error));
