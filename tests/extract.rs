@@ -133,3 +133,41 @@ fn what_a_finding_stands_in_comes_out_of_a_bundle_and_nothing_else_does() {
     }
     assert!(files >= 4, "{files}");
 }
+
+#[test]
+fn of_two_files_on_one_connection_the_finding_gives_its_own() {
+    let home = Home::new();
+    let photo = |seed: u32| -> Vec<u8> {
+        let noise = (0..6_000_u32)
+            .map(|no| (no.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]);
+        [&[0xff, 0xd8, 0xff, 0xe0][..], &noise.collect::<Vec<u8>>()].concat()
+    };
+    let (one, two) = (photo(1), photo(77_777));
+    let mut stream = Vec::new();
+    for (name, body) in [("one", &one), ("two", &two)] {
+        let head =
+            format!("PUT /{name}.jpg HTTP/1.1\r\nHost: h.example\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.extend([head.as_bytes(), body].concat());
+    }
+    let frames = packets::connection(([192, 168, 1, 2], 40_000), ([203, 0, 113, 9], 80), &stream, b"");
+    write(&home.path("case/c.pcap"), packets::pcap(&frames));
+    write(&home.path("case/DCIM/one.jpg"), &one);
+    write(&home.path("case/DCIM/two.jpg"), &two);
+    let plan = "exhibit: 1\ncapture: c.pcap\nfiles: DCIM/\nphone: {addresses: [192.168.1.2]}\n\
+                claims:\n  - {says: it uploads photos, uploads: photo}\n";
+    write(&home.path("case/scenario.yaml"), plan);
+    ends(0, &mut home.exhibit(&["run", "case", "-o", "a.tar.gz", "--unsigned"]));
+    let json = ends(0, &mut home.exhibit(&["report", "a.tar.gz", "--format", "json"])).out;
+    let findings: Value = serde_json::from_str(&json).unwrap();
+    let exact = findings["findings"].as_array().unwrap().iter().filter(|one| one["grade"] == "exact");
+    let ids: Vec<&str> = exact.map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2, "{findings}");
+    let mut bodies = BTreeSet::new();
+    for id in ids {
+        ends(0, &mut home.exhibit(&["show", "a.tar.gz", id, "--extract", id]));
+        let lines = listed(&home.path(id));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        bodies.insert(fs::read(home.path(id).join(lines[0]["file"].as_str().unwrap())).unwrap());
+    }
+    assert_eq!(bodies, [one, two].into());
+}
