@@ -774,3 +774,15 @@ mod commands {
         refused("no scenario.yaml at or below empty", "", &mut home.exhibit(&["test", "--check", "empty"]));
     }
 }
+
+#[test]
+fn an_address_of_the_phone_that_sends_nothing_is_said_with_a_way_out() {
+    let home = Home::with("hello");
+    let find = |phone: &str| {
+        ends(0, &mut home.exhibit(&["find", "hello/hotspot.pcapng", "hello/DCIM", "--phone", phone])).err
+    };
+    let wrong = find("10.9.9.9");
+    assert!(wrong.contains("(10.9.9.9) sends nothing") && wrong.contains("exhibit inspect"), "{wrong}");
+    lines_begin_with(&wrong, "exhibit: ");
+    assert!(!find("192.168.43.17").contains("sends nothing"));
+}

@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     let analysis =
         engine::analyze(&case, &scratch, &limits).map_err(|error| super::run::not_analyzed(&error))?;
     super::run::note_keys(&case, &analysis, terminal);
+    super::run::note_phone(&case, &analysis.findings, terminal);
     match arguments.format {
         Format::Text => write!(terminal.out, "{}", terminal::found(&analysis.findings))?,
         Format::Json => {

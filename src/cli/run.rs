@@ -108,6 +108,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     }
     let analysis = engine::analyze(&case, &scratch, &limits).map_err(|error| not_analyzed(&error))?;
     note_keys(&case, &analysis, terminal);
+    note_phone(&case, &analysis.findings, terminal);
     // Whatever becomes of what is printed, the bundle is sealed.
     let printed = print(arguments.format, &analysis.findings, terminal);
     if !arguments.no_bundle {
@@ -136,6 +137,19 @@ pub(crate) fn note_keys(case: &Case, analysis: &Analysis, terminal: &mut Termina
     if given && analysis.opened_connections == 0 {
         terminal
             .note("the key logs open nothing: they hold no secret that fits a connection of the captures");
+    }
+}
+
+/// An address of the phone that sends nothing is most likely another machine's, or the phone's of another day.
+pub(crate) fn note_phone(case: &Case, findings: &Findings, terminal: &mut Terminal) {
+    let declared = !case.plan.phone.addresses.is_empty() || case.plan.phone.mac.is_some();
+    if declared && findings.ledger.all.total == 0 {
+        let addresses = findings.subject.addresses.join(", ");
+        let of = if addresses.is_empty() { String::new() } else { format!(" ({addresses})") };
+        terminal.note(format_args!(
+            "the phone's address that was given{of} sends nothing in these captures: is it another one there?"
+        ));
+        terminal.note("hint: `exhibit inspect CAPTURE` shows which addresses send, and what DHCP gave out");
     }
 }
 

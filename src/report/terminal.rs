@@ -238,7 +238,8 @@ pub fn found(findings: &Findings) -> String {
         } else {
             findings.subject.addresses.iter().map(|address| name(address)).collect::<Vec<_>>().join(", ")
         },
-        name(&words::bound_by(&findings.subject.bound_by)),
+        // There is no scenario that could have declared it.
+        if guessed { name(&words::bound_by(&findings.subject.bound_by)) } else { "as given".to_owned() },
         if guessed { "; --phone to change" } else { "" },
     );
     not_whole(&mut text, findings);
