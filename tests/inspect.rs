@@ -181,3 +181,25 @@ fn a_body_has_the_digest_of_what_each_content_coding_holds() {
         document.transactions.iter().map(|one| one.body.as_ref().unwrap().decoded_sha256).collect();
     assert_eq!(decoded, [Some(exhibit::evidence::Digest::of(&text)); 3]);
 }
+
+#[test]
+fn a_key_log_that_opens_nothing_is_said_and_progress_never_reaches_a_pipe() {
+    let Some(captures) = support::captures() else { return support::skip("captures") };
+    let home = support::Home::new();
+    support::write(
+        &home.path("wrong.log"),
+        format!("CLIENT_RANDOM {} {}\n", "ab".repeat(32), "cd".repeat(48)),
+    );
+    let capture = captures.join("wireshark__tls13-rfc8446.pcap");
+    if !capture.exists() {
+        return support::skip("tls13-rfc8446.pcap");
+    }
+    let capture = capture.to_str().unwrap();
+    let wrong = support::ends(0, &mut home.exhibit(&["inspect", capture, "--keys", "wrong.log"]));
+    assert!(wrong.err.contains("the key logs open nothing"), "{}", wrong.err);
+    let right = format!("{capture}.keylog");
+    let right = support::ends(0, &mut home.exhibit(&["inspect", capture, "--keys", &right]));
+    assert_eq!(right.err, "");
+    let without = support::ends(0, &mut home.exhibit(&["inspect", capture, "--quiet"]));
+    assert_eq!(without.err, "");
+}

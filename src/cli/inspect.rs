@@ -18,7 +18,8 @@ use exhibit::{
 use super::{
     DONE, Failure, Terminal, environment,
     extract::{Folder, listed, not_extracted},
-    run::{failed, not_analyzed},
+    run::{KEYS_OPEN_NOTHING, failed, not_analyzed},
+    watch::Watch,
 };
 
 #[derive(Args)]
@@ -40,6 +41,9 @@ pub(crate) struct Arguments {
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
+    /// Show no progress (it is shown on a terminal alone).
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -66,26 +70,36 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     if let Some(folder) = &arguments.extract {
         return extract(&case, &limits, arguments.flow.map(FrameNo), folder, terminal);
     }
-    match (arguments.format, arguments.flow) {
+    let walk = |view: &mut dyn View, streams: bool| {
+        let mut watch = Watch::new(view, streams, arguments.quiet);
+        engine::inspect(&case, &limits, &mut watch).map_err(|error| not_analyzed(&error))?;
+        Ok::<bool, Failure>(watch.opened_nothing())
+    };
+    let opened_nothing = match (arguments.format, arguments.flow) {
         (_, Some(frame)) => {
             let mut follow = report::inspection::Follow::new(FrameNo(frame));
-            engine::inspect(&case, &limits, &mut follow).map_err(|error| not_analyzed(&error))?;
+            let opened_nothing = walk(&mut follow, false)?;
             let text = follow.text().ok_or_else(|| no_flow(FrameNo(frame)))?;
             write!(terminal.out, "{text}")?;
+            opened_nothing
         }
         (Format::Text, None) => {
             let mut sheet = report::inspection::Sheet::default();
-            engine::inspect(&case, &limits, &mut sheet).map_err(|error| not_analyzed(&error))?;
+            let opened_nothing = walk(&mut sheet, false)?;
             write!(terminal.out, "{}", sheet.text(Terminal::columns()))?;
+            opened_nothing
         }
         (Format::Json, None) => {
             let mut document = Document::new(terminal, &scratch);
-            engine::inspect(&case, &limits, &mut document).map_err(|error| not_analyzed(&error))?;
+            walk(&mut document, true)?
         }
         (Format::Jsonl, None) => {
             let mut lines = Lines { out: Json::new(terminal) };
-            engine::inspect(&case, &limits, &mut lines).map_err(|error| not_analyzed(&error))?;
+            walk(&mut lines, true)?
         }
+    };
+    if arguments.keys.is_some() && opened_nothing {
+        terminal.note(KEYS_OPEN_NOTHING);
     }
     Ok(DONE)
 }

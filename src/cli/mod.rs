@@ -32,6 +32,7 @@ mod test;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watch;
 mod witness;
 
 /// Done, or it holds.

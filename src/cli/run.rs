@@ -131,12 +131,15 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     Ok(if met { DOES_NOT_HOLD } else { DONE })
 }
 
+/// What is said of key logs that do not fit.
+pub(crate) const KEYS_OPEN_NOTHING: &str =
+    "the key logs open nothing: they hold no secret that fits a connection of the captures";
+
 /// A key log that opens nothing is most likely of another run, and that is better known at once.
 pub(crate) fn note_keys(case: &Case, analysis: &Analysis, terminal: &mut Terminal) {
     let given = case.inputs.values().any(|input| input.role == InputRole::Keys);
     if given && analysis.opened_connections == 0 {
-        terminal
-            .note("the key logs open nothing: they hold no secret that fits a connection of the captures");
+        terminal.note(KEYS_OPEN_NOTHING);
     }
 }
 
