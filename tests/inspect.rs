@@ -183,7 +183,7 @@ fn a_body_has_the_digest_of_what_each_content_coding_holds() {
 }
 
 #[test]
-fn a_key_log_that_opens_nothing_is_said_and_progress_never_reaches_a_pipe() {
+fn a_key_log_that_opens_nothing_is_said_and_one_that_fits_is_not() {
     let Some(captures) = support::captures() else { return support::skip("captures") };
     let home = support::Home::new();
     support::write(
