@@ -16,6 +16,7 @@ pub mod record;
 mod requirement;
 pub(crate) mod resolve;
 pub mod schema;
+pub mod seed;
 pub mod sketch;
 pub(crate) mod terms;
 pub mod values;

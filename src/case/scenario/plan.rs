@@ -32,6 +32,10 @@ pub struct Plan {
     pub phases: Vec<Phase>,
     /// Actions in the order of the plan.
     pub actions: Vec<Action>,
+    /// Whether actions that have a sham are done in the order that the plan seed draws for each run.
+    pub randomized: bool,
+    /// SHA-256 of the sections that the plan freezes; none where it freezes nothing.
+    pub frozen: Option<Digest>,
     /// Claims in the order of the plan.
     pub claims: Vec<Claim>,
     /// What terms declare that may be sent, by term.

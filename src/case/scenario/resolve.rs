@@ -13,6 +13,7 @@ use super::{
     grammar::{self, Scenario},
     plan::{Action, CapturePoint, Epoch, Phase, Phone, Plan, PlannedSpikes, PlannedTwin, Role, Source},
     problem::{Problem, Severity, did_you_mean, word},
+    seed::frozen_digest,
     terms::{self, Terms},
     values::{At, Place, Text},
     words::{EpochKind, Order, RoleWord, Sham},
@@ -208,6 +209,8 @@ impl Resolver<'_> {
                 .as_ref()
                 .and_then(|controls| controls.decoys.as_ref())
                 .map(|decoys| decoys.value),
+            randomized: randomized(scenario),
+            frozen: frozen_digest(scenario),
             not_acted_on: not_acted_on(scenario),
         };
         self.check_paths();
@@ -600,6 +603,10 @@ fn skew(clocks: &grammar::Clocks) -> Option<u64> {
     of(&clocks.phone).map(|phone| phone.saturating_add(of(&clocks.gateway).unwrap_or(0)))
 }
 
+fn randomized(scenario: &Scenario) -> bool {
+    scenario.actions.as_ref().is_some_and(|actions| actions.order == Some(Order::Randomized))
+}
+
 /// Keys that are read and checked, and that this version does nothing with.
 fn not_acted_on(scenario: &Scenario) -> Vec<String> {
     let actions = || scenario.actions.iter().flat_map(|actions| &actions.list);
@@ -610,10 +617,7 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
         ("redaction", scenario.redaction.is_some()),
         ("reply", scenario.reply.is_some()),
         ("clocks.probe", clocks.into_iter().any(|clock| clock.probe.is_some())),
-        (
-            "actions.order",
-            scenario.actions.as_ref().is_some_and(|actions| actions.order == Some(Order::Randomized)),
-        ),
+        ("actions.order", randomized(scenario)),
         ("actions.washout", scenario.actions.as_ref().is_some_and(|actions| actions.washout.is_some())),
         ("actions.sham", actions().any(|action| action.sham.is_some())),
         ("actions.evidence", actions().any(|action| action.evidence.is_some())),
