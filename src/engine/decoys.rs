@@ -12,7 +12,10 @@ use super::{
     statistics::poisson,
 };
 use crate::{
-    case::device::{Device, DeviceFile},
+    case::{
+        device::{Device, DeviceFile},
+        scenario::{plan::Plan, seed},
+    },
     evidence::{Digest, Limits, ReadError, hex, read_exact_at},
     findings::{Control, GateState, Grade},
 };
@@ -147,10 +150,14 @@ impl Draw {
     }
 }
 
-/// The seed of a case: what its plan is called and says of the phone, so that the same case has the same decoys.
-pub(super) fn seed(case: &str, identifiers: &BTreeMap<String, String>) -> String {
-    let kinds: Vec<&str> = identifiers.keys().map(String::as_str).collect();
-    hex(&Digest::of(format!("{case}\0{}", kinds.join("\0")).as_bytes()).0)
+/// The seed of a case: the frozen plan's for decoys, so that nobody can choose it once the traffic is known. Of a
+/// plan that freezes nothing, what it is called and says of the phone. The same case has the same decoys.
+pub(super) fn seed(plan: &Plan) -> String {
+    if let Some(frozen) = plan.frozen {
+        return hex(&seed::labelled(seed::plan_seed(frozen, None), "decoys").0);
+    }
+    let kinds: Vec<&str> = plan.phone.identifiers.keys().map(String::as_str).collect();
+    hex(&Digest::of(format!("{}\0{}", plan.id, kinds.join("\0")).as_bytes()).0)
 }
 
 #[cfg(test)]
@@ -186,6 +193,16 @@ mod tests {
         assert_eq!(decoys.contents.len(), FILES + 1);
         let again = catalog(&real, "seed", 2_000, &Limits::default()).unwrap();
         assert!(again.texts().map(|(_, text)| text).eq(texts.iter().map(String::as_str)));
+    }
+
+    #[test]
+    fn the_seed_is_the_frozen_plans() {
+        let plan = Plan { id: "case".to_owned(), ..Plan::default() };
+        let frozen = |byte| Plan { frozen: Some(Digest([byte; 32])), ..plan.clone() };
+        // By Python: sha256(b"exhibit decoys\0" + sha256(bytes([7] * 32)).digest()).
+        assert_eq!(seed(&frozen(7)), "314d125a6e3a6d859d83da17e0e4f8bf25aefdb5f8315e93b88c63db7fe8b4df");
+        assert_ne!(seed(&frozen(8)), seed(&frozen(7)));
+        assert_ne!(seed(&plan), seed(&Plan { id: "other".to_owned(), ..Plan::default() }));
     }
 
     #[test]
