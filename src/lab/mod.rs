@@ -28,7 +28,8 @@ mod stack;
 
 pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
 pub use model::{
-    Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
+    Action, Carrier, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send,
+    Span, Spikes,
 };
 pub use play::{Made, PlayError, Played, play};
 pub use record::{Carried, Sent};

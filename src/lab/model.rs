@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::evidence::Timestamp;
+use crate::evidence::{Digest, Timestamp};
 
 /// How a simulated phone behaves, phase by phase.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,8 +41,11 @@ pub struct Phone {
     pub name: String,
     /// Its Ethernet address.
     pub mac: Mac,
-    /// The address it leases.
+    /// The address it leases, or has.
     pub address: Ipv4Addr,
+    /// Whether it has its address without asking for it.
+    #[serde(default, rename = "static")]
+    pub fixed: bool,
     /// Kind (`imei`, `own_number`, …) to value.
     #[serde(default)]
     pub identifiers: BTreeMap<String, String>,
@@ -128,6 +131,15 @@ pub struct Phase {
     /// The phone's settings in it, for the record.
     #[serde(default)]
     pub state: BTreeMap<String, String>,
+    /// SHA-256 of the image that is said to run, for the record.
+    #[serde(default)]
+    pub rom: Option<Digest>,
+    /// So many runs more without instruments: no keys, no spikes.
+    #[serde(default)]
+    pub twins: u32,
+    /// What another machine sends in each run, so that it is known what would be found.
+    #[serde(default)]
+    pub spikes: Option<Spikes>,
     /// Photos that are on the phone and that nobody touches.
     #[serde(default)]
     pub library: Vec<String>,
@@ -151,9 +163,37 @@ pub struct Action {
     pub lasts: Span,
     /// The photo that it takes, as a path on the phone.
     pub makes: Option<String>,
+    /// The list of messages, as a path on the phone, to which it adds a fresh one.
+    pub receives: Option<String>,
     /// Whether the phone joins the network in it (DHCP).
     #[serde(default)]
     pub joins: bool,
+}
+
+/// Known artifacts that another machine sends: one photo, one message and one other value over each carrier in each run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spikes {
+    /// That machine's Ethernet address.
+    pub mac: Mac,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The action in or after which it sends.
+    pub during: String,
+    /// From the action's start.
+    pub after: Span,
+    /// The server's name.
+    pub to: String,
+    /// What they travel in: `http1`.
+    pub over: Vec<Carrier>,
+}
+
+/// What a spike travels in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// HTTP/1.1 in clear.
+    Http1,
 }
 
 /// One thing that the firmware does in the network.
@@ -233,7 +273,7 @@ pub enum Request {
     },
 }
 
-/// A field: a text, or one of the phone's identifiers.
+/// A field: a text, one of the phone's identifiers, or the message that the run received.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
@@ -243,6 +283,9 @@ pub struct Field {
     pub text: Option<String>,
     /// The kind of an identifier of the phone.
     pub identifier: Option<String>,
+    /// Whether it is the text of the message that an action of the run received.
+    #[serde(default)]
+    pub message: bool,
 }
 
 /// A time span: digits and `ms`, `s`, `m` or `h`.
@@ -332,8 +375,8 @@ pub enum ModelError {
         /// The name.
         name: String,
     },
-    /// A field must be exactly one of a text and an identifier.
-    #[error("play phase {phase}: field {name} needs a text or an identifier, and not both")]
+    /// A field must be exactly one of a text, an identifier and the message.
+    #[error("play phase {phase}: field {name} needs one of a text, an identifier and `message: true`")]
     Field {
         /// The phase.
         phase: String,
@@ -402,21 +445,29 @@ impl Model {
             Err(ModelError::Unknown { phase: phase.id.clone(), kind, name: name.to_owned() })
         };
         plain(&phase.id)?;
-        phase.photos().try_for_each(plain)?;
+        phase.photos().chain(phase.messages()).try_for_each(plain)?;
         let opaque = phase.sends.iter().flat_map(|send| &send.requests).map(|request| match request {
             Request::Opaque { up, down } => (*up).max(*down) as u64,
             _ => 0,
         });
         let spans = phase.actions.iter().map(|action| action.at.micros.max(action.lasts.micros));
         let most = [
-            ("runs", u64::from(phase.runs), MAX_RUNS),
+            ("runs", u64::from(phase.runs) + u64::from(phase.twins), MAX_RUNS),
             ("bytes of no known format", opaque.max().unwrap_or(0), MAX_OPAQUE),
             ("microseconds", spans.chain([phase.tail.micros]).max().unwrap_or(0), MAX_MICROS),
         ];
         if let Some((what, _, most)) = most.into_iter().find(|(_, there, most)| there > most) {
             return Err(ModelError::TooMuch { phase: phase.id.clone(), what, most });
         }
-        if !phase.actions.iter().any(|action| action.joins) {
+        if let Some(spikes) = &phase.spikes {
+            if !phase.actions.iter().any(|action| action.id == spikes.during) {
+                return unknown("action", &spikes.during);
+            }
+            if !self.hosts.iter().any(|host| host.name == spikes.to) {
+                return unknown("host", &spikes.to);
+            }
+        }
+        if !self.phone.fixed && !phase.actions.iter().any(|action| action.joins) {
             return Err(ModelError::NoJoin { phase: phase.id.clone() });
         }
         for send in &phase.sends {
@@ -433,8 +484,14 @@ impl Model {
                 }
                 for field in request.fields() {
                     match (&field.text, &field.identifier) {
-                        (Some(_), None) => {}
-                        (None, Some(kind)) if self.phone.identifiers.contains_key(kind) => {}
+                        (None, None) if field.message => {
+                            if !phase.actions.iter().any(|action| action.receives.is_some()) {
+                                return unknown("message", &field.name);
+                            }
+                        }
+                        (Some(_), None) if !field.message => {}
+                        (None, Some(kind)) if !field.message && self.phone.identifiers.contains_key(kind) => {
+                        }
                         (None, Some(kind)) => return unknown("identifier", kind),
                         _ => {
                             return Err(ModelError::Field {
@@ -455,6 +512,13 @@ impl Phase {
     pub(super) fn photos(&self) -> impl Iterator<Item = &str> {
         let made = self.actions.iter().filter_map(|action| action.makes.as_deref());
         self.library.iter().map(String::as_str).chain(made)
+    }
+}
+
+impl Phase {
+    /// Paths of lists of messages on the phone.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &str> {
+        self.actions.iter().filter_map(|action| action.receives.as_deref())
     }
 }
 

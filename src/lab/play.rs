@@ -14,10 +14,18 @@ use super::{
     servers::{Servers, Service, Services},
     stack::Stack,
 };
-use crate::evidence::{ByteRange, Digest};
+use crate::{
+    case::scenario::{
+        record::Spike,
+        words::{Carrier, SpikeClass},
+    },
+    evidence::{ByteRange, Digest},
+};
 
 /// What stands in each capture, so that it can't be taken for another.
 const COMMENT: &str = "simulated by exhibit lab: no real phone, server or network took part";
+/// Where spikes go.
+const HTTP_PORT: u16 = 80;
 /// Turns of the clock in one run; a run of the shipped scenarios takes some thousands, more means that a stack spins.
 const MAX_TURNS: u32 = 2_000_000;
 /// From joining until the lease holds, with the four messages between.
@@ -82,25 +90,36 @@ pub enum PlayError {
 /// When a run does not come to its end as the model says.
 pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
     let (mut captures, mut device, mut sent, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (phase, number) in model.phases.iter().flat_map(|phase| (1..=phase.runs).map(move |no| (phase, no))) {
+    let numbers = |phase: &'_ Phase| 1..=phase.runs.saturating_add(phase.twins);
+    for (phase, number) in model.phases.iter().flat_map(|phase| numbers(phase).map(move |no| (phase, no))) {
         let fill =
             |template: &str| template.replace("{phase}", &phase.id).replace("{run}", &format!("{number:02}"));
         let start = later(model.start, model.every.micros.saturating_mul(runs.len() as u64));
         let id = format!("{}/{number:02}", phase.id);
-        let run = Run {
+        let mut run = Run {
             id,
             phase,
             start,
             capture: fill(&model.layout.capture),
             device: fill(&model.layout.device),
+            keys: Vec::new(),
+            twin: number > phase.runs,
+            spikes: Vec::new(),
         };
         let stage = Stage { model, seed, run: &run };
         let photos = stage.photos();
         let scripts: Vec<Script> = stage.scripts(&photos);
-        let (bytes, outcomes) = stage.play(&scripts)?;
+        let spikes = stage.spikes();
+        let (bytes, outcomes) = stage.play(&scripts, &spikes)?;
         captures.push(Made { path: run.capture.clone(), bytes });
         sent.extend(stage.truth(scripts, &outcomes));
         device.extend(photos.into_iter().map(|(path, bytes)| Made { path: run.on_device(&path), bytes }));
+        device
+            .extend(phase.messages().map(|path| Made { path: run.on_device(path), bytes: stage.messages() }));
+        for Planned { spike, file, .. } in spikes {
+            device.extend(spike.artifact.clone().zip(file).map(|(path, bytes)| Made { path, bytes }));
+            run.spikes.push(spike);
+        }
         runs.push(run);
     }
     let record = model.layout.record.clone().map(|path| Made { path, bytes: record::lines(&runs) });
@@ -120,6 +139,14 @@ struct Stage<'a> {
     model: &'a Model,
     seed: u64,
     run: &'a Run<'a>,
+}
+
+/// A spike about to be sent.
+struct Planned {
+    spike: Spike,
+    file: Option<Vec<u8>>,
+    at: u64,
+    request: Vec<u8>,
 }
 
 /// A planned send with its encoded requests.
@@ -142,6 +169,61 @@ impl<'a> Stage<'a> {
     fn photos(&self) -> BTreeMap<String, Vec<u8>> {
         let take = |path: &str| (path.to_owned(), photo::take(&mut self.seeded(&format!("photo {path}"))));
         self.phase().photos().map(take).collect()
+    }
+
+    /// The text of the run's message: words that nobody sent before.
+    fn message(&self) -> String {
+        let fresh = crate::evidence::hex(&self.seeded("message").bytes(12));
+        format!("A simulated message, fresh in this run: {fresh}.")
+    }
+
+    /// The list of messages on the phone.
+    fn messages(&self) -> Vec<u8> {
+        format!("body\n\"{}\"\n", self.message()).into_bytes()
+    }
+
+    /// What another machine sends in this run.
+    fn spikes(&self) -> Vec<Planned> {
+        let Some(spikes) = self.phase().spikes.as_ref().filter(|_| !self.run.twin) else { return Vec::new() };
+        let at = self.action_at(&spikes.during) + spikes.after.micros;
+        let classes = [SpikeClass::Photo, SpikeClass::Message, SpikeClass::Identifier];
+        let each = spikes.over.iter().flat_map(|over| classes.map(|class| (*over, class)));
+        each.map(|(over, class)| {
+            let model::Carrier::Http1 = over;
+            let id = format!("{}-{}-http1", self.run.id.replace('/', "-"), class.name());
+            let photo = class == SpikeClass::Photo;
+            let file = photo.then(|| photo::take(&mut self.seeded(&format!("spike {id}"))));
+            let value =
+                (!photo).then(|| crate::evidence::hex(&self.seeded(&format!("spike {id}")).bytes(12)));
+            let artifact = photo.then(|| format!("spikes/{id}.jpg"));
+            let field = |value: &String| http::Field {
+                name: class.name().to_owned(),
+                value: value.clone(),
+                label: None,
+            };
+            let fields: Vec<http::Field> = value.iter().map(field).collect();
+            let filename = format!("{id}.jpg");
+            let body = match &file {
+                Some(bytes) => {
+                    http::Body::File(http::Part { field: "", filename: &filename, bytes, label: id.clone() })
+                }
+                None => http::Body::Form(&fields),
+            };
+            let request = http::request(&spikes.to, "/spike", &[], &body, true);
+            let spike = Spike {
+                id,
+                class,
+                artifact,
+                value,
+                over: Carrier::Http1,
+                keyed: false,
+                wrapper: if photo { "body" } else { "form" }.to_owned(),
+                from: spikes.address.into(),
+                at: later(self.run.start, at),
+            };
+            Planned { spike, file, at, request: request.bytes }
+        })
+        .collect()
     }
 
     fn action_at(&self, id: &str) -> u64 {
@@ -210,6 +292,10 @@ impl<'a> Stage<'a> {
     fn field(&self, field: &model::Field) -> http::Field {
         let identifier = field.identifier.as_ref();
         let known = identifier.and_then(|kind| self.model.phone.identifiers.get(kind));
+        if field.message {
+            let label = Some("message".to_owned());
+            return http::Field { name: field.name.clone(), value: self.message(), label };
+        }
         let value = known.or(field.text.as_ref()).cloned().unwrap_or_default();
         http::Field { name: field.name.clone(), value, label: identifier.cloned() }
     }
@@ -224,14 +310,16 @@ impl<'a> Stage<'a> {
             };
             Some(((address(&send.to)?, send.port), service))
         };
-        self.phase().sends.iter().filter_map(service).collect()
+        let spikes = self.phase().spikes.iter();
+        let spikes = spikes.filter_map(|spikes| Some(((address(&spikes.to)?, HTTP_PORT), Service::Http)));
+        self.phase().sends.iter().filter_map(service).chain(spikes).collect()
     }
 
     /// Turns the clock from event to event until the run's end.
-    fn play(&self, scripts: &[Script<'_>]) -> Result<(Vec<u8>, Vec<Outcome>), PlayError> {
+    fn play(&self, scripts: &[Script<'_>], spikes: &[Planned]) -> Result<(Vec<u8>, Vec<Outcome>), PlayError> {
         let model = self.model;
         let mut link = Link::new(model.link, self.seeded("link"));
-        let lease_at = self.join(&mut link);
+        let lease_at = if model.phone.fixed { 0 } else { self.join(&mut link) };
         let mut random = self.seeded("stacks");
         let mut number = || u64::from(random.below(u32::MAX));
         let mut servers =
@@ -239,6 +327,18 @@ impl<'a> Stage<'a> {
         let stack = Stack::new(model.phone.mac, number());
         let todo = scripts.iter().map(Script::conversation).collect();
         let mut phone = Phone::new(stack, model.gateway.address, self.seeded("phone"), todo);
+        let mut other = self.phase().spikes.as_ref().filter(|_| !spikes.is_empty()).map(|planned| {
+            let mut stack = Stack::new(planned.mac, number());
+            stack.set_address(planned.address, model.gateway.address);
+            let todo = spikes.iter().map(|spike| Conversation {
+                at: spike.at,
+                host: planned.to.clone(),
+                port: HTTP_PORT,
+                requests: vec![spike.request.clone()],
+                opaque_answers: Vec::new(),
+            });
+            Phone::new(stack, model.gateway.address, self.seeded("spikes"), todo.collect())
+        });
 
         let ends = self.phase().actions.iter().map(|action| action.at.micros + action.lasts.micros);
         let end = ends.max().unwrap_or(0) + self.phase().tail.micros;
@@ -247,9 +347,10 @@ impl<'a> Stage<'a> {
         for _ in 0..MAX_TURNS {
             if now >= end {
                 let unfinished = |host| PlayError::Unfinished { run: self.run.id.clone(), host };
+                other.map_or(Ok(Vec::new()), Phone::into_outcomes).map_err(unfinished)?;
                 return Ok((self.capture(link, end), phone.into_outcomes().map_err(unfinished)?));
             }
-            now = turn(now, &mut link, &mut phone, &mut servers).unwrap_or(end).min(end);
+            now = turn(now, &mut link, &mut phone, other.as_mut(), &mut servers).unwrap_or(end).min(end);
         }
         Err(PlayError::Spins { run: self.run.id.clone(), micros: now })
     }
@@ -334,23 +435,46 @@ impl Script<'_> {
 }
 
 /// Does everything that is due at `now`; says when something is due next.
-fn turn(now: u64, link: &mut Link, phone: &mut Phone, servers: &mut Servers) -> Option<u64> {
+fn turn(
+    now: u64,
+    link: &mut Link,
+    phone: &mut Phone,
+    other: Option<&mut Phone>,
+    servers: &mut Servers,
+) -> Option<u64> {
+    let mut clients: Vec<&mut Phone> = [phone].into_iter().chain(other).collect();
     while let Some((to, frame)) = link.arrived(now) {
-        let stack = if to == End::Phone { &mut phone.stack } else { &mut servers.stack };
-        stack.card.received.push_back(frame);
-    }
-    phone.stack.poll(now);
-    servers.stack.poll(now);
-    let busy = phone.step(now) | servers.step();
-    phone.stack.poll(now);
-    servers.stack.poll(now);
-    for (end, stack) in [(End::Phone, &mut phone.stack), (End::Net, &mut servers.stack)] {
-        for frame in std::mem::take(&mut stack.card.sent) {
-            link.send(now, end, frame);
+        if to == End::Net {
+            servers.stack.card.received.push_back(frame);
+            continue;
+        }
+        // All on the air hear it; each takes what is its own.
+        for client in &mut clients {
+            client.stack.card.received.push_back(frame.clone());
         }
     }
+    clients.iter_mut().for_each(|client| client.stack.poll(now));
+    servers.stack.poll(now);
+    let mut busy = false;
+    for client in &mut clients {
+        busy |= client.step(now);
+    }
+    busy |= servers.step();
+    clients.iter_mut().for_each(|client| client.stack.poll(now));
+    servers.stack.poll(now);
+    for client in &mut clients {
+        for frame in std::mem::take(&mut client.stack.card.sent) {
+            link.send(now, End::Phone, frame);
+        }
+    }
+    for frame in std::mem::take(&mut servers.stack.card.sent) {
+        link.send(now, End::Net, frame);
+    }
     let again = busy.then_some(now);
-    let next = [again, link.next(), phone.next(now), phone.stack.poll_at(now), servers.stack.poll_at(now)];
+    let mut next = vec![again, link.next(), servers.stack.poll_at(now)];
+    for client in &mut clients {
+        next.extend([client.next(now), client.stack.poll_at(now)]);
+    }
     next.into_iter().flatten().min().map(|next| next.max(now + 1))
 }
 

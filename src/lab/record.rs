@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::model::{Model, Phase};
-use crate::evidence::{ByteRange, Digest, Timestamp};
+use crate::{
+    case::scenario::record::Spike,
+    evidence::{ByteRange, Digest, Timestamp},
+};
 
 /// One request as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,10 +55,16 @@ struct Line<'a> {
     prev: Digest,
     run: &'a str,
     captures: [&'a str; 1],
-    keys: [&'a str; 0],
+    keys: &'a [String],
     files: &'a str,
     actions: Vec<Done<'a>>,
     device_state: &'a std::collections::BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    twin: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rom: Option<Digest>,
+    #[serde(skip_serializing_if = "<[Spike]>::is_empty")]
+    spikes: &'a [Spike],
     clock_probes: [Probe; 1],
 }
 
@@ -82,6 +91,9 @@ pub(super) struct Run<'a> {
     pub(super) start: Timestamp,
     pub(super) capture: String,
     pub(super) device: String,
+    pub(super) keys: Vec<String>,
+    pub(super) twin: bool,
+    pub(super) spikes: Vec<Spike>,
 }
 
 /// The record: one line a run, each with the digest of the line before it (without its line feed).
@@ -97,10 +109,13 @@ pub(super) fn lines(runs: &[Run<'_>]) -> Vec<u8> {
             prev,
             run: &run.id,
             captures: [&run.capture],
-            keys: [],
+            keys: &run.keys,
             files: &run.device,
             actions: done.collect(),
             device_state: &run.phase.state,
+            twin: run.twin,
+            rom: run.phase.rom,
+            spikes: &run.spikes,
             clock_probes: [Probe { at: run.start, offset_ms: 0, uncertainty_ms: 0 }],
         };
         let line = json(&line);
