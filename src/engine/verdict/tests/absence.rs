@@ -288,6 +288,29 @@ fn copies_that_go_unsent_and_cover_traffic_are_said() {
 }
 
 #[test]
+fn what_another_machine_sent_or_only_looks_alike_is_no_sign() {
+    let photo_of = |change: fn(&mut Finding)| {
+        silent().change(|world| {
+            let mut finding = Finding { id: "F-other".into(), ..photo("stock", 110) };
+            change(&mut finding);
+            world.findings.push(finding);
+        })
+    };
+    let other = photo_of(|finding| finding.caveats.push("other_device".into()));
+    let test = uploads(photos(), &[]);
+    assert_eq!(other.decide(&test, &["stock"]).truth, Some(false));
+    // Where the phone's own bytes can't be told apart, nothing is said.
+    let mixed = other.change(|world| set(world, "stock", Code::Attribution, GateState::NotCheckable));
+    open(&mixed.decide(&test, &["stock"]), Code::OtherDevice);
+    let alike = photo_of(|finding| (finding.grade, finding.probative) = (Grade::Derived, false));
+    assert_eq!(alike.decide(&test, &["stock"]).truth, Some(false));
+    let copy = photo_of(|finding| finding.grade = Grade::Derived);
+    assert_eq!(copy.decide(&test, &["stock"]).truth, Some(true));
+    let common = photo_of(|finding| finding.probative = false);
+    only(&common.decide(&test, &["stock"]), Code::NotProbative);
+}
+
+#[test]
 fn a_universal_needs_its_witness() {
     let blind = silent().change(|world| world.findings.clear());
     for predicate in [never(photos()), consent()] {
