@@ -75,6 +75,9 @@ impl Evaluation<'_> {
     pub(super) fn absence(&self, phase: &str, sought: &Sought<'_>, near: BTreeSet<Code>) -> Outcome {
         let runs: Vec<&RunSummary> = self.observed.runs.iter().filter(|run| run.phase == phase).collect();
         let runs = runs.as_slice();
+        let mut near = near;
+        let attributed = self.gate(phase, Code::Attribution) == GateState::Held;
+        let another = attributed && near.remove(&Code::OtherDevice);
         let mut outcome = Outcome::unsettled(near);
         let exempt: &[Code] = match sought {
             Sought::Connection => &[Code::ResidualCapacity, Code::SpikeRecall, Code::Budget, Code::Windows],
@@ -96,6 +99,7 @@ impl Evaluation<'_> {
             outcome.absent.insert(phase.to_owned(), absent);
         } else {
             outcome.reasons.insert(Code::NotObserved);
+            outcome.reasons.extend(another.then_some(Code::OtherDevice));
         }
         outcome
     }

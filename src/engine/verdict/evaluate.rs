@@ -235,7 +235,12 @@ impl<'a> Evaluation<'a> {
         let mut carrying = Vec::new();
         for finding in self.observed.findings.iter().filter(|finding| finding.phase == phase) {
             let fit = test(finding);
-            if fit == Fit::No || self.is_no_sign(finding) {
+            if fit == Fit::No || (finding.grade == Grade::Derived && !finding.probative) {
+                // A picture that looks alike by chance is no sign: its bytes stay unaccounted for all the same.
+                continue;
+            }
+            if self.is_of_another(finding) {
+                near.insert(Code::OtherDevice);
                 continue;
             }
             let disabled: Vec<Code> = DISABLING
@@ -257,13 +262,11 @@ impl<'a> Evaluation<'a> {
         (carrying, near)
     }
 
-    /// Whether a finding says nothing of what the phone sent, so that it does not stand in the way of absence either: bytes of
-    /// another machine, where the phone's are told apart; a picture that looks alike by chance (its bytes stay unaccounted
-    /// for all the same).
-    fn is_no_sign(&self, finding: &Finding) -> bool {
+    /// Whether another machine sent it, where the phone's bytes are told apart. That is worth saying, and does not stand in
+    /// the way of absence.
+    fn is_of_another(&self, finding: &Finding) -> bool {
         let foreign = finding.caveats.iter().any(|caveat| caveat == Code::OtherDevice.name());
-        (foreign && self.gate(&finding.phase, Code::Attribution) == GateState::Held)
-            || (finding.grade == Grade::Derived && !finding.probative)
+        foreign && self.gate(&finding.phase, Code::Attribution) == GateState::Held
     }
 
     /// Probative bytes that parts of an artifact need; other files and values are weighed by chance alone.
