@@ -130,6 +130,10 @@ phases:
 
     /// One letter a claim: supported, refuted, inconclusive.
     fn verdicts(&self) -> String {
+        letters(&self.findings())
+    }
+
+    fn findings(&self) -> Findings {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         write(&at.join("lab.yaml"), self.model());
@@ -141,15 +145,18 @@ phases:
         );
         run(exhibit(at).args(["lab", "make"]).arg(at));
         let printed = run(exhibit(at).args(["run", "--no-bundle", "--format", "json"]).arg(at));
-        let findings: Findings = serde_json::from_str(&printed).unwrap();
-        let letter = |status| match status {
-            Status::Supported => 'S',
-            Status::Refuted => 'R',
-            Status::Inconclusive => 'i',
-            _ => '?',
-        };
-        findings.claims.iter().map(|claim| letter(claim.status)).collect()
+        serde_json::from_str(&printed).unwrap()
     }
+}
+
+fn letters(findings: &Findings) -> String {
+    let letter = |status| match status {
+        Status::Supported => 'S',
+        Status::Refuted => 'R',
+        Status::Inconclusive => 'i',
+        _ => '?',
+    };
+    findings.claims.iter().map(|claim| letter(claim.status)).collect()
 }
 
 // L1 L2 L3 L4 X1 X2 X3 X4, as the table of worlds has them.
@@ -163,7 +170,19 @@ fn w1_everything_in_clear() {
 #[test]
 fn w6_declared_preferences_alone() {
     let world = World::new(&[FETCHES, PREFERENCES], &[FETCHES, PREFERENCES, PHOTO_AND_BODY]);
-    assert_eq!(world.verdicts(), "SRRRSSSS");
+    let findings = world.findings();
+    assert_eq!(letters(&findings), "SRRRSSSS");
+    // What was sent where it is expected is a witness, and not said to be sent where nothing was.
+    for claim in findings.claims.iter().filter(|claim| ["X1", "X3", "X4"].contains(&claim.id.as_str())) {
+        assert!(claim.permits.contains("In a simulation: in phase stock ("), "{}", claim.permits);
+        assert!(
+            claim.permits.contains("seen where it is expected (120 findings in cloud-on)"),
+            "{}",
+            claim.permits
+        );
+        assert!(!claim.permits.contains("under test sent"), "{}", claim.permits);
+        assert!(claim.permits.contains("the phone under test showed none"), "{}", claim.permits);
+    }
 }
 
 #[test]

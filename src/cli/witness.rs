@@ -92,8 +92,8 @@ fn carriers<'b>(bundle: &'b Bundle, verdict: &Verdict) -> Result<Vec<&'b Finding
         return Err(Failure::new(format!("cannot take frames for {}: nothing settles it", verdict.id))
             .hint(format!("`exhibit show BUNDLE {}` says what stands in the way", verdict.id)));
     }
-    let by_absence =
-        verdict.status == Status::Supported && matches!(verdict.kind.as_str(), "universal" | "consent");
+    let grades = verdict.grade.as_deref().unwrap_or_default();
+    let by_absence = grades.split(" + ").any(|grade| grade == "absence");
     if by_absence || verdict.findings.is_empty() {
         let rests = if by_absence { "on what was not seen in the whole capture" } else { "on no finding" };
         return Err(Failure::new(format!("cannot take frames for {}: it rests {rests}", verdict.id))

@@ -81,7 +81,7 @@ pub(super) fn recalls(
             found.entry((name, index.capture.clone(), sender)).or_default().push(hit);
         }
     }
-    let mut rows: BTreeMap<(String, &'static str, String), (u32, u32)> = BTreeMap::new();
+    let mut rows: BTreeMap<(String, &'static str, &'static str, String), (u32, u32)> = BTreeMap::new();
     for (run, spike) in spikes(case) {
         let name = spike.artifact.as_ref().unwrap_or(&spike.id);
         let len = spike.artifact.as_ref().and_then(|path| case.spiked.get(path)).map(|blob| blob.len());
@@ -91,14 +91,15 @@ pub(super) fn recalls(
             .filter_map(|capture| found.get(&(name.clone(), capture.clone(), spike.from)))
             .flatten();
         let keyed = if spike.keyed { "with keys" } else { "without keys" };
-        let how = format!("{} {keyed}, {}", spike.over.name(), spike.wrapper);
-        let (sent, seen) = rows.entry((run.phase.clone(), spike.class.name(), how)).or_default();
+        let how = format!("{keyed}, {}", spike.wrapper);
+        let (sent, seen) =
+            rows.entry((run.phase.clone(), spike.class.name(), spike.over.name(), how)).or_default();
         *sent = sent.saturating_add(1);
         *seen = seen.saturating_add(u32::from(is_found(hits.copied(), len)));
     }
-    let recall = |((phase, class, how), (sent, found)): ((String, &'static str, String), (u32, u32))| {
+    let recall = |((phase, class, over, how), (sent, found)): ((_, _, _, _), (u32, u32))| {
         let bound = binomial::lower_bound(found, sent.min(binomial::MAX_TRIALS), ALPHA);
-        Recall { phase, class, how, sent, found, bound }
+        Recall { phase, class, over, how, sent, found, bound }
     };
     rows.into_iter().map(recall).collect()
 }
@@ -137,9 +138,10 @@ pub(super) fn controls(recalls: &[Recall], least: f64) -> Vec<Control> {
         id: format!("{CONTROL}: {} in {}", recall.class, recall.phase),
         state: if recall.bound >= least { GateState::Held } else { GateState::Failed },
         figure: format!(
-            "{} of {} found over {}; at least {:.1} % of all, with 95 % certainty",
+            "{} of {} found over {} {}; at least {:.1} % of all, with 95 % certainty",
             recall.found,
             recall.sent,
+            recall.over,
             recall.how,
             // Rounded down, so that nothing is promised that was not shown.
             (recall.bound * 1_000.0).floor() / 10.0

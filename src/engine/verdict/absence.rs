@@ -214,16 +214,8 @@ impl Evaluation<'_> {
                 let own = phones.filter(|(kind, _)| named(kind)).map(|(_, value)| millibits(value));
                 let bits =
                     if class == Class::Identifier { own.chain(declared).min() } else { declared.min() };
-                // Nothing is known of a message's words: the shortest that any artifact of the class is.
-                let shortest =
-                    || self.observed.artifacts.iter().filter(|artifact| artifact.kind == "message");
-                let words = || {
-                    shortest()
-                        .map(|artifact| artifact.bytes * MILLIBITS_OF_LETTER)
-                        .filter(|bits| *bits > 0)
-                        .min()
-                };
-                bits.or_else(words).map_or(1, |bits| bits.div_ceil(8_000).max(1))
+                // Of a message whose random bits nobody declared nothing is known: one byte could stand for it.
+                bits.map_or(1, |bits| bits.div_ceil(8_000).max(1))
             }
         }
     }
@@ -242,8 +234,7 @@ impl Evaluation<'_> {
                 .iter()
                 .filter(|recall| recall.phase == phase && recall.class == class.name())
                 .collect();
-            let covered =
-                |carrier: &String| own.iter().any(|recall| recall.how.split(' ').next() == Some(carrier));
+            let covered = |carrier: &String| own.iter().any(|recall| recall.over == carrier);
             if own.is_empty()
                 || !planned.over.iter().all(covered)
                 || own.iter().any(|recall| recall.bound < plan.spike_recall)
@@ -270,7 +261,7 @@ impl Evaluation<'_> {
         }
         match witness() {
             Some(seen) => {
-                outcome.findings.extend(seen.findings);
+                outcome.witness.extend(seen.findings);
                 outcome
             }
             None => Outcome::unsettled([Code::NoWitness]),

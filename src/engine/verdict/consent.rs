@@ -72,7 +72,7 @@ impl Evaluation<'_> {
             outcome = Outcome::unsettled([Code::NoWitness]);
         }
         match (outcome.truth, seen_after.truth) {
-            (Some(true), Some(true)) => outcome.absorb(seen_after),
+            (Some(true), Some(true)) => outcome.witness.extend(seen_after.findings),
             _ => {
                 outcome.absorb(seen_after);
                 outcome.truth = None;

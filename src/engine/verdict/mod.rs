@@ -90,7 +90,7 @@ fn verdict(observed: &Observed<'_>, claim: &Claim) -> Verdict {
         grade: grade(&outcome.grades),
         scope,
         reasons: outcome.reasons.iter().map(|code: &Code| code.name().to_owned()).collect(),
-        findings: outcome.findings.into_iter().collect(),
+        findings: outcome.findings.union(&outcome.witness).cloned().collect(),
         endpoints: outcome.endpoints.into_iter().collect(),
         figures,
         permits: sentences.permits,

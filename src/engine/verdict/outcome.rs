@@ -15,6 +15,8 @@ pub struct Outcome {
     pub reasons: BTreeSet<Code>,
     /// Findings that carry it.
     pub findings: BTreeSet<String>,
+    /// Findings that show the same kind of event where it is expected.
+    pub witness: BTreeSet<String>,
     /// Endpoints that carry it.
     pub endpoints: BTreeSet<String>,
     /// Phases in which that was.
@@ -75,6 +77,7 @@ impl Outcome {
         self.grades.extend(other.grades);
         self.reasons.extend(other.reasons);
         self.findings.extend(other.findings);
+        self.witness.extend(other.witness);
         self.endpoints.extend(other.endpoints);
         self.phases.extend(other.phases);
         for (phase, absent) in other.absent {

@@ -1,6 +1,6 @@
 //! What an outcome permits writing, and what it does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observed, gates::SMALLEST_PHOTO, outcome::Outcome};
 use crate::{
@@ -94,6 +94,16 @@ fn seen(
     }
     if !outcome.absent.is_empty() {
         parts.push(absent_words(outcome, carrying.is_empty(), figures));
+    }
+    let witness = observed.findings.iter().filter(|finding| outcome.witness.contains(&finding.id));
+    let phases: BTreeSet<&str> = witness.map(|finding| finding.phase.as_str()).collect();
+    if !phases.is_empty() {
+        figures.insert("witnesses".to_owned(), outcome.witness.len().to_string());
+        parts.push(format!(
+            "the same kind was seen where it is expected ({} findings in {})",
+            outcome.witness.len(),
+            join(phases.into_iter().map(str::to_owned))
+        ));
     }
     if parts.is_empty() {
         parts.push("had the settings that the record lists".to_owned());

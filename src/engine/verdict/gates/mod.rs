@@ -92,7 +92,9 @@ pub struct Recall {
     pub phase: String,
     /// `photo`, `message` or `identifier`.
     pub class: &'static str,
-    /// The carrier, whether a key log opens it, and the wrapper.
+    /// The carrier: `http1`, `tls13`, …
+    pub over: &'static str,
+    /// Whether a key log opens it, and the wrapper.
     pub how: String,
     /// How many were sent.
     pub sent: u32,
@@ -209,7 +211,7 @@ fn spike_recall(evidence: &Evidence<'_>, phase: &str) -> (GateState, String) {
         return (GateState::NotCheckable, "no known artifact was sent in it".to_owned());
     }
     if let Some(carrier) =
-        planned.over.iter().find(|carrier| !own.iter().any(|recall| recall.how.starts_with(*carrier)))
+        planned.over.iter().find(|carrier| !own.iter().any(|recall| recall.over == carrier.as_str()))
     {
         return (GateState::Failed, format!("none was sent over {carrier}"));
     }
@@ -217,7 +219,10 @@ fn spike_recall(evidence: &Evidence<'_>, phase: &str) -> (GateState, String) {
     match own.iter().find(|recall| recall.bound < least) {
         Some(recall) => (
             GateState::Failed,
-            format!("{} of {} found of {} over {}", recall.found, recall.sent, recall.class, recall.how),
+            format!(
+                "{} of {} found of {} over {} {}",
+                recall.found, recall.sent, recall.class, recall.over, recall.how
+            ),
         ),
         None => (GateState::Held, format!("{found} of {sent} found")),
     }

@@ -58,10 +58,11 @@ fn silent() -> World {
             world.runs.push(one);
         }
         for class in ["photo", "message", "identifier"] {
-            for how in ["http1 without keys, body", "tls13 with keys, multipart"] {
+            for (over, how) in [("http1", "without keys, body"), ("tls13", "with keys, multipart")] {
                 world.recalls.push(Recall {
                     phase: phase.into(),
                     class,
+                    over,
                     how: how.into(),
                     sent: 59,
                     found: 59,
@@ -113,7 +114,7 @@ fn where_everything_holds_nothing_found_refutes_and_supports() {
     }
     let outcome = world.decide(&never(photos()), &["stock"]);
     assert_eq!(
-        (outcome.truth, outcome.findings),
+        (outcome.truth, outcome.witness),
         (Some(true), ["F-cloud-on".to_owned()].into()),
         "its witness"
     );
@@ -250,12 +251,12 @@ fn what_the_lab_sent_itself_must_be_found_in_each_class_and_carrier() {
         silent().change(|world| world.recalls.iter_mut().for_each(change)).decide(&photo, &["stock"])
     };
     let is = |recall: &Recall, class: &str, carrier: &str| {
-        recall.phase == "stock" && recall.class == class && recall.how.starts_with(carrier)
+        recall.phase == "stock" && recall.class == class && recall.over.starts_with(carrier)
     };
     only(&silent().change(|world| world.recalls.clear()).decide(&photo, &["stock"]), Code::SpikeRecall);
     only(&silent().change(|world| world.plan.spikes = None).decide(&photo, &["stock"]), Code::SpikeRecall);
     let missed = with(|recall| {
-        if recall.phase == "stock" && recall.class == "photo" && recall.how.starts_with("tls13") {
+        if recall.phase == "stock" && recall.class == "photo" && recall.over == "tls13" {
             (recall.found, recall.bound) = (58, 0.922);
         }
     });
