@@ -17,6 +17,7 @@ mod protection;
 mod records;
 mod schedule;
 mod suite;
+mod transcript;
 
 pub use clear::{Handler as ClearHandler, Parser, opening};
 pub use connection::{Connection, Handler, Opened, Outcome, Unread};
