@@ -47,7 +47,7 @@ pub fn plain_grade(grade: &str) -> String {
     const GRADES: [Grade; 6] =
         [Grade::Exact, Grade::Partial, Grade::Record, Grade::Identifier, Grade::Derived, Grade::Statistical];
     let mut plain: Vec<&str> = Vec::new();
-    for word in grade.split([',', ' ', '+', ';', '/']).filter(|word| !word.is_empty()) {
+    for word in grade.split(" + ").filter(|word| !word.is_empty()) {
         let words = GRADES.iter().find(|grade| grade.name() == word).map_or(word, |grade| grade.plain());
         if !plain.contains(&words) {
             plain.push(words);
@@ -302,5 +302,19 @@ pub(super) fn bound_by(how: &str) -> String {
         "dhcp" => "guessed from DHCP".to_owned(),
         "busiest private address" => "guessed: the busiest private address".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grades_of_a_conjunction_stand_each_once_and_whole() {
+        assert_eq!(
+            plain_grade("absence + exact + recorded setting"),
+            "absence, whole file, recorded setting"
+        );
+        assert_eq!(plain_grade("exact + exact + flow"), "whole file, flow");
     }
 }

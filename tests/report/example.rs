@@ -535,7 +535,7 @@ fn claims() -> Vec<Verdict> {
         Status::Refuted,
     );
     never.kind = "universal".to_owned();
-    never.grade = Some("partial, exact".to_owned());
+    never.grade = Some("partial + exact".to_owned());
     never.reasons = texts(&["seen_downlink_first"]);
     never.findings = texts(&["F-3fa94c01de"]);
     never.scope = scope(&["stock", "apps-removed"]);
