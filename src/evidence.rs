@@ -681,7 +681,7 @@ anomaly_kinds! {
     QuicMalformed = "quic_malformed",
     /// A stated limit was reached and something was left out.
     LimitReached = "limit_reached",
-    /// Timestamps of the capture run backwards.
+    /// Timestamps of the capture run backwards, by a millisecond or more.
     ClockBackwards = "clock_backwards",
 }
 

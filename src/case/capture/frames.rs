@@ -321,9 +321,11 @@ impl<'c> Frames<'c> {
     fn clock(&mut self, time: Timestamp) {
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
-        if self.previous.is_some_and(|previous| time < previous) {
+        let back = self.previous.map_or(0, |previous| previous.millis_since(time));
+        // Several processor cores stamp the frames that one file takes in, so neighbours may be out of order by
+        // microseconds. That is no clock that was set back, and nothing here tells an order as fine as that.
+        if back >= 1 {
             if self.backwards == 0 {
-                let back = self.previous.map_or(0, |previous| previous.millis_since(time));
                 let detail = format!("this frame is {back} ms before the one before it");
                 self.facts.odd(AnomalyKind::ClockBackwards, Some(FrameNo(self.packets)), detail);
             }

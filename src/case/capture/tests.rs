@@ -139,6 +139,16 @@ fn a_clock_that_runs_backwards_is_noted_once_with_its_count() {
 }
 
 #[test]
+fn neighbours_that_two_cores_stamped_are_no_clock_that_was_set_back() {
+    let stamped = |micros| [(5, 1_000, 1, b"a".as_slice()), (5, micros, 1, b"b")];
+    let (frames, container) = walk(&pcap(ByteOrder::Little, MICRO, 99, 1, &stamped(1)));
+    assert_eq!(kinds(&container), []);
+    assert_eq!(frames[1].1, 5_000_001_000);
+    let (_, container) = walk(&pcap(ByteOrder::Little, MICRO, 99, 1, &stamped(0)));
+    assert_eq!(kinds(&container), [AnomalyKind::ClockBackwards]);
+}
+
+#[test]
 fn what_is_no_capture_is_named() {
     let refused = |bytes: &[u8]| open(bytes).err().unwrap().to_string();
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
