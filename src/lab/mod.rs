@@ -4,7 +4,7 @@
 //! about what was sent come out ([`Played`]). Phone and servers are real TCP stacks (smoltcp) on an
 //! in-memory link with a virtual clock, so one model and one seed give the same bytes everywhere.
 //! The encoders are the lab's own: it never uses the engine, so that its controls don't share the
-//! engine's mistakes. It plays no TLS yet, and no real packet ever leaves it.
+//! engine's mistakes. TLS is rustls with its randomness drawn from the seed. No real packet ever leaves it.
 //!
 //! ```
 //! let model = exhibit::lab::Model::parse(include_str!("../../scenarios/hello/lab.yaml"))?;
@@ -14,6 +14,7 @@
 //! ```
 
 mod canary;
+mod channel;
 mod encode;
 mod link;
 mod model;
@@ -22,14 +23,16 @@ mod phone;
 mod photo;
 mod play;
 mod record;
+mod script;
 mod seeded;
 mod servers;
 mod stack;
+mod tls;
 
 pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
 pub use model::{
-    Action, Carrier, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send,
-    Span, Spikes,
+    Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
+    Spikes,
 };
 pub use play::{Made, PlayError, Played, play};
 pub use record::{Carried, Sent};

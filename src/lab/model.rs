@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::evidence::{Digest, Timestamp};
+use crate::{
+    case::scenario::words::Carrier,
+    evidence::{Digest, Timestamp},
+};
 
 /// How a simulated phone behaves, phase by phase.
 #[derive(Debug, Clone, Deserialize)]
@@ -80,6 +83,8 @@ pub struct Layout {
     /// The folder of a run's device files; empty: the scenario folder itself.
     #[serde(default)]
     pub device: String,
+    /// One key log a run that used TLS (NSS format); absent: nobody has the keys.
+    pub keys: Option<String>,
     /// The record; absent: nobody wrote down what was done.
     pub record: Option<String>,
     /// What was truly sent.
@@ -134,6 +139,9 @@ pub struct Phase {
     /// SHA-256 of the image that is said to run, for the record.
     #[serde(default)]
     pub rom: Option<Digest>,
+    /// Whether session keys are kept, where the layout says where.
+    #[serde(default = "yes")]
+    pub keys: bool,
     /// So many runs more without instruments: no keys, no spikes.
     #[serde(default)]
     pub twins: u32,
@@ -184,16 +192,8 @@ pub struct Spikes {
     pub after: Span,
     /// The server's name.
     pub to: String,
-    /// What they travel in: `http1`.
+    /// What they travel in.
     pub over: Vec<Carrier>,
-}
-
-/// What a spike travels in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Carrier {
-    /// HTTP/1.1 in clear.
-    Http1,
 }
 
 /// One thing that the firmware does in the network.
@@ -209,18 +209,41 @@ pub struct Send {
     pub spread: Span,
     /// The server's name.
     pub to: String,
-    /// The server's port.
-    #[serde(default = "http_port")]
-    pub port: u16,
+    /// What the requests travel in.
+    #[serde(default = "clear")]
+    pub over: Carrier,
+    /// The server's port, if it is not the usual one of what they travel in.
+    pub port: Option<u16>,
     /// Requests over one connection, one after the other.
     pub requests: Vec<Request>,
 }
 
-fn http_port() -> u16 {
-    80
+fn yes() -> bool {
+    true
 }
 
-/// How something is wrapped. All but `opaque` travels in clear.
+fn clear() -> Carrier {
+    Carrier::Http1
+}
+
+impl Send {
+    /// The server's port.
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or_else(|| port(self.over))
+    }
+}
+
+/// The usual port of what requests travel in.
+pub(super) fn port(over: Carrier) -> u16 {
+    if is_encrypted(over) { 443 } else { 80 }
+}
+
+/// Whether requests travel in TLS: HTTP/1.1 in `tls12` and `tls13`, HTTP/2 in TLS 1.3.
+pub(super) fn is_encrypted(over: Carrier) -> bool {
+    !matches!(over, Carrier::Http1 | Carrier::Websocket)
+}
+
+/// How something is wrapped.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Request {
@@ -399,6 +422,16 @@ pub enum ModelError {
         /// The limit.
         most: u64,
     },
+    /// Something that the lab can't play.
+    #[error("play phase {phase}: the lab sends nothing over {over}{why}")]
+    Carrier {
+        /// The phase.
+        phase: String,
+        /// What it was to travel in.
+        over: &'static str,
+        /// Why not, if not never.
+        why: &'static str,
+    },
     /// The phone never joins.
     #[error("play phase {phase}: no action joins the network")]
     NoJoin {
@@ -435,9 +468,17 @@ impl Model {
             return Err(ModelError::Version(model.lab));
         }
         let layout = [&model.layout.capture, &model.layout.device, &model.layout.truth];
-        layout.into_iter().chain(&model.layout.record).try_for_each(|path| plain(path))?;
+        let optional = model.layout.record.iter().chain(&model.layout.keys);
+        layout.into_iter().chain(optional).try_for_each(|path| plain(path))?;
         model.phases.iter().try_for_each(|phase| model.check(phase))?;
         Ok(model)
+    }
+
+    /// Whether anything in it travels in TLS.
+    pub(super) fn uses_tls(&self) -> bool {
+        let sends = self.phases.iter().flat_map(|phase| phase.sends.iter().map(|send| send.over));
+        let spikes = self.phases.iter().flat_map(|phase| &phase.spikes).flat_map(|spikes| &spikes.over);
+        sends.chain(spikes.copied()).any(is_encrypted)
     }
 
     fn check(&self, phase: &Phase) -> Result<(), ModelError> {
@@ -466,6 +507,18 @@ impl Model {
             if !self.hosts.iter().any(|host| host.name == spikes.to) {
                 return unknown("host", &spikes.to);
             }
+        }
+        let carriers = phase.sends.iter().map(|send| send.over);
+        for over in carriers.chain(phase.spikes.iter().flat_map(|spikes| spikes.over.iter().copied())) {
+            if over == Carrier::Http3 {
+                return Err(ModelError::Carrier { phase: phase.id.clone(), over: over.name(), why: "" });
+            }
+        }
+        let opaque =
+            |send: &&Send| send.requests.iter().any(|request| matches!(request, Request::Opaque { .. }));
+        if let Some(send) = phase.sends.iter().filter(opaque).find(|send| send.over != Carrier::Http1) {
+            let why = ", if what it sends is of no known format";
+            return Err(ModelError::Carrier { phase: phase.id.clone(), over: send.over.name(), why });
         }
         if !self.phone.fixed && !phase.actions.iter().any(|action| action.joins) {
             return Err(ModelError::NoJoin { phase: phase.id.clone() });

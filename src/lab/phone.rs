@@ -8,9 +8,11 @@ use smoltcp::{
 };
 
 use super::{
-    encode::{dns, http},
+    channel::Channel,
+    encode::{dns, http, http2, websocket},
     seeded::Seeded,
     stack::Stack,
+    tls::Tls,
 };
 
 const DNS_PORT: u16 = 53;
@@ -27,10 +29,39 @@ pub(super) struct Conversation {
     pub(super) host: String,
     /// The server's port.
     pub(super) port: u16,
+    /// The phone's end of TLS, if the connection is encrypted.
+    pub(super) tls: Option<Tls>,
     /// What is sent, each after the answer to the one before.
     pub(super) requests: Vec<Vec<u8>>,
-    /// Bytes of each answer of no known format; 0: an HTTP message.
-    pub(super) opaque_answers: Vec<usize>,
+    /// What is sent behind the last answer.
+    pub(super) farewell: Vec<u8>,
+    /// How it is known that an answer is whole.
+    pub(super) answers: Answers,
+}
+
+/// How it is known that an answer is whole.
+pub(super) enum Answers {
+    /// HTTP/1.1 messages.
+    Http,
+    /// Streams of HTTP/2.
+    Http2,
+    /// An HTTP/1.1 message, and frames behind it.
+    Websocket,
+    /// So many bytes each, of no known format.
+    Opaque(Vec<usize>),
+}
+
+impl Answers {
+    /// How many bytes the answer with number `index` has, once that is known.
+    fn len(&self, index: usize, received: &[u8]) -> Option<usize> {
+        match self {
+            Self::Http => http::message_len(received),
+            Self::Http2 => http2::message_len(received),
+            Self::Websocket if index == 0 => http::message_len(received),
+            Self::Websocket => websocket::frame_len(received),
+            Self::Opaque(lens) => lens.get(index).copied(),
+        }
+    }
 }
 
 /// What became of a conversation.
@@ -47,8 +78,18 @@ pub(super) struct Outcome {
 enum State {
     Waiting,
     Asking { socket: SocketHandle, id: u16, again: u64 },
-    Talking { socket: SocketHandle, index: usize, sent: usize, begun: u64, received: Vec<u8> },
+    Talking(SocketHandle, Talk),
     Done,
+}
+
+/// A conversation under way.
+struct Talk {
+    channel: Channel,
+    /// The request that is sent or answered now.
+    index: usize,
+    /// When it was given to the stack.
+    begun: Option<u64>,
+    received: Vec<u8>,
 }
 
 /// The phone.
@@ -97,7 +138,7 @@ impl Phone {
         let times = self.conversations.iter().filter_map(|(todo, state, _)| match state {
             State::Waiting => Some(todo.at.max(now + 1)),
             State::Asking { again, .. } => Some(*again),
-            State::Talking { .. } | State::Done => None,
+            State::Talking(..) | State::Done => None,
         });
         times.min().filter(|_| self.stack.has_address())
     }
@@ -114,14 +155,14 @@ impl Phone {
     fn advance(
         &mut self,
         now: u64,
-        todo: &Conversation,
+        todo: &mut Conversation,
         state: &mut State,
         outcome: &mut Outcome,
     ) -> Option<State> {
         match state {
             State::Waiting if now < todo.at => None,
             State::Waiting => match self.known.get(&todo.host) {
-                Some(&address) => Some(self.connect(now, address, todo, outcome)),
+                Some(&address) => Some(self.connect(address, todo, outcome)),
                 None => Some(self.ask(now, &todo.host)),
             },
             State::Asking { socket, id, again } => {
@@ -131,7 +172,7 @@ impl Phone {
                     Some((answered, Some(address))) if answered == *id => {
                         self.stack.sockets.remove(*socket);
                         self.known.insert(todo.host.clone(), address);
-                        Some(self.connect(now, address, todo, outcome))
+                        Some(self.connect(address, todo, outcome))
                     }
                     _ if now >= *again => {
                         let question = dns::question(*id, &todo.host);
@@ -142,9 +183,8 @@ impl Phone {
                     _ => None,
                 }
             }
-            State::Talking { socket, index, sent, begun, received } => {
-                let socket = self.stack.sockets.get_mut::<tcp::Socket<'_>>(*socket);
-                talk(now, todo, socket, (index, sent, begun, received), outcome)
+            State::Talking(socket, talk) => {
+                talk.advance(now, todo, self.stack.sockets.get_mut::<tcp::Socket<'_>>(*socket), outcome)
             }
             State::Done => None,
         }
@@ -160,13 +200,14 @@ impl Phone {
         State::Asking { socket, id, again: now + ASK_AGAIN_US }
     }
 
-    fn connect(&mut self, now: u64, address: Ipv4Addr, todo: &Conversation, outcome: &mut Outcome) -> State {
+    fn connect(&mut self, address: Ipv4Addr, todo: &mut Conversation, outcome: &mut Outcome) -> State {
         let socket = self.stack.tcp();
         let local_port = self.free_port();
         self.stack.connect(socket, (address, todo.port), local_port);
         outcome.address = Some(address);
         outcome.local_port = local_port;
-        State::Talking { socket, index: 0, sent: 0, begun: now, received: Vec::new() }
+        let channel = Channel::new(todo.tls.take());
+        State::Talking(socket, Talk { channel, index: 0, begun: None, received: Vec::new() })
     }
 
     fn free_port(&mut self) -> u16 {
@@ -176,39 +217,32 @@ impl Phone {
     }
 }
 
-/// Sends the rest of the request; reads its answer; goes on to the next; closes behind the last.
-fn talk(
-    now: u64,
-    todo: &Conversation,
-    socket: &mut tcp::Socket<'_>,
-    (index, sent, begun, received): (&mut usize, &mut usize, &mut u64, &mut Vec<u8>),
-    outcome: &mut Outcome,
-) -> Option<State> {
-    while socket.can_recv() {
-        let read = socket.recv(|bytes| {
-            received.extend_from_slice(bytes);
-            (bytes.len(), ())
-        });
-        if read.is_err() {
-            break;
-        }
-    }
-    while let Some(request) = todo.requests.get(*index) {
-        if *sent < request.len() && socket.can_send() {
-            if *sent == 0 {
-                *begun = now;
+impl Talk {
+    /// Sends the rest of the request; reads its answer; goes on to the next; closes behind the last.
+    fn advance(
+        &mut self,
+        now: u64,
+        todo: &Conversation,
+        socket: &mut tcp::Socket<'_>,
+        outcome: &mut Outcome,
+    ) -> Option<State> {
+        self.channel.turn(socket, &mut self.received);
+        while let Some(request) = todo.requests.get(self.index) {
+            if self.begun.is_none() && self.channel.is_ready(socket) {
+                self.begun = Some(now);
+                self.channel.send(request);
+                self.channel.turn(socket, &mut self.received);
             }
-            *sent += socket.send_slice(request.get(*sent..).unwrap_or_default()).unwrap_or(0);
+            let begun = self.begun.filter(|_| self.channel.is_idle())?;
+            let len = todo.answers.len(self.index, &self.received);
+            let whole = len.filter(|len| self.received.len() >= *len)?;
+            self.received.drain(..whole);
+            outcome.times.push((begun, now));
+            (self.index, self.begun) = (self.index + 1, None);
         }
-        let len = match todo.opaque_answers.get(*index) {
-            None | Some(0) => http::message_len(received),
-            Some(&opaque) => Some(opaque),
-        };
-        let whole = len.filter(|len| received.len() >= *len && *sent == request.len())?;
-        received.drain(..whole);
-        outcome.times.push((*begun, now));
-        (*index, *sent) = (*index + 1, 0);
+        self.channel.send(&todo.farewell);
+        self.channel.close(socket);
+        socket.close();
+        Some(State::Done)
     }
-    socket.close();
-    Some(State::Done)
 }

@@ -1,31 +1,22 @@
 //! Plays a model: run by run, event by event.
 
-use std::collections::BTreeMap;
-
 use super::{
-    encode::{dhcp, http},
+    encode::dhcp,
     link::{End, Link},
     model::{self, Model, Phase},
     pcapng,
-    phone::{Conversation, Outcome, Phone},
-    photo,
+    phone::{Outcome, Phone},
     record::{self, Carried, Run, Sent, later},
+    script::{Planned, Script},
     seeded::Seeded,
-    servers::{Servers, Service, Services},
+    servers::Servers,
     stack::Stack,
+    tls::{KeyLog, Setup},
 };
-use crate::{
-    case::scenario::{
-        record::Spike,
-        words::{Carrier, SpikeClass},
-    },
-    evidence::{ByteRange, Digest},
-};
+use crate::evidence::{ByteRange, Digest};
 
 /// What stands in each capture, so that it can't be taken for another.
 const COMMENT: &str = "simulated by exhibit lab: no real phone, server or network took part";
-/// Where spikes go.
-const HTTP_PORT: u16 = 80;
 /// Turns of the clock in one run; a run of the shipped scenarios takes some thousands, more means that a stack spins.
 const MAX_TURNS: u32 = 2_000_000;
 /// From joining until the lease holds, with the four messages between.
@@ -45,6 +36,8 @@ pub struct Made {
 pub struct Played {
     /// One pcapng a run, in the order of the runs.
     pub captures: Vec<Made>,
+    /// One key log a run that used TLS and whose keys are kept.
+    pub keys: Vec<Made>,
     /// What was on the phone, sorted by run.
     pub device: Vec<Made>,
     /// The hash-chained record, if the model has one.
@@ -58,7 +51,7 @@ pub struct Played {
 impl Played {
     /// All files that belong into the scenario folder.
     pub fn files(&self) -> impl Iterator<Item = &Made> {
-        self.captures.iter().chain(&self.device).chain(&self.record).chain([&self.truth])
+        self.captures.iter().chain(&self.keys).chain(&self.device).chain(&self.record).chain([&self.truth])
     }
 }
 
@@ -74,6 +67,9 @@ pub enum PlayError {
         /// The server's name.
         host: String,
     },
+    /// A name that no certificate can hold.
+    #[error("make certificates for the servers: {0}")]
+    Certificates(String),
     /// The world no longer moves on.
     #[error("play {run} to its end: the world spins at {micros} microseconds")]
     Spins {
@@ -84,12 +80,21 @@ pub enum PlayError {
     },
 }
 
+impl PlayError {
+    fn tls(error: impl std::error::Error) -> Self {
+        Self::Certificates(error.to_string())
+    }
+}
+
 /// Plays a model; the same model and seed give the same bytes.
 ///
 /// # Errors
 /// When a run does not come to its end as the model says.
 pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
-    let (mut captures, mut device, mut sent, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut captures, mut key_logs, mut device) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sent, mut runs) = (Vec::new(), Vec::new());
+    let setup = model.uses_tls().then(|| Setup::new(&model.hosts, model.seed, model.start));
+    let setup = setup.transpose().map_err(PlayError::tls)?;
     let numbers = |phase: &'_ Phase| 1..=phase.runs.saturating_add(phase.twins);
     for (phase, number) in model.phases.iter().flat_map(|phase| numbers(phase).map(move |no| (phase, no))) {
         let fill =
@@ -110,12 +115,20 @@ pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
         let photos = stage.photos();
         let scripts: Vec<Script> = stage.scripts(&photos);
         let spikes = stage.spikes();
-        let (bytes, outcomes) = stage.play(&scripts, &spikes)?;
+        let key_log = KeyLog::default();
+        let tls = setup.as_ref().map(|setup| (setup, &key_log));
+        let (bytes, outcomes) = stage.play(&scripts, &spikes, tls)?;
+        let keys = key_log.text();
+        let kept = model.layout.keys.as_deref().filter(|_| !keys.is_empty() && stage.keeps_keys()).map(fill);
         captures.push(Made { path: run.capture.clone(), bytes });
         sent.extend(stage.truth(scripts, &outcomes));
         device.extend(photos.into_iter().map(|(path, bytes)| Made { path: run.on_device(&path), bytes }));
         device
             .extend(phase.messages().map(|path| Made { path: run.on_device(path), bytes: stage.messages() }));
+        if let Some(path) = kept {
+            key_logs.push(Made { path: path.clone(), bytes: keys.into_bytes() });
+            run.keys.push(path);
+        }
         for Planned { spike, file, .. } in spikes {
             device.extend(spike.artifact.clone().zip(file).map(|(path, bytes)| Made { path, bytes }));
             run.spikes.push(spike);
@@ -124,221 +137,58 @@ pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
     }
     let record = model.layout.record.clone().map(|path| Made { path, bytes: record::lines(&runs) });
     let truth = Made { path: model.layout.truth.clone(), bytes: record::truth(model, seed, &sent) };
-    Ok(Played { captures, device, record, truth, sent })
+    Ok(Played { captures, keys: key_logs, device, record, truth, sent })
 }
 
 impl Run<'_> {
     /// A device path as a path in the scenario folder.
-    fn on_device(&self, path: &str) -> String {
+    pub(super) fn on_device(&self, path: &str) -> String {
         if self.device.is_empty() { path.to_owned() } else { format!("{}/{path}", self.device) }
     }
 }
 
 /// One run about to be played.
-struct Stage<'a> {
-    model: &'a Model,
+pub(super) struct Stage<'a> {
+    pub(super) model: &'a Model,
     seed: u64,
-    run: &'a Run<'a>,
-}
-
-/// A spike about to be sent.
-struct Planned {
-    spike: Spike,
-    file: Option<Vec<u8>>,
-    at: u64,
-    request: Vec<u8>,
-}
-
-/// A planned send with its encoded requests.
-struct Script<'a> {
-    send: &'a model::Send,
-    at: u64,
-    requests: Vec<http::Encoded>,
+    pub(super) run: &'a Run<'a>,
 }
 
 impl<'a> Stage<'a> {
-    fn seeded(&self, purpose: &str) -> Seeded {
+    pub(super) fn seeded(&self, purpose: &str) -> Seeded {
         Seeded::new(self.seed, &format!("{} {purpose}", self.run.id))
     }
 
-    fn phase(&self) -> &'a Phase {
+    pub(super) fn phase(&self) -> &'a Phase {
         self.run.phase
     }
 
-    /// Photos by their path on the phone, each new.
-    fn photos(&self) -> BTreeMap<String, Vec<u8>> {
-        let take = |path: &str| (path.to_owned(), photo::take(&mut self.seeded(&format!("photo {path}"))));
-        self.phase().photos().map(take).collect()
-    }
-
-    /// The text of the run's message: words that nobody sent before.
-    fn message(&self) -> String {
-        let fresh = crate::evidence::hex(&self.seeded("message").bytes(12));
-        format!("A simulated message, fresh in this run: {fresh}.")
-    }
-
-    /// The list of messages on the phone.
-    fn messages(&self) -> Vec<u8> {
-        format!("body\n\"{}\"\n", self.message()).into_bytes()
-    }
-
-    /// What another machine sends in this run.
-    fn spikes(&self) -> Vec<Planned> {
-        let Some(spikes) = self.phase().spikes.as_ref().filter(|_| !self.run.twin) else { return Vec::new() };
-        let at = self.action_at(&spikes.during) + spikes.after.micros;
-        let classes = [SpikeClass::Photo, SpikeClass::Message, SpikeClass::Identifier];
-        let each = spikes.over.iter().flat_map(|over| classes.map(|class| (*over, class)));
-        each.map(|(over, class)| {
-            let model::Carrier::Http1 = over;
-            let id = format!("{}-{}-http1", self.run.id.replace('/', "-"), class.name());
-            let photo = class == SpikeClass::Photo;
-            let file = photo.then(|| photo::take(&mut self.seeded(&format!("spike {id}"))));
-            let value =
-                (!photo).then(|| crate::evidence::hex(&self.seeded(&format!("spike {id}")).bytes(12)));
-            let artifact = photo.then(|| format!("spikes/{id}.jpg"));
-            let field = |value: &String| http::Field {
-                name: class.name().to_owned(),
-                value: value.clone(),
-                label: None,
-            };
-            let fields: Vec<http::Field> = value.iter().map(field).collect();
-            let filename = format!("{id}.jpg");
-            let body = match &file {
-                Some(bytes) => {
-                    http::Body::File(http::Part { field: "", filename: &filename, bytes, label: id.clone() })
-                }
-                None => http::Body::Form(&fields),
-            };
-            let request = http::request(&spikes.to, "/spike", &[], &body, true);
-            let spike = Spike {
-                id,
-                class,
-                artifact,
-                value,
-                over: Carrier::Http1,
-                keyed: false,
-                wrapper: if photo { "body" } else { "form" }.to_owned(),
-                from: spikes.address.into(),
-                at: later(self.run.start, at),
-            };
-            Planned { spike, file, at, request: request.bytes }
-        })
-        .collect()
-    }
-
-    fn action_at(&self, id: &str) -> u64 {
-        let found = self.phase().actions.iter().find(|action| action.id == id);
-        found.map_or(0, |action| action.at.micros)
-    }
-
-    fn scripts(&self, photos: &BTreeMap<String, Vec<u8>>) -> Vec<Script<'a>> {
-        let sends = self.phase().sends.iter().enumerate();
-        let script = |(no, send): (usize, &'a model::Send)| {
-            let last = send.requests.len().saturating_sub(1);
-            let encode = |(index, request): (usize, &model::Request)| {
-                self.encode(&format!("send {no} {index}"), &send.to, request, photos, index == last)
-            };
-            let millis = u32::try_from(send.spread.micros / 1000).unwrap_or(u32::MAX);
-            let spread = u64::from(self.seeded(&format!("spread {no}")).below(millis)) * 1000;
-            Script {
-                send,
-                at: self.action_at(&send.during) + send.after.micros + spread,
-                requests: send.requests.iter().enumerate().map(encode).collect(),
-            }
-        };
-        sends.map(script).collect()
-    }
-
-    fn encode(
-        &self,
-        purpose: &str,
-        host: &str,
-        request: &model::Request,
-        photos: &BTreeMap<String, Vec<u8>>,
-        last: bool,
-    ) -> http::Encoded {
-        let fields = |fields: &[model::Field]| -> Vec<http::Field> {
-            fields.iter().map(|field| self.field(field)).collect()
-        };
-        let file = |path: &'_ str| photos.get(path).map(Vec::as_slice).unwrap_or_default();
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        match request {
-            model::Request::Get { path, query } => {
-                http::request(host, path, &fields(query), &http::Body::None, last)
-            }
-            model::Request::Form { path, query, fields: form } => {
-                http::request(host, path, &fields(query), &http::Body::Form(&fields(form)), last)
-            }
-            model::Request::Body { path, query, file: photo } => {
-                let filename = name(photo);
-                let label = self.run.on_device(photo);
-                let part = http::Part { field: "", filename: &filename, bytes: file(photo), label };
-                http::request(host, path, &fields(query), &http::Body::File(part), last)
-            }
-            model::Request::Multipart { path, fields: form, file: photo, field } => {
-                let filename = name(photo);
-                let label = self.run.on_device(photo);
-                let part = http::Part { field, filename: &filename, bytes: file(photo), label };
-                let boundary = format!("simulated-{}", crate::evidence::hex(&self.seeded(purpose).bytes(12)));
-                let body = http::Body::Multipart { boundary: &boundary, fields: &fields(form), file: part };
-                http::request(host, path, &[], &body, last)
-            }
-            model::Request::Opaque { up, .. } => {
-                http::Encoded { bytes: self.seeded(purpose).bytes(*up), places: Vec::new() }
-            }
-        }
-    }
-
-    fn field(&self, field: &model::Field) -> http::Field {
-        let identifier = field.identifier.as_ref();
-        let known = identifier.and_then(|kind| self.model.phone.identifiers.get(kind));
-        if field.message {
-            let label = Some("message".to_owned());
-            return http::Field { name: field.name.clone(), value: self.message(), label };
-        }
-        let value = known.or(field.text.as_ref()).cloned().unwrap_or_default();
-        http::Field { name: field.name.clone(), value, label: identifier.cloned() }
-    }
-
-    fn services(&self) -> Services {
-        let address =
-            |name: &str| self.model.hosts.iter().find(|host| host.name == name).map(|host| host.address);
-        let service = |send: &model::Send| {
-            let service = match send.requests.first() {
-                Some(model::Request::Opaque { up, down }) => Service::Opaque { up: *up, down: *down },
-                _ => Service::Http,
-            };
-            Some(((address(&send.to)?, send.port), service))
-        };
-        let spikes = self.phase().spikes.iter();
-        let spikes = spikes.filter_map(|spikes| Some(((address(&spikes.to)?, HTTP_PORT), Service::Http)));
-        self.phase().sends.iter().filter_map(service).chain(spikes).collect()
-    }
-
     /// Turns the clock from event to event until the run's end.
-    fn play(&self, scripts: &[Script<'_>], spikes: &[Planned]) -> Result<(Vec<u8>, Vec<Outcome>), PlayError> {
+    fn play(
+        &self,
+        scripts: &[Script<'_>],
+        spikes: &[Planned],
+        tls: Option<(&Setup, &KeyLog)>,
+    ) -> Result<(Vec<u8>, Vec<Outcome>), PlayError> {
         let model = self.model;
         let mut link = Link::new(model.link, self.seeded("link"));
         let lease_at = if model.phone.fixed { 0 } else { self.join(&mut link) };
         let mut random = self.seeded("stacks");
         let mut number = || u64::from(random.below(u32::MAX));
-        let mut servers =
-            Servers::new(&model.gateway, &model.hosts, self.services(), number(), self.seeded("servers"));
+        let setup = tls.map(|(setup, _)| setup);
+        let mut servers = Servers::new(model, self.services(), setup, number(), self.seeded("servers"));
         let stack = Stack::new(model.phone.mac, number());
-        let todo = scripts.iter().map(Script::conversation).collect();
+        let todo = scripts.iter().enumerate().map(|(no, script)| script.conversation(self, no, tls));
+        let todo = todo.collect::<Result<_, _>>().map_err(PlayError::tls)?;
         let mut phone = Phone::new(stack, model.gateway.address, self.seeded("phone"), todo);
-        let mut other = self.phase().spikes.as_ref().filter(|_| !spikes.is_empty()).map(|planned| {
+        let mut other = None;
+        if let Some(planned) = self.phase().spikes.as_ref().filter(|_| !spikes.is_empty()) {
             let mut stack = Stack::new(planned.mac, number());
             stack.set_address(planned.address, model.gateway.address);
-            let todo = spikes.iter().map(|spike| Conversation {
-                at: spike.at,
-                host: planned.to.clone(),
-                port: HTTP_PORT,
-                requests: vec![spike.request.clone()],
-                opaque_answers: Vec::new(),
-            });
-            Phone::new(stack, model.gateway.address, self.seeded("spikes"), todo.collect())
-        });
+            let todo = spikes.iter().map(|spike| spike.conversation(&planned.to, self, tls));
+            let todo = todo.collect::<Result<_, _>>().map_err(PlayError::tls)?;
+            other = Some(Phone::new(stack, model.gateway.address, self.seeded("spikes"), todo));
+        }
 
         let ends = self.phase().actions.iter().map(|action| action.at.micros + action.lasts.micros);
         let end = ends.max().unwrap_or(0) + self.phase().tail.micros;
@@ -388,7 +238,10 @@ impl<'a> Stage<'a> {
         let mut sent = Vec::new();
         for (script, outcome) in scripts.into_iter().zip(outcomes) {
             let mut offset = 0;
-            let requests = script.requests.iter().zip(&script.send.requests).zip(&outcome.times);
+            let opening = script.wire.opening.as_ref();
+            offset += opening.map_or(0, |opening| opening.len() as u64);
+            let times = outcome.times.iter().skip(usize::from(opening.is_some()));
+            let requests = script.wire.requests.iter().zip(&script.send.requests).zip(times);
             for ((encoded, request), (begun, answered)) in requests {
                 let shift = |range: ByteRange| ByteRange::new(range.start + offset, range.end + offset);
                 let carried = |(what, place): &(String, ByteRange)| Carried {
@@ -404,10 +257,12 @@ impl<'a> Stage<'a> {
                     answered: later(self.run.start, *answered),
                     host: script.send.to.clone(),
                     address: outcome.address.map(|address| address.to_string()).unwrap_or_default(),
-                    port: script.send.port,
+                    port: script.send.port(),
                     local_port: outcome.local_port,
+                    over: script.send.over,
                     wrapper: request.wrapper(),
-                    cleartext: !matches!(request, model::Request::Opaque { .. }),
+                    cleartext: !matches!(request, model::Request::Opaque { .. })
+                        && !model::is_encrypted(script.send.over),
                     stream_range: shift(ByteRange::new(0, encoded.bytes.len() as u64)),
                     carries: encoded.places.iter().map(carried).collect(),
                 });
@@ -415,22 +270,6 @@ impl<'a> Stage<'a> {
             }
         }
         sent
-    }
-}
-
-impl Script<'_> {
-    fn conversation(&self) -> Conversation {
-        let opaque = |request: &model::Request| match request {
-            model::Request::Opaque { down, .. } => *down,
-            _ => 0,
-        };
-        Conversation {
-            at: self.at,
-            host: self.send.to.clone(),
-            port: self.send.port,
-            requests: self.requests.iter().map(|encoded| encoded.bytes.clone()).collect(),
-            opaque_answers: self.send.requests.iter().map(opaque).collect(),
-        }
     }
 }
 

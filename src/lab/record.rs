@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::model::{Model, Phase};
 use crate::{
-    case::scenario::record::Spike,
+    case::scenario::{record::Spike, words::Carrier},
     evidence::{ByteRange, Digest, Timestamp},
 };
 
@@ -29,11 +29,13 @@ pub struct Sent {
     pub port: u16,
     /// The phone's port.
     pub local_port: u16,
+    /// What it travels in.
+    pub over: Carrier,
     /// `get`, `form`, `body`, `multipart` or `opaque`.
     pub wrapper: &'static str,
     /// Whether anyone on the way can read it.
     pub cleartext: bool,
-    /// Where the request lies among the bytes that the phone sent over this connection.
+    /// Where the request lies among the bytes that the phone sent over this connection, inside of TLS.
     pub stream_range: ByteRange,
     /// What it carries.
     pub carries: Vec<Carried>,

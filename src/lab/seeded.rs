@@ -5,6 +5,7 @@ use crate::evidence::Digest;
 /// A stream of numbers from a seed and a purpose (SplitMix64, Steele, Lea and Flood 2014).
 ///
 /// Each purpose has its own stream, so that one more draw in one place moves nothing elsewhere.
+#[derive(Clone)]
 pub(super) struct Seeded(u64);
 
 impl Seeded {
@@ -31,6 +32,11 @@ impl Seeded {
     /// Whether something that happens `permille` times in a thousand happens now.
     pub(super) fn happens(&mut self, permille: u32) -> bool {
         self.below(1000) < permille
+    }
+
+    /// Another stream, which draws nothing more from this one.
+    pub(super) fn fork(&mut self) -> Self {
+        Self(self.next())
     }
 
     /// `len` bytes.

@@ -9,19 +9,25 @@ use smoltcp::{
 };
 
 use super::{
-    encode::{dns, http},
-    model::{Gateway, Host},
+    channel::Channel,
+    encode::{dns, http, http2, websocket},
+    model::Model,
     seeded::Seeded,
     stack::Stack,
+    tls::Setup,
 };
 
 const DNS_PORT: u16 = 53;
+/// What a server answers to whatever was posted.
+const DONE: &str = "{\"ok\":true}";
 
 /// What a server does with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
-    /// Answers each HTTP request.
+    /// Answers each request of HTTP/1.1, HTTP/2 or a WebSocket, whichever the client speaks.
     Http,
+    /// The same in TLS.
+    Https,
     /// After so many bytes answers with so many, of no known format.
     Opaque {
         /// Bytes awaited.
@@ -35,9 +41,10 @@ pub(super) enum Service {
 pub(super) type Services = BTreeMap<(Ipv4Addr, u16), Service>;
 
 /// All servers.
-pub(super) struct Servers {
+pub(super) struct Servers<'s> {
     /// Their stack.
     pub(super) stack: Stack,
+    setup: Option<&'s Setup>,
     names: BTreeMap<String, Ipv4Addr>,
     name_server: SocketHandle,
     listening: Vec<(Listener, SocketHandle)>,
@@ -49,17 +56,27 @@ type Listener = ((Ipv4Addr, u16), Service);
 
 struct Talk {
     service: Service,
+    speaks: Speaks,
     socket: SocketHandle,
+    channel: Channel,
     received: Vec<u8>,
-    answer: Vec<u8>,
+    answered: usize,
 }
 
-impl Servers {
+/// What the client was seen to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Http,
+    Http2,
+    Websocket,
+}
+
+impl<'s> Servers<'s> {
     /// Servers that wait.
     pub(super) fn new(
-        gateway: &Gateway,
-        hosts: &[Host],
+        Model { gateway, hosts, .. }: &Model,
         services: Services,
+        setup: Option<&'s Setup>,
         seed: u64,
         seeded: Seeded,
     ) -> Self {
@@ -69,7 +86,7 @@ impl Servers {
         let name_server = stack.udp(DNS_PORT);
         let names = hosts.iter().map(|host| (host.name.clone(), host.address)).collect();
         let listening = services.into_iter().map(|service| (service, listen(&mut stack, service))).collect();
-        Self { stack, names, name_server, listening, talking: Vec::new(), seeded }
+        Self { stack, setup, names, name_server, listening, talking: Vec::new(), seeded }
     }
 
     /// Answers what has arrived; whether anything was done.
@@ -78,8 +95,19 @@ impl Servers {
         for (listener, socket) in &mut self.listening {
             if !self.stack.sockets.get::<tcp::Socket<'_>>(*socket).is_listening() {
                 let taken = std::mem::replace(socket, listen(&mut self.stack, *listener));
-                let (received, answer) = (Vec::new(), Vec::new());
-                self.talking.push(Talk { service: listener.1, socket: taken, received, answer });
+                let ((address, _), service) = *listener;
+                let tls = self
+                    .setup
+                    .filter(|_| service == Service::Https)
+                    .and_then(|setup| setup.server(address, self.seeded.fork()));
+                self.talking.push(Talk {
+                    service,
+                    speaks: Speaks::Http,
+                    socket: taken,
+                    channel: Channel::new(tls),
+                    received: Vec::new(),
+                    answered: 0,
+                });
                 busy = true;
             }
         }
@@ -112,48 +140,55 @@ fn listen(stack: &mut Stack, ((address, port), _): Listener) -> SocketHandle {
 
 impl Talk {
     fn step(&mut self, socket: &mut tcp::Socket<'_>, seeded: &mut Seeded) -> bool {
-        let before = self.received.len();
-        while socket.can_recv() {
-            let read = socket.recv(|bytes| {
-                self.received.extend_from_slice(bytes);
-                (bytes.len(), ())
-            });
-            if read.is_err() {
-                break;
-            }
-        }
-        let mut busy = self.received.len() > before;
+        let mut busy = self.channel.turn(socket, &mut self.received);
         while let Some(answer) = self.take_request(seeded) {
-            self.answer.extend(answer);
+            self.channel.send(&answer);
+            busy = true;
         }
-        if !self.answer.is_empty() && socket.can_send() {
-            let sent = socket.send_slice(&self.answer).unwrap_or(0);
-            self.answer.drain(..sent);
-            busy |= sent > 0;
-        }
-        if self.answer.is_empty() && socket.state() == tcp::State::CloseWait {
+        busy |= self.channel.turn(socket, &mut self.received);
+        if self.channel.is_idle() && socket.state() == tcp::State::CloseWait {
+            self.channel.close(socket);
             socket.close();
             busy = true;
         }
         busy
     }
 
-    /// Takes a whole request off what was received, and gives its answer.
+    /// Takes a whole request off what was received, and gives its answer; a WebSocket's last frame has none.
     fn take_request(&mut self, seeded: &mut Seeded) -> Option<Vec<u8>> {
-        match self.service {
-            Service::Http => {
-                let len = http::message_len(&self.received).filter(|len| *len <= self.received.len())?;
-                let request: Vec<u8> = self.received.drain(..len).collect();
-                let last = request.windows(17).any(|line| line == b"Connection: close");
-                let is_get = request.starts_with(b"GET ");
-                let (status, body) =
-                    if is_get { ("204 No Content", "") } else { ("200 OK", "{\"ok\":true}") };
-                Some(http::response(status, body, last))
-            }
-            Service::Opaque { up, down } => (self.received.len() >= up && up > 0).then(|| {
-                self.received.drain(..up);
-                seeded.bytes(down)
-            }),
+        if self.answered == 0 && http2::opens(&self.received) {
+            self.speaks = Speaks::Http2;
         }
+        let len = match (self.service, self.speaks) {
+            (Service::Opaque { up, .. }, _) => Some(up).filter(|up| *up > 0),
+            (_, Speaks::Http) => http::message_len(&self.received),
+            (_, Speaks::Http2) => http2::message_len(&self.received),
+            (_, Speaks::Websocket) => websocket::frame_len(&self.received),
+        };
+        let len = len.filter(|len| *len <= self.received.len())?;
+        let request: Vec<u8> = self.received.drain(..len).collect();
+        if let Service::Opaque { down, .. } = self.service {
+            return Some(seeded.bytes(down));
+        }
+        let answer = match self.speaks {
+            Speaks::Websocket if websocket::is_close(&request) => return None,
+            Speaks::Websocket => websocket::answer(DONE),
+            Speaks::Http2 if http2::is_get(&request) => http2::response("204", "", self.answered),
+            Speaks::Http2 => http2::response("200", DONE, self.answered),
+            Speaks::Http => match websocket::accept(&request) {
+                Some(accepted) => {
+                    self.speaks = Speaks::Websocket;
+                    accepted
+                }
+                None => {
+                    let last = request.windows(17).any(|line| line == b"Connection: close");
+                    let is_get = request.starts_with(b"GET ");
+                    let (status, body) = if is_get { ("204 No Content", "") } else { ("200 OK", DONE) };
+                    http::response(status, body, last)
+                }
+            },
+        };
+        self.answered += 1;
+        Some(answer)
     }
 }

@@ -39,11 +39,11 @@ pub(in crate::lab) enum Body<'a> {
     /// Nothing: a GET.
     None,
     /// `application/x-www-form-urlencoded`.
-    Form(&'a [Field]),
+    Form(Vec<Field>),
     /// The file alone.
     File(Part<'a>),
     /// `multipart/form-data`: fields, then the file.
-    Multipart { boundary: &'a str, fields: &'a [Field], file: Part<'a> },
+    Multipart { boundary: &'a str, fields: Vec<Field>, file: Part<'a> },
 }
 
 /// Writes a request.
@@ -54,36 +54,18 @@ pub(in crate::lab) fn request(
     body: &Body<'_>,
     last: bool,
 ) -> Encoded {
-    let mut places = Vec::new();
-    let method = if matches!(body, Body::None) { "GET" } else { "POST" };
-    let mut head = format!("{method} {path}");
-    if !query.is_empty() {
-        head.push('?');
-        urlencoded(&mut head, query, &mut places);
-    }
+    let method = method(body);
+    let (target, mut places) = target(path, query);
+    let before = method.len() as u64 + 1;
+    places.iter_mut().for_each(|(_, at)| *at = ByteRange::new(at.start + before, at.end + before));
+    let mut head = format!("{method} {target}");
     let _ = write!(head, " HTTP/1.1\r\nHost: {host}\r\nUser-Agent: SimulatedPhone/1.0 (exhibit lab)\r\n");
     let connection = if last { "close" } else { "keep-alive" };
     let _ = write!(head, "Accept: */*\r\nConnection: {connection}\r\n");
 
-    let mut in_body = Vec::new();
-    let (kind, content) = match body {
-        Body::None => {
-            head.push_str("\r\n");
-            return Encoded { bytes: head.into_bytes(), places };
-        }
-        Body::Form(fields) => {
-            let mut text = String::new();
-            urlencoded(&mut text, fields, &mut in_body);
-            ("application/x-www-form-urlencoded".to_owned(), text.into_bytes())
-        }
-        Body::File(file) => {
-            in_body.push((file.label.clone(), ByteRange::new(0, file.bytes.len() as u64)));
-            ("image/jpeg".to_owned(), file.bytes.to_vec())
-        }
-        Body::Multipart { boundary, fields, file } => {
-            let content = multipart(boundary, fields, file, &mut in_body);
-            (format!("multipart/form-data; boundary={boundary}"), content)
-        }
+    let Some(Content { kind, bytes: content, places: in_body }) = content(body) else {
+        head.push_str("\r\n");
+        return Encoded { bytes: head.into_bytes(), places };
     };
     let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n", content.len());
     let mut bytes = head.into_bytes();
@@ -93,6 +75,53 @@ pub(in crate::lab) fn request(
     );
     bytes.extend(content);
     Encoded { bytes, places }
+}
+
+/// `GET` or `POST`.
+pub(in crate::lab) fn method(body: &Body<'_>) -> &'static str {
+    if matches!(body, Body::None) { "GET" } else { "POST" }
+}
+
+/// A path with its query, and what lies where in it.
+pub(in crate::lab) fn target(path: &str, query: &[Field]) -> (String, Vec<(String, ByteRange)>) {
+    let (mut target, mut places) = (path.to_owned(), Vec::new());
+    if !query.is_empty() {
+        target.push('?');
+        urlencoded(&mut target, query, &mut places);
+    }
+    (target, places)
+}
+
+/// What follows a head.
+pub(in crate::lab) struct Content {
+    /// Its media type.
+    pub(in crate::lab) kind: String,
+    /// Its bytes.
+    pub(in crate::lab) bytes: Vec<u8>,
+    /// What lies where, counted from its first byte.
+    pub(in crate::lab) places: Vec<(String, ByteRange)>,
+}
+
+/// Writes what follows a head; nothing for a GET.
+pub(in crate::lab) fn content(body: &Body<'_>) -> Option<Content> {
+    let mut places = Vec::new();
+    let (kind, bytes) = match body {
+        Body::None => return None,
+        Body::Form(fields) => {
+            let mut text = String::new();
+            urlencoded(&mut text, fields, &mut places);
+            ("application/x-www-form-urlencoded".to_owned(), text.into_bytes())
+        }
+        Body::File(file) => {
+            places.push((file.label.clone(), ByteRange::new(0, file.bytes.len() as u64)));
+            ("image/jpeg".to_owned(), file.bytes.to_vec())
+        }
+        Body::Multipart { boundary, fields, file } => {
+            let bytes = multipart(boundary, fields, file, &mut places);
+            (format!("multipart/form-data; boundary={boundary}"), bytes)
+        }
+    };
+    Some(Content { kind, bytes, places })
 }
 
 /// Writes an answer; without a body its status must be 204.
@@ -189,9 +218,9 @@ mod tests {
 
     #[test]
     fn a_form_is_percent_encoded_and_its_places_are_where_it_says() {
-        let fields = [field("n", "+852 1", Some("own_number")), field("v", "1", None)];
+        let fields = vec![field("n", "+852 1", Some("own_number")), field("v", "1", None)];
         let encoded =
-            request("h.example", "/p", &[field("q", "867", Some("imei"))], &Body::Form(&fields), true);
+            request("h.example", "/p", &[field("q", "867", Some("imei"))], &Body::Form(fields), true);
         let text = String::from_utf8(encoded.bytes.clone()).unwrap();
         assert!(text.starts_with("POST /p?q=867 HTTP/1.1\r\nHost: h.example\r\n"), "{text}");
         assert!(text.ends_with("Content-Length: 14\r\n\r\nn=%2B852+1&v=1"), "{text}");
@@ -204,8 +233,8 @@ mod tests {
     #[test]
     fn a_multipart_body_has_its_parts_between_boundaries() {
         let part = Part { field: "photo", filename: "a.jpg", bytes: b"\xff\xd8\r\n--B", label: "a".into() };
-        let fields = [field("imei", "867", Some("imei"))];
-        let body = Body::Multipart { boundary: "BOUND", fields: &fields, file: part };
+        let fields = vec![field("imei", "867", Some("imei"))];
+        let body = Body::Multipart { boundary: "BOUND", fields, file: part };
         let encoded = request("h.example", "/p", &[], &body, false);
         assert_eq!(at(&encoded, 0), b"867");
         assert_eq!(at(&encoded, 1), b"\xff\xd8\r\n--B");
