@@ -8,6 +8,7 @@ use std::{io, sync::Arc};
 
 use crate::{case::folder::Folder, evidence::Blob};
 
+mod binary_xml;
 mod exif;
 mod packages;
 mod records;

@@ -1,7 +1,9 @@
 //! Which programs are installed: the names of packages, out of what Android writes and says.
 //!
-//! `packages.list` and `packages.xml` of /data/system, the output of `pm list packages` (with `-f`, `-U` or versions, too), and a
+//! `packages.list` and `packages.xml` (text or binary) of /data/system, the output of `pm list packages` (with `-f`, `-U` or versions, too), and a
 //! `packages.txt` with a name in each line. Names that phones have from their maker are left out: they tell nobody apart.
+
+use super::binary_xml::{self, Damaged};
 
 /// Names of packages begin like this where they come with Android or with the phone.
 const EVERYBODYS: &[&str] = &[
@@ -54,6 +56,20 @@ pub(super) fn names(text: &str) -> Vec<&str> {
     };
     names.retain(|name| is_name(name) && !is_everybodys(name));
     names
+}
+
+/// The names in Android's binary XML, and whether it is whole.
+pub(super) fn names_of_binary(bytes: &[u8]) -> (Vec<&str>, Result<(), Damaged>) {
+    let mut names = Vec::new();
+    let end = binary_xml::elements(bytes, &mut |element| {
+        let installed = element.attribute("codePath").is_none_or(|path| path.starts_with("/data/"));
+        if element.tag == "package" && installed {
+            names
+                .extend(element.attributes.iter().find(|(name, _)| *name == "name").map(|(_, value)| *value));
+        }
+    });
+    names.retain(|name| is_name(name) && !is_everybodys(name));
+    (names, end)
 }
 
 /// `<package name="com.example.app" codePath="/data/app/…">`; what lies elsewhere came with the phone.
@@ -112,6 +128,35 @@ mod tests {
             assert_eq!(names(text), wanted, "{text}");
         }
         assert_eq!(names("no list at all\n<\n1.2.3 4\ncom..x\n"), [""; 0]);
+    }
+
+    #[test]
+    fn binary_xml_gives_the_same_names() {
+        let mut bytes = b"ABX\0\x10\x32\xff\xff\0\x08packages\x33\0\0".to_vec();
+        let pooled = |bytes: &mut Vec<u8>, text: &str| {
+            bytes.extend([0xff, 0xff, 0, u8::try_from(text.len()).unwrap()]);
+            bytes.extend(text.bytes());
+        };
+        for (tag, name, path) in [
+            ("package", "com.example.shop", "/data/app/a"),
+            ("package", "com.maker.foo", "/system/app/Foo"),
+            ("package", "com.android.phone", "/data/app/p"),
+            ("updated-package", "com.maker.bar", "/data/app/b"),
+            ("package", "org.thoughtcrime.securesms", "/data/app/c"),
+        ] {
+            bytes.push(0x32);
+            pooled(&mut bytes, tag);
+            for (field, value) in [("name", name), ("codePath", path)] {
+                bytes.push(0x3f);
+                pooled(&mut bytes, field);
+                pooled(&mut bytes, value);
+            }
+            bytes.extend(b"\x33\0\0");
+        }
+        let wanted = ["com.example.shop", "org.thoughtcrime.securesms"];
+        assert_eq!(names_of_binary(&bytes), (wanted.to_vec(), Ok(())));
+        bytes.push(0x32);
+        assert_eq!(names_of_binary(&bytes), (wanted.to_vec(), Err(Damaged)));
     }
 
     #[test]

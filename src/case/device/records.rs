@@ -9,15 +9,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value as Json;
 
 use super::{
-    FileKind, exif, packages,
+    FileKind, binary_xml, exif, packages,
     sqlite::{Database, MAGIC, Row, Table, Value},
 };
 use crate::evidence::{Blob, Timestamp, read_exact_at};
 
 /// Records of one device folder: the messages and contacts of a lifetime.
 pub const MAX_RECORDS: usize = 200_000;
-/// How Android's binary XML begins (`BinaryXmlSerializer.PROTOCOL_MAGIC_VERSION_0`).
-const BINARY_XML: &[u8] = b"ABX\0";
 /// Bytes of a text export that are read; larger files are no export of records.
 const MAX_TEXT: u64 = 64 << 20;
 /// Places where photos were taken: each is looked for in seventy spellings, and every needle makes every other weaker.
@@ -109,29 +107,32 @@ impl Records {
         if (!vcard && !table && !list) || blob.len() > MAX_TEXT {
             return;
         }
-        if list && head.starts_with(BINARY_XML) {
-            return self.problem(path, "Android's binary XML is not read; `pm list packages` says the same");
-        }
         let mut bytes = vec![0; usize::try_from(blob.len()).unwrap_or(0)];
         if read_exact_at(&**blob, &mut bytes, 0).is_err() {
             return;
         }
+        if list && bytes.starts_with(binary_xml::MAGIC) {
+            let (names, end) = packages::names_of_binary(&bytes);
+            if end.is_err() {
+                self.problem(path, "binary XML that is damaged; what follows is not read");
+            }
+            return self.packages(path, &names);
+        }
         let text = String::from_utf8_lossy(&bytes);
         match ending.as_deref() {
             _ if vcard => self.vcards(path, &text),
-            _ if list => self.packages(path, &text),
+            _ if list => self.packages(path, &packages::names(&text)),
             Some("csv") => self.csv(path, &text),
             _ => self.json(path, &text),
         }
     }
 
-    fn packages(&mut self, path: &str, text: &str) {
+    fn packages(&mut self, path: &str, names: &[&str]) {
         let known = self.records.iter().filter(|record| record.kind == RecordKind::Package).count();
-        let names = packages::names(text);
         if names.len() > MAX_PACKAGES.saturating_sub(known) {
             self.problem(path, "more packages than are looked for");
         }
-        for name in names.into_iter().take(MAX_PACKAGES.saturating_sub(known)) {
+        for name in names.iter().take(MAX_PACKAGES.saturating_sub(known)) {
             self.push(path, &format!("package/{name}"), RecordKind::Package, name, None);
         }
     }
