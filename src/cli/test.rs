@@ -68,6 +68,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
     };
     let scratch = environment::scratch();
     let rerun = |folder: &Path| -> Result<Findings, Box<dyn Error>> {
+        let made = super::lab::at_first_use(folder).map_err(Failure::words)?;
+        let folder = made.as_ref().map_or(folder, |made| made.path());
         super::report::analyze_case(folder, SCENARIO, &scratch).map_err(|failure| failure.words().into())
     };
     test(&options, &rerun, &mut io::stdin().lock(), &mut terminal.out)

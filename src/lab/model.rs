@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    case::scenario::words::Carrier,
+    case::scenario::{plan::Plan, seed, words::Carrier},
     evidence::{Digest, Timestamp},
 };
 
@@ -21,6 +21,11 @@ pub struct Model {
     pub start: Timestamp,
     /// From one run's start to the next one's.
     pub every: Span,
+    /// Whether the order of actions in a run is drawn from the plan seed of the scenario beside it; absent: as written.
+    pub order: Option<Order>,
+    /// Where it is drawn from, once the plan is known.
+    #[serde(skip)]
+    pub(super) lots: Option<Lots>,
     /// The air and the wire between phone, capture point and servers.
     #[serde(default)]
     pub link: Link,
@@ -34,6 +39,21 @@ pub struct Model {
     pub layout: Layout,
     /// What is played, in order.
     pub phases: Vec<Phase>,
+}
+
+/// Where the order of actions comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The plan's lots.
+    Plan,
+}
+
+/// What an order is drawn from.
+#[derive(Debug, Clone)]
+pub(super) struct Lots {
+    seed: Digest,
+    plan: Plan,
 }
 
 /// The simulated phone.
@@ -89,6 +109,13 @@ pub struct Layout {
     pub record: Option<String>,
     /// What was truly sent.
     pub truth: String,
+}
+
+impl Layout {
+    /// A path of a run.
+    pub(super) fn fill(template: &str, phase: &str, run: u32) -> String {
+        template.replace("{phase}", phase).replace("{run}", &format!("{run:02}"))
+    }
 }
 
 /// Delays and faults. Faults happen so many times in a thousand frames.
@@ -171,6 +198,9 @@ pub struct Action {
     pub lasts: Span,
     /// The photo that it takes, as a path on the phone.
     pub makes: Option<String>,
+    /// Lengths of that photo in bytes, of which each run draws one; empty: as it comes.
+    #[serde(default)]
+    pub sizes: Vec<usize>,
     /// The list of messages, as a path on the phone, to which it adds a fresh one.
     pub receives: Option<String>,
     /// Whether the phone joins the network in it (DHCP).
@@ -444,6 +474,8 @@ pub enum ModelError {
 const MAX_RUNS: u64 = 1_000;
 /// Bytes of one opaque message, which are held in memory.
 const MAX_OPAQUE: u64 = 64 << 20;
+/// Bytes of one photo.
+const MAX_PHOTO: u64 = 16 << 20;
 /// A week: times on the virtual clock stay far from overflowing.
 const MAX_MICROS: u64 = 7 * 24 * 3_600_000_000;
 
@@ -474,6 +506,36 @@ impl Model {
         Ok(model)
     }
 
+    /// Where the first run's capture goes in the scenario's folder.
+    pub fn first_capture(&self) -> Option<String> {
+        Some(Layout::fill(&self.layout.capture, &self.phases.first()?.id, 1))
+    }
+
+    /// Takes the order of actions from `plan`, where the model says so and the plan draws one.
+    #[must_use]
+    pub fn with_plan(mut self, plan: &Plan) -> Self {
+        if let Some(frozen) = plan.frozen.filter(|_| self.order.is_some() && plan.randomized) {
+            self.lots = Some(Lots { seed: seed::plan_seed(frozen, None), plan: plan.clone() });
+        }
+        self
+    }
+
+    /// The actions of a run with their times from its start, in the order in which they are done: each takes the
+    /// next of the times that the model gives. None if the plan's order is not known, or names other actions.
+    pub(super) fn schedule<'m>(&self, phase: &'m Phase, run: &str) -> Option<Vec<(&'m Action, u64)>> {
+        let mut written: Vec<&Action> = phase.actions.iter().collect();
+        written.sort_by_key(|action| action.at.micros);
+        let times = written.iter().map(|action| action.at.micros);
+        if self.order.is_none() {
+            return Some(written.iter().copied().zip(times).collect());
+        }
+        let lots = self.lots.as_ref()?;
+        let order = seed::order(lots.seed, run, &lots.plan);
+        let find = |id: &String| written.iter().copied().find(|action| action.id == *id);
+        let drawn: Vec<&Action> = order.iter().map(find).collect::<Option<_>>()?;
+        (drawn.len() == written.len()).then(|| drawn.into_iter().zip(times).collect())
+    }
+
     /// Whether anything in it travels in TLS.
     pub(super) fn uses_tls(&self) -> bool {
         let sends = self.phases.iter().flat_map(|phase| phase.sends.iter().map(|send| send.over));
@@ -486,13 +548,15 @@ impl Model {
             Err(ModelError::Unknown { phase: phase.id.clone(), kind, name: name.to_owned() })
         };
         plain(&phase.id)?;
-        phase.photos().chain(phase.messages()).try_for_each(plain)?;
+        phase.photos().map(|(path, _)| path).chain(phase.messages()).try_for_each(plain)?;
         let opaque = phase.sends.iter().flat_map(|send| &send.requests).map(|request| match request {
             Request::Opaque { up, down } => (*up).max(*down) as u64,
             _ => 0,
         });
         let spans = phase.actions.iter().map(|action| action.at.micros.max(action.lasts.micros));
+        let sizes = phase.actions.iter().flat_map(|action| &action.sizes);
         let most = [
+            ("bytes of a photo", sizes.max().map_or(0, |size| *size as u64), MAX_PHOTO),
             ("runs", u64::from(phase.runs) + u64::from(phase.twins), MAX_RUNS),
             ("bytes of no known format", opaque.max().unwrap_or(0), MAX_OPAQUE),
             ("microseconds", spans.chain([phase.tail.micros]).max().unwrap_or(0), MAX_MICROS),
@@ -532,7 +596,9 @@ impl Model {
             }
             for request in &send.requests {
                 match request.file() {
-                    Some(file) if !phase.photos().any(|photo| photo == file) => return unknown("file", file),
+                    Some(file) if !phase.photos().any(|(photo, _)| photo == file) => {
+                        return unknown("file", file);
+                    }
                     _ => {}
                 }
                 for field in request.fields() {
@@ -561,14 +627,15 @@ impl Model {
 }
 
 impl Phase {
-    /// Paths of all photos on the phone at the run's end.
-    pub(super) fn photos(&self) -> impl Iterator<Item = &str> {
-        let made = self.actions.iter().filter_map(|action| action.makes.as_deref());
-        self.library.iter().map(String::as_str).chain(made)
+    /// Paths of all photos on the phone at the run's end, with the lengths that each may have.
+    pub(super) fn photos(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let made = self
+            .actions
+            .iter()
+            .filter_map(|action| action.makes.as_deref().map(|path| (path, action.sizes.as_slice())));
+        self.library.iter().map(|path| (path.as_str(), [].as_slice())).chain(made)
     }
-}
 
-impl Phase {
     /// Paths of lists of messages on the phone.
     pub(super) fn messages(&self) -> impl Iterator<Item = &str> {
         self.actions.iter().filter_map(|action| action.receives.as_deref())

@@ -70,6 +70,12 @@ pub enum PlayError {
     /// A name that no certificate can hold.
     #[error("make certificates for the servers: {0}")]
     Certificates(String),
+    /// The order of actions is the plan's, and no plan draws one for exactly these.
+    #[error("play {run} in the order of the plan: no plan draws the order of just its actions")]
+    Order {
+        /// `PHASE/NN`.
+        run: String,
+    },
     /// The world no longer moves on.
     #[error("play {run} to its end: the world spins at {micros} microseconds")]
     Spins {
@@ -97,13 +103,14 @@ pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
     let setup = setup.transpose().map_err(PlayError::tls)?;
     let numbers = |phase: &'_ Phase| 1..=phase.runs.saturating_add(phase.twins);
     for (phase, number) in model.phases.iter().flat_map(|phase| numbers(phase).map(move |no| (phase, no))) {
-        let fill =
-            |template: &str| template.replace("{phase}", &phase.id).replace("{run}", &format!("{number:02}"));
+        let fill = |template: &str| model::Layout::fill(template, &phase.id, number);
         let start = later(model.start, model.every.micros.saturating_mul(runs.len() as u64));
         let id = format!("{}/{number:02}", phase.id);
+        let schedule = model.schedule(phase, &id).ok_or_else(|| PlayError::Order { run: id.clone() })?;
         let mut run = Run {
             id,
             phase,
+            schedule,
             start,
             capture: fill(&model.layout.capture),
             device: fill(&model.layout.device),
@@ -190,7 +197,7 @@ impl<'a> Stage<'a> {
             other = Some(Phone::new(stack, model.gateway.address, self.seeded("spikes"), todo));
         }
 
-        let ends = self.phase().actions.iter().map(|action| action.at.micros + action.lasts.micros);
+        let ends = self.run.schedule.iter().map(|(action, at)| at + action.lasts.micros);
         let end = ends.max().unwrap_or(0) + self.phase().tail.micros;
         let mut now = lease_at;
         phone.stack.set_address(model.phone.address, model.gateway.address);
@@ -217,8 +224,8 @@ impl<'a> Stage<'a> {
 
     /// Writes the DHCP exchange into the capture; says when the lease holds.
     fn join(&self, link: &mut Link) -> u64 {
-        let join = self.phase().actions.iter().find(|action| action.joins);
-        let start = join.map_or(0, |action| action.at.micros);
+        let join = self.run.schedule.iter().find(|(action, _)| action.joins);
+        let start = join.map_or(0, |(_, at)| *at);
         let lease = dhcp::Lease {
             phone_mac: self.model.phone.mac.0,
             phone_name: &self.model.phone.name,

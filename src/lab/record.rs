@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::model::{Model, Phase};
+use super::model::{Action, Model, Phase};
 use crate::{
     case::scenario::{record::Spike, words::Carrier},
     evidence::{ByteRange, Digest, Timestamp},
@@ -90,6 +90,8 @@ struct Done<'a> {
 pub(super) struct Run<'a> {
     pub(super) id: String,
     pub(super) phase: &'a Phase,
+    /// What is done in it and when, from its start, in that order.
+    pub(super) schedule: Vec<(&'a Action, u64)>,
     pub(super) start: Timestamp,
     pub(super) capture: String,
     pub(super) device: String,
@@ -103,8 +105,8 @@ pub(super) fn lines(runs: &[Run<'_>]) -> Vec<u8> {
     let mut record = Vec::new();
     let mut prev = Digest([0; 32]);
     for run in runs {
-        let done = run.phase.actions.iter().map(|action| {
-            let start = later(run.start, action.at.micros);
+        let done = run.schedule.iter().map(|(action, at)| {
+            let start = later(run.start, *at);
             Done { id: &action.id, start, end: later(start, action.lasts.micros), by: "simulated" }
         });
         let line = Line {

@@ -67,8 +67,20 @@ impl<'a> Stage<'a> {
 
     /// Photos by their path on the phone, each new.
     pub(super) fn photos(&self) -> BTreeMap<String, Vec<u8>> {
-        let take = |path: &str| (path.to_owned(), photo::take(&mut self.seeded(&format!("photo {path}"))));
-        self.phase().photos().map(take).collect()
+        let photos = self.phase().photos();
+        photos.map(|(path, sizes)| (path.to_owned(), self.photo(path, sizes))).collect()
+    }
+
+    fn photo(&self, path: &str, sizes: &[usize]) -> Vec<u8> {
+        let purpose = format!("photo {path}");
+        let drawn = self.seeded(&format!("{purpose} size")).below(u32::try_from(sizes.len()).unwrap_or(0));
+        match usize::try_from(drawn).ok().and_then(|drawn| sizes.get(drawn)) {
+            Some(&size) => {
+                let noise = |len| self.seeded(&format!("{purpose} noise")).bytes(len);
+                photo::take_sized(|| self.seeded(&purpose), size, noise)
+            }
+            None => photo::take(&mut self.seeded(&purpose)),
+        }
     }
 
     /// The text of the run's message: words that nobody sent before.
@@ -128,8 +140,8 @@ impl<'a> Stage<'a> {
     }
 
     fn action_at(&self, id: &str) -> u64 {
-        let found = self.phase().actions.iter().find(|action| action.id == id);
-        found.map_or(0, |action| action.at.micros)
+        let found = self.run.schedule.iter().find(|(action, _)| action.id == id);
+        found.map_or(0, |(_, at)| *at)
     }
 
     /// What the phone sends in this run.
