@@ -8,13 +8,17 @@ use std::fmt::Write as _;
 use similar::TextDiff;
 
 use crate::{
-    evidence::{is_deceptive, printable},
+    evidence::{Digest, is_deceptive, printable},
     findings::{Finding, Findings, GateState, LedgerRow, Places, Verdict},
     report::words,
 };
 
 /// Characters kept of any one text.
 const MAX_TEXT: usize = 200;
+/// Above so many items a list is shortened to its first [`FEW`], their number, and the digest of all: a snapshot is
+/// for reading.
+const MANY: usize = 24;
+const FEW: usize = 3;
 /// Unchanged lines shown around a change.
 const CONTEXT: usize = 2;
 
@@ -104,9 +108,14 @@ pub fn text(findings: &Findings) -> String {
         verdict(&mut text, claim);
     }
     text.push('\n');
+    let mut group: Vec<&Finding> = Vec::new();
     for each in &findings.findings {
-        finding(&mut text, each);
+        if group.last().is_some_and(|last| kin(last) != kin(each)) {
+            of_a_kind(&mut text, &std::mem::take(&mut group));
+        }
+        group.push(each);
     }
+    of_a_kind(&mut text, &group);
     text.push('\n');
     for gate in findings.gates.iter().filter(|gate| gate.state != GateState::Held) {
         let (id, phase) = (clean(&gate.id), clean(&gate.phase));
@@ -138,7 +147,7 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     let mut row = |label: &str, items: &[String]| {
         if !items.is_empty() {
             let items: Vec<String> = items.iter().map(|item| clean(item)).collect();
-            let _ = writeln!(text, "  {label}: {}", items.join(", "));
+            let _ = writeln!(text, "  {label}: {}", shortened(items, "").join(", "));
         }
     };
     row("in", &verdict.scope.phases);
@@ -151,7 +160,30 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     row("figures", &figures);
 }
 
-fn finding(text: &mut String, finding: &Finding) {
+/// Findings with the same of this, next to each other, may be told of as one.
+fn kin(finding: &Finding) -> (&str, &str, &str, bool) {
+    (finding.grade.name(), &finding.phase, &finding.destination, finding.probative)
+}
+
+fn of_a_kind(text: &mut String, findings: &[&Finding]) {
+    let all = findings.iter().map(|each| finding(each)).collect();
+    shortened(all, "\n").iter().for_each(|one| text.push_str(one));
+}
+
+/// The items, or of many the first few, their number and the digest of them all; each ends with `end`.
+fn shortened(mut items: Vec<String>, end: &str) -> Vec<String> {
+    if items.len() > MANY {
+        let digest = Digest::of(items.concat().as_bytes()).to_string();
+        let digest = digest.get(..12).unwrap_or(&digest);
+        let more = format!("… {} in all (SHA-256 {digest}…){end}", items.len());
+        items.truncate(FEW);
+        items.push(more);
+    }
+    items
+}
+
+fn finding(finding: &Finding) -> String {
+    let mut text = String::new();
     let ranges: Vec<String> =
         finding.artifact_ranges.iter().map(|range| format!("{}..{}", range.start, range.end)).collect();
     let _ = writeln!(
@@ -172,6 +204,7 @@ fn finding(text: &mut String, finding: &Finding) {
     for caveat in &finding.caveats {
         let _ = writeln!(text, "  caveat {}", clean(caveat));
     }
+    text
 }
 
 fn ledger(text: &mut String, of: &str, bytes: Places) {
