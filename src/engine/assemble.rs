@@ -15,6 +15,7 @@ use super::{
     provenance::{Own, Provenance},
     timeline,
     verdict::{self, Observed, gates},
+    volume,
 };
 use crate::{
     case::{
@@ -27,19 +28,19 @@ use crate::{
     },
     findings::{
         self, Analysis, Answer, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary,
-        FileProbe, Finding, Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, Settings, Subject,
-        codes::Code,
+        FileProbe, Finding, Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, Settings,
+        StatisticalTest, Subject, codes::Code,
     },
 };
 
 /// Bytes of an excerpt.
 const EXCERPT: u64 = 128;
 /// Parts listed of one finding; a file sent in more pieces than this is still counted whole.
-const MAX_PARTS: usize = 1_000;
+pub(super) const MAX_PARTS: usize = 1_000;
 /// Frame ranges that a filter names one by one; more are spanned.
 const MAX_FILTER_RANGES: usize = 32;
 /// Frame ranges listed of one part; more are spanned.
-const MAX_FRAME_RANGES: usize = 256;
+pub(super) const MAX_FRAME_RANGES: usize = 256;
 /// Records listed beside those that were found.
 const MAX_RECORDS: usize = 1_000;
 /// Hashes of files listed with what was answered.
@@ -84,7 +85,11 @@ pub(super) fn assemble(
         limits_reached += 1;
     }
     let finder = Finder { road, outcome, located: &located, captures: &captures };
-    let (found, probes) = (finder.findings(), finder.probes());
+    let (mut found, probes) = (finder.findings(), finder.probes());
+    let tested = volume::tests(road, &located.uploads);
+    found.extend(volume::findings(&tested));
+    found.sort_by(|a, b| order(a).cmp(&order(b)));
+    let statistics: Vec<StatisticalTest> = tested.into_iter().map(|one| one.test).collect();
     for probe in probes.iter().filter(|probe| probe.answer == Answer::AlreadyThere) {
         anomalies.push(Anomaly {
             kind: AnomalyKind::DeltaProtocol,
@@ -122,6 +127,7 @@ pub(super) fn assemble(
         artifacts: &artifacts,
         findings: &found,
         declared: &declared,
+        statistics: &statistics,
         flows: &flows,
         endpoints: &ends.judged,
         table_date: case.addresses.date(),
@@ -147,6 +153,7 @@ pub(super) fn assemble(
         artifacts,
         findings: found,
         probes,
+        statistics,
         declared,
         claims,
         gates,
@@ -359,9 +366,8 @@ impl Finder<'_, '_> {
             .iter()
             .filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
         let groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
-        let mut findings: Vec<Finding> =
+        let findings: Vec<Finding> =
             groups.iter().map(|group| self.finding(group, &carriage, &provenance)).collect();
-        findings.sort_by(|a, b| order(a).cmp(&order(b)));
         findings
     }
 
@@ -462,6 +468,7 @@ impl Finder<'_, '_> {
             encoding: encoding(&carried),
             form: form(&carried),
             distance: carried.iter().filter_map(|(hit, _)| hit.distance).min(),
+            tests: Vec::new(),
             chance: group.chance.to_string(),
             probative,
             caveats,
@@ -621,7 +628,7 @@ fn hull(ranges: &[ByteRange]) -> ByteRange {
 }
 
 /// Ranges as they are, or one that spans them where there are too many to list.
-fn spanned(frames: &[FrameRange], most: usize) -> Vec<FrameRange> {
+pub(super) fn spanned(frames: &[FrameRange], most: usize) -> Vec<FrameRange> {
     match (frames.first(), frames.last()) {
         (Some(first), Some(last)) if frames.len() > most => {
             vec![FrameRange { first: first.first, last: last.last }]
@@ -631,7 +638,7 @@ fn spanned(frames: &[FrameRange], most: usize) -> Vec<FrameRange> {
 }
 
 /// A display filter in Wireshark's grammar that shows the frames.
-fn filter(frames: &[FrameRange]) -> String {
+pub(super) fn filter(frames: &[FrameRange]) -> String {
     let ranges = spanned(frames, MAX_FILTER_RANGES);
     match ranges.as_slice() {
         [only] if only.first == only.last => format!("frame.number=={}", only.first),

@@ -21,6 +21,7 @@ use super::{
     observe::Observation,
     timeline::{window_at, window_id},
     verdict,
+    volume::{self, Burst, Uploads, Walked},
 };
 use crate::{
     case::scenario::plan::{ActionDone, Run},
@@ -80,6 +81,8 @@ pub(super) struct Located {
     pub(super) ledger: Ledger,
     /// Remote ends.
     pub(super) endpoints: Endpoints,
+    /// What was sent that nobody can read, by window.
+    pub(super) uploads: Uploads,
 }
 
 /// Walks every flow once more.
@@ -99,6 +102,7 @@ pub(super) fn locate(road: &Road<'_>, outcome: &Outcome, scratch: &Scratch) -> R
         lines: FlowWriter::new(scratch),
         families: BTreeMap::new(),
         endpoints: Endpoints::default(),
+        uploads: Uploads::default(),
         ledger: expected_windows(road),
     };
     for (capture, index) in (0..).zip(&road.indexes) {
@@ -107,9 +111,9 @@ pub(super) fn locate(road: &Road<'_>, outcome: &Outcome, scratch: &Scratch) -> R
             walk.flow(index, flow, flow_ref, by_flow.get(&flow_ref).map_or(&[], Vec::as_slice))?;
         }
     }
-    let Walk { carriages, flows, judged, lines, families, endpoints, ledger, .. } = walk;
+    let Walk { carriages, flows, judged, lines, families, endpoints, uploads, ledger, .. } = walk;
     let lines = lines.finish().map_err(|error| ReadError::new("scratch file", 0, error))?;
-    Ok(Located { carriages, flows, judged, lines, families, endpoints, ledger: ledger.finish() })
+    Ok(Located { carriages, flows, judged, lines, families, endpoints, uploads, ledger: ledger.finish() })
 }
 
 /// Windows stand in the ledger even when nothing was sent in them.
@@ -131,10 +135,11 @@ struct Walk<'r, 'c> {
     lines: FlowWriter<'r>,
     families: BTreeMap<FlowRef, String>,
     endpoints: Endpoints,
+    uploads: Uploads,
     ledger: LedgerBuilder,
 }
 
-impl Walk<'_, '_> {
+impl<'r> Walk<'r, '_> {
     fn flow(&mut self, index: &Index, flow: &Flow, at: FlowRef, hits: &[&Hit]) -> Result<(), ReadError> {
         let road = self.road;
         let Some((id, up_side)) = side(road, at, Direction::Up) else { return Ok(()) };
@@ -155,7 +160,17 @@ impl Walk<'_, '_> {
             return Ok(());
         }
         let destination = self.ledger.destination(family.as_deref(), remote);
-        let sum = self.account(index, &up, hits, seen, &destination);
+        let (sum, bursts) = self.account(index, &up, hits, seen, &destination);
+        if !bursts.is_empty() {
+            let address = remote.ip().to_string();
+            let walked = Walked {
+                capture: &index.capture,
+                flow: &flow.name(&index.capture),
+                family: family.as_deref().unwrap_or(&address),
+                covers: seen.is_some_and(|seen| volume::covers(&seen.signs)),
+            };
+            self.uploads.take(&walked, &up, bursts);
+        }
         self.summarize(index, flow, at, up_side, sum, !hits.is_empty())
             .map_err(|error| ReadError::new("scratch file", 0, error))
     }
@@ -221,8 +236,9 @@ impl Walk<'_, '_> {
         hits: &[&Hit],
         seen: Option<&Observation>,
         destination: &Destination,
-    ) -> Places {
+    ) -> (Places, Vec<Burst<'r>>) {
         let road = self.road;
+        let mut bursts = Vec::new();
         let matched = ByteRange::unite(
             hits.iter().filter(|hit| self.counts(hit)).flat_map(|hit| hit.stream_ranges.clone()),
         );
@@ -241,6 +257,9 @@ impl Walk<'_, '_> {
         ledger::account(up, places, &matched, &sealed, |time, places| {
             sum.add(places);
             let moment = Moment::of(road, &index.capture, time);
+            if let Some(window) = moment.run.zip(moment.action).filter(|_| places.opaque > 0) {
+                volume::add(&mut bursts, window, time, places.opaque);
+            }
             match &mut together {
                 Some((same, sum)) if *same == moment => sum.add(places),
                 other => {
@@ -253,7 +272,7 @@ impl Walk<'_, '_> {
         if let Some((moment, places)) = together {
             add(moment, places);
         }
-        sum
+        (sum, bursts)
     }
 
     /// Writes a flow down, and keeps it where findings may list it or a verdict may ask for it.

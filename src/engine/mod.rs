@@ -27,6 +27,7 @@ pub mod statistics;
 mod subject;
 pub mod timeline;
 pub mod verdict;
+mod volume;
 pub mod witness;
 
 pub use analyze::{AnalysisError, analyze};

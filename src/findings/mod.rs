@@ -12,12 +12,6 @@ use serde::{Deserialize, Serialize};
 pub use crate::evidence::Step;
 use crate::evidence::{Anomaly, ByteRange, Digest, Direction, FrameNo, FrameRange, Timestamp, Transport};
 
-pub mod codes;
-mod flows;
-pub mod inspection;
-
-pub use flows::{FlowLines, FlowWriter};
-
 /// The format of `findings.json`. Keys may be added within a version, never renamed.
 pub const FORMAT: &str = "exhibit-findings/1";
 
@@ -27,6 +21,9 @@ pub const MAX_FLOWS: usize = 1_000;
 /// Findings hold the remote ends with the most uplink bytes up to this many, and those of flows that a finding names.
 pub const MAX_ENDS: usize = 1_000;
 
+/// Before the action's id in the artifact of a statistical finding, which is known by the action that made it alone.
+pub const MADE_BY: &str = "made by ";
+
 macro_rules! record {
     ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })+) => {
         $($(#[$meta])*
@@ -35,6 +32,14 @@ macro_rules! record {
         pub struct $name { $($body)* })+
     };
 }
+
+pub mod codes;
+mod flows;
+pub mod inspection;
+mod statistics;
+
+pub use flows::{FlowLines, FlowWriter};
+pub use statistics::{Method, StatisticalTest, TestOutcome};
 
 record! {
     /// Everything that came out of one case.
@@ -73,6 +78,9 @@ record! {
         /// Hashes of device files that the phone sent, and what was answered, by capture and time: the first thousand.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub probes: Vec<FileProbe>,
+        /// Tests of what nobody can read, by phase, action, destination and method.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub statistics: Vec<StatisticalTest>,
         /// Messages all of whose bytes a declared schema accounts for, by term and phase.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub declared: Vec<DeclaredSummary>,
@@ -393,7 +401,11 @@ record! {
         /// How far an altered copy is from its photo: thousandths, 0 for the same picture, below 150 for what is listed.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub distance: Option<u32>,
-        /// Upper bound of the expected number of chance matches, `<=1e-9`.
+        /// Tests that carry it, by id: of a statistical finding.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub tests: Vec<String>,
+        /// Upper bound of the expected number of chance matches, `<=1e-9`; of a statistical finding the probability of such a
+        /// result by luck, adjusted.
         pub chance: String,
         /// Whether it may carry a verdict.
         pub probative: bool,

@@ -84,6 +84,7 @@ pub(crate) fn rich() -> Findings {
         artifacts: artifacts(),
         findings: findings(),
         probes: Vec::new(),
+        statistics: Vec::new(),
         declared: vec![DeclaredSummary {
             term: "preferences".to_owned(),
             phase: "stock".to_owned(),
@@ -435,6 +436,7 @@ fn findings() -> Vec<Finding> {
             sha256: Some(Digest::of(artifact.as_bytes())),
             encoding: "http1.body > multipart.part".to_owned(),
             form: None,
+            tests: Vec::new(),
             distance: None,
             chance: "<=1e-9".to_owned(),
             probative: true,

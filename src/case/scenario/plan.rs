@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::{
     grammar::Requirement,
     record::{ClockProbe, Spike},
-    words::TwinFigure,
+    words::{Section, TwinFigure},
 };
 use crate::evidence::{Digest, Timestamp};
 
@@ -36,6 +36,8 @@ pub struct Plan {
     pub randomized: bool,
     /// SHA-256 of the sections that the plan freezes; none where it freezes nothing.
     pub frozen: Option<Digest>,
+    /// Those sections.
+    pub frozen_sections: Vec<Section>,
     /// Claims in the order of the plan.
     pub claims: Vec<Claim>,
     /// What terms declare that may be sent, by term.

@@ -211,6 +211,7 @@ impl Resolver<'_> {
                 .map(|decoys| decoys.value),
             randomized: randomized(scenario),
             frozen: frozen_digest(scenario),
+            frozen_sections: scenario.freeze.clone().unwrap_or_default(),
             not_acted_on: not_acted_on(scenario),
         };
         self.check_paths();
@@ -613,13 +614,10 @@ fn not_acted_on(scenario: &Scenario) -> Vec<String> {
     let gates = scenario.gates.as_ref();
     let clocks = scenario.clocks.iter().flat_map(|clocks| [&clocks.gateway, &clocks.phone]).flatten();
     let mut keys: Vec<String> = [
-        ("freeze", scenario.freeze.is_some()),
         ("redaction", scenario.redaction.is_some()),
         ("reply", scenario.reply.is_some()),
         ("clocks.probe", clocks.into_iter().any(|clock| clock.probe.is_some())),
-        ("actions.order", randomized(scenario)),
         ("actions.washout", scenario.actions.as_ref().is_some_and(|actions| actions.washout.is_some())),
-        ("actions.sham", actions().any(|action| action.sham.is_some())),
         ("actions.evidence", actions().any(|action| action.evidence.is_some())),
         ("gates.budget", gates.is_some_and(|gates| gates.budget.is_some())),
     ]

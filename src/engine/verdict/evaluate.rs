@@ -13,8 +13,8 @@ use crate::{
     case::scenario::plan::{Claim, Predicate, Term},
     evidence::{ByteRange, Digest, Direction, Timestamp, Transport},
     findings::{
-        ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, Part, RunSummary,
-        codes::Code,
+        ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, MADE_BY, Part, RunSummary,
+        TestOutcome, codes::Code,
     },
 };
 
@@ -196,12 +196,29 @@ impl<'a> Evaluation<'a> {
         if let Some(blocked) = self.blocked(phase, false) {
             return blocked;
         }
-        let (carrying, near) = self.carrying(phase, |finding| self.is_upload_of(finding, what, to));
-        if carrying.is_empty() {
-            self.absence(phase, &Sought::of(what), near)
-        } else {
-            Outcome::carried_by(true, &carrying)
+        let (carrying, mut near) = self.carrying(phase, |finding| self.is_upload_of(finding, what, to));
+        if !carrying.is_empty() {
+            return Outcome::carried_by(true, &stronger(carrying));
         }
+        if self.is_underpowered(phase, what) {
+            near.insert(Code::Underpowered);
+        }
+        self.absence(phase, &Sought::of(what), near)
+    }
+
+    /// Whether a test of what a term names would have needed more windows.
+    fn is_underpowered(&self, phase: &str, what: &Term) -> bool {
+        let tests = self.observed.statistics.iter().filter(|test| test.phase == phase);
+        let mut tests = tests.filter(|test| self.makes_photos_of(&test.action, what));
+        tests.any(|test| test.outcome == TestOutcome::Underpowered)
+    }
+
+    /// Whether the photos that an action makes are a term's.
+    fn makes_photos_of(&self, action: &str, term: &Term) -> bool {
+        let planned = self.observed.plan.actions.iter().find(|planned| planned.id == action);
+        let made = planned.into_iter().flat_map(|planned| &planned.makes);
+        let named = || made.clone().any(|made| term.artifacts.iter().any(|wanted| names(made, wanted)));
+        term.photos || term.files || named()
     }
 
     /// A universal: one counterexample refutes it, and absence supports it.
@@ -210,9 +227,8 @@ impl<'a> Evaluation<'a> {
             return blocked;
         }
         let (carrying, near) = self.carrying(phase, counterexample);
-        let strong: Vec<&Finding> =
-            carrying.iter().copied().filter(|finding| finding.grade != Grade::Statistical).collect();
-        if !strong.is_empty() {
+        let strong = stronger(carrying.clone());
+        if strong.iter().any(|finding| finding.grade != Grade::Statistical) {
             return Outcome::carried_by(false, &strong);
         }
         let mut outcome = self.absence(phase, sought, near);
@@ -362,7 +378,8 @@ impl<'a> Evaluation<'a> {
     }
 
     fn is_clear_upload_of(&self, finding: &Finding, what: &Term) -> Fit {
-        if !self.is_of(finding, what) {
+        // What nobody can read is not known to be clear.
+        if !self.is_of(finding, what) || finding.grade == Grade::Statistical {
             return Fit::No;
         }
         self.weigh_parts(finding, &|part| Fit::of(is_in_clear(part)))
@@ -370,6 +387,12 @@ impl<'a> Evaluation<'a> {
 
     /// Whether a finding's artifact is one of a term's.
     pub(super) fn is_of(&self, finding: &Finding, term: &Term) -> bool {
+        if finding.grade == Grade::Statistical {
+            return finding
+                .artifact
+                .strip_prefix(MADE_BY)
+                .is_some_and(|action| self.makes_photos_of(action, term));
+        }
         let Some(artifact) = self.artifact(finding) else { return false };
         let named = |wanted: &String| names(&artifact.name, wanted);
         match (artifact.name.strip_prefix("identifier:"), artifact.kind.as_str()) {
@@ -423,6 +446,12 @@ impl<'a> Evaluation<'a> {
             Fit::No
         }
     }
+}
+
+/// What was read, where anything was; else what sizes and times speak for.
+fn stronger(carrying: Vec<&Finding>) -> Vec<&Finding> {
+    let read = |finding: &&Finding| finding.grade != Grade::Statistical;
+    if carrying.iter().any(read) { carrying.into_iter().filter(read).collect() } else { carrying }
 }
 
 /// Opened by the phone, completed, with a byte sent.

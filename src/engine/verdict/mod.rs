@@ -14,7 +14,7 @@ use crate::{
     case::scenario::plan::{Claim, Plan, Predicate},
     findings::{
         ArtifactSummary, CaptureSummary, DeclaredSummary, EndpointSummary, Finding, FlowSummary, Gate,
-        GateState, Ledger, RunSummary, Scope, Status, Uncovered, Verdict, codes::Code,
+        GateState, Ledger, RunSummary, Scope, StatisticalTest, Status, Uncovered, Verdict, codes::Code,
     },
 };
 
@@ -42,6 +42,8 @@ pub struct Observed<'a> {
     pub findings: &'a [Finding],
     /// What it sent that declared schemas account for.
     pub declared: &'a [DeclaredSummary],
+    /// Tests of what nobody can read.
+    pub statistics: &'a [StatisticalTest],
     /// Flows of the phone: at least those that [`may_connect`] and those that findings name.
     pub flows: &'a [FlowSummary],
     /// Their remote ends.

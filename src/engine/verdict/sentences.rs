@@ -6,7 +6,7 @@ use super::{Observed, gates::SMALLEST_PHOTO, outcome::Outcome};
 use crate::{
     case::scenario::plan::{Claim, Predicate},
     engine::statistics::binomial,
-    findings::{EndpointSummary, Finding, Grade, Scope, Status, codes::Code},
+    findings::{EndpointSummary, Finding, Grade, MADE_BY, Method, Scope, Status, codes::Code},
 };
 
 /// The two sentences of a verdict.
@@ -31,6 +31,7 @@ pub(super) fn write(
 ) -> Sentences {
     let carrying: Vec<&Finding> =
         observed.findings.iter().filter(|finding| outcome.findings.contains(&finding.id)).collect();
+    let by_volume = carrying.iter().any(|finding| finding.grade == Grade::Statistical);
     figures.insert("findings".to_owned(), carrying.len().to_string());
     figures.insert("observed_seconds".to_owned(), scope.observed_seconds.to_string());
     let permits = match status {
@@ -42,8 +43,11 @@ pub(super) fn write(
         ),
         Status::Supported | Status::Refuted => {
             let what = seen(observed, &carrying, outcome, figures);
-            let verdict =
-                if status == Status::Supported { "as the reading says:" } else { "against the reading:" };
+            let verdict = match status {
+                Status::Refuted => "against the reading:",
+                _ if by_volume => "which is consistent with the reading, and no more:",
+                _ => "as the reading says:",
+            };
             format!(
                 "{}{what}, {verdict} “{}”. {}",
                 prelude(observed, scope, outcome),
@@ -53,7 +57,14 @@ pub(super) fn write(
         }
     };
     let absent = !outcome.absent.is_empty() && status != Status::Inconclusive;
-    Sentences { permits, does_not_permit: does_not_permit(claim, status, absent) }
+    let mut denies = does_not_permit(claim, status, absent);
+    if by_volume {
+        denies.insert_str(
+            0,
+            "That a photo was sent: nothing of one was read, and anything else of that size looks the same. ",
+        );
+    }
+    Sentences { permits, does_not_permit: denies }
 }
 
 /// Names the phases in which it was seen: a claim may be judged in more.
@@ -84,13 +95,19 @@ fn seen(
         };
         parts.push(format!("connected to {}{}{dated}", join(named), more(outcome.endpoints.len())));
     }
-    if !carrying.is_empty() {
-        let named = carrying.iter().take(NAMED).map(|finding| {
+    let (volumes, read): (Vec<&Finding>, Vec<&Finding>) =
+        carrying.iter().copied().partition(|finding| finding.grade == Grade::Statistical);
+    if !volumes.is_empty() {
+        let named = volumes.iter().take(NAMED).map(|finding| volume_words(observed, finding, figures));
+        parts.push(format!("{}{}", join(named), more(volumes.len())));
+    }
+    if !read.is_empty() {
+        let named = read.iter().take(NAMED).map(|finding| {
             figures.insert(format!("{}.matched_bytes", finding.id), finding.matched_bytes.to_string());
             figures.insert(format!("{}.artifact_bytes", finding.id), finding.artifact_bytes.to_string());
             finding_words(finding)
         });
-        parts.push(format!("sent {}{}", join(named), more(carrying.len())));
+        parts.push(format!("sent {}{}", join(named), more(read.len())));
     }
     if !outcome.absent.is_empty() {
         parts.push(absent_words(outcome, carrying.is_empty(), figures));
@@ -177,6 +194,51 @@ fn finding_words(finding: &Finding) -> String {
         bytes => format!("{}, {} of {bytes} bytes", finding.grade.plain(), finding.matched_bytes),
     };
     format!("{what} ({how}; {}) to {}", finding.id, finding.destination)
+}
+
+/// Volume says no more than what it is consistent with.
+fn volume_words(
+    observed: &Observed<'_>,
+    finding: &Finding,
+    figures: &mut BTreeMap<String, String>,
+) -> String {
+    let tests = observed.statistics.iter().filter(|test| finding.tests.contains(&test.id));
+    let details: Vec<String> = tests
+        .map(|test| {
+            for (key, figure) in [
+                ("least_bytes", test.least_bytes.to_string()),
+                ("action_hits", test.action_hits.to_string()),
+                ("action_windows", test.action_windows.to_string()),
+                ("sham_hits", test.sham_hits.to_string()),
+                ("sham_windows", test.sham_windows.to_string()),
+                ("decoys_as_good", test.decoys_as_good.to_string()),
+                ("decoys", test.decoys.to_string()),
+                ("adjusted", test.adjusted.clone()),
+                ("tests", test.tests.to_string()),
+            ] {
+                figures.insert(format!("{}.{key}", test.id), figure);
+            }
+            let seen = match test.method {
+                Method::Windows => format!(
+                    "an upload of at least {} bytes that nobody can read in {} of {} windows of it and {} of {} of its sham {}",
+                    test.least_bytes, test.action_hits, test.action_windows, test.sham_hits, test.sham_windows, test.sham
+                ),
+                Method::SizeCodes => format!(
+                    "one of the size of the photo made in {} of {} windows, where {} of {} codes that were never planted do as well",
+                    test.action_hits, test.action_windows, test.decoys_as_good, test.decoys
+                ),
+            };
+            format!("{seen}: p at most {} over {} tests", test.adjusted, test.tests)
+        })
+        .collect();
+    format!(
+        "showed volume to {} in {} consistent with uploads of the photos that {} makes, by size and time alone ({}; {})",
+        finding.destination,
+        finding.phase,
+        finding.artifact.strip_prefix(MADE_BY).unwrap_or(&finding.artifact),
+        details.join("; "),
+        finding.id
+    )
 }
 
 fn endpoint_words(observed: &Observed<'_>, name: &str) -> String {

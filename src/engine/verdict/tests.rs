@@ -13,11 +13,13 @@ use crate::{
     evidence::{ByteRange, Direction, FrameNo, Timestamp, Transport},
     findings::{
         ActionSummary, ArtifactSummary, CaptureSummary, DeclaredSummary, EndpointSummary, Finding,
-        FlowSummary, Gate, GateState, Grade, Ledger, Part, Places, RunSummary, Step, Window, codes::Code,
+        FlowSummary, Gate, GateState, Grade, Ledger, Part, Places, RunSummary, StatisticalTest, Step, Window,
+        codes::Code,
     },
 };
 
 mod absence;
+mod volume;
 
 const SIZE: u64 = 100_000;
 
@@ -38,6 +40,7 @@ struct World {
     endpoints: Vec<EndpointSummary>,
     ledger: Ledger,
     declared: Vec<DeclaredSummary>,
+    statistics: Vec<StatisticalTest>,
     recalls: Vec<Recall>,
     signs: BTreeMap<String, BTreeSet<Code>>,
     gates: Vec<Gate>,
@@ -71,6 +74,7 @@ impl World {
                 by_window: Vec::new(),
             },
             declared: Vec::new(),
+            statistics: Vec::new(),
             recalls: Vec::new(),
             signs: BTreeMap::new(),
             gates: Vec::new(),
@@ -95,6 +99,7 @@ impl World {
             captures: &self.captures,
             runs: &self.runs,
             artifacts: &self.artifacts,
+            statistics: &self.statistics,
             declared: &self.declared,
             findings: &self.findings,
             flows: &self.flows,
@@ -232,6 +237,7 @@ fn photo(phase: &str, time: u64) -> Finding {
         sha256: None,
         encoding: String::new(),
         form: None,
+        tests: Vec::new(),
         distance: None,
         chance: "<=1e-99".into(),
         probative: true,
@@ -394,18 +400,6 @@ fn a_part_of_a_photo_needs_as_many_probative_bytes_as_the_smallest_carrier() {
         Some(true),
         "chance alone"
     );
-}
-
-#[test]
-fn a_statistical_finding_supports_and_refutes_nothing() {
-    let world = World::new().change(|world| world.findings[0].grade = Grade::Statistical);
-    let supported = world.decide(&uploads(photos(), &[]), &["stock"]);
-    assert_eq!((supported.truth, supported.grades), (Some(true), ["statistical".to_owned()].into()));
-    open(
-        &world.decide(&Predicate::NeverUploads { what: photos(), to: Vec::new() }, &["stock"]),
-        Code::StatisticalOnly,
-    );
-    open(&world.decide(&consent(), &["stock"]), Code::NotObserved);
 }
 
 #[test]
