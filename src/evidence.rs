@@ -464,6 +464,7 @@ impl Blob for Vec<u8> {
 }
 
 /// An open file as a blob. Its length is the one it had when it was opened.
+#[derive(Debug)]
 pub struct FileBlob {
     file: std::fs::File,
     len: u64,
@@ -477,6 +478,14 @@ impl FileBlob {
     pub fn new(file: std::fs::File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
+    }
+
+    /// The file's length now, which it should have had all the time.
+    ///
+    /// # Errors
+    /// When it can't be told any more.
+    pub fn len_now(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -23,6 +23,8 @@ const MAX_DEPTH: usize = 64;
 const MAX_OPEN: usize = 512;
 /// Small files stay open only up to here, so that room is left for captures, which are read often.
 const MAX_OPEN_SMALL: usize = 256;
+/// Of the files that don't stay open, so many of those that were read last are.
+const MAX_RECENT: usize = 64;
 /// What counts as small: reopening it for each read costs little in all.
 const SMALL: u64 = 16 << 20;
 
@@ -47,12 +49,14 @@ pub struct Disk {
     root: PathBuf,
     /// Files that stay open.
     open: Arc<AtomicUsize>,
+    /// Those of the others that were read last.
+    recent: Arc<Recent>,
 }
 
 impl Disk {
     /// Logical paths will be taken relative to `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), open: Arc::default() }
+        Self { root: root.into(), open: Arc::default(), recent: Arc::default() }
     }
 
     /// The file name behind a logical path.
@@ -72,7 +76,7 @@ impl Folder for Disk {
         let one_more = |open| (open < most).then_some(open + 1);
         match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
             Ok(_) => Ok(Arc::new(blob)),
-            Err(_) => Ok(Arc::new(ClosedFile { name, len: blob.len() })),
+            Err(_) => Ok(Arc::new(ClosedFile { name, len: blob.len(), recent: Arc::clone(&self.recent) })),
         }
     }
 
@@ -117,11 +121,12 @@ fn walk(folder: &Path, logical: &str, depth: usize, paths: &mut Vec<String>) -> 
     Ok(())
 }
 
-/// One of many files: opened for each read, so that a phone's thousands of photos don't use up the open
-/// files that a program may have.
+/// One of many files: opened when it is read, so that a phone's thousands of photos don't use up the open files
+/// that a program may have.
 struct ClosedFile {
     name: PathBuf,
     len: u64,
+    recent: Arc<Recent>,
 }
 
 impl Blob for ClosedFile {
@@ -130,11 +135,36 @@ impl Blob for ClosedFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let blob = FileBlob::new(fs::File::open(&self.name)?)?;
-        if blob.len() != self.len {
+        let blob = self.recent.open(&self.name)?;
+        if blob.len_now()? != self.len {
             return Err(io::Error::other("the input changed while it was read"));
         }
         blob.read_at(buf, offset)
+    }
+}
+
+/// Files that were read last, the latest at the end: who reads a file in pieces opens it once.
+#[derive(Debug, Default)]
+struct Recent(Mutex<Vec<(PathBuf, Arc<FileBlob>)>>);
+
+impl Recent {
+    fn open(&self, name: &Path) -> io::Result<Arc<FileBlob>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock();
+        if let Some(at) = files.iter().rposition(|(known, _)| known.as_os_str() == name.as_os_str()) {
+            let found = files.remove(at);
+            let blob = Arc::clone(&found.1);
+            files.push(found);
+            return Ok(blob);
+        }
+        drop(files);
+        let blob = Arc::new(FileBlob::new(fs::File::open(name)?)?);
+        let mut files = lock();
+        if files.len() >= MAX_RECENT {
+            files.remove(0);
+        }
+        files.push((name.to_owned(), Arc::clone(&blob)));
+        Ok(blob)
     }
 }
 
@@ -159,5 +189,11 @@ mod tests {
         fs::write(root.path().join("1499"), "longer now").unwrap();
         assert!(blobs[1_499].read_at(&mut bytes, 0).is_err());
         assert_eq!(blobs[7].read_at(&mut bytes, 0).unwrap(), 1);
+        // Not one of them, however many were read, is kept open beyond the last few.
+        for (no, blob) in blobs.iter().enumerate().skip(300).take(1_000) {
+            let read = blob.read_at(&mut bytes, 0).unwrap();
+            assert_eq!(bytes[..read], *no.to_string().as_bytes());
+        }
+        assert_eq!(disk.recent.0.lock().unwrap().len(), MAX_RECENT);
     }
 }
