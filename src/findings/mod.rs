@@ -22,7 +22,7 @@ pub const MAX_FLOWS: usize = 1_000;
 pub const MAX_ENDS: usize = 1_000;
 
 /// Before the action's id in the artifact of a statistical finding, which is known by the action that made it alone.
-pub const MADE_BY: &str = "made by ";
+pub const MADE_BY: &str = "photos made by ";
 
 macro_rules! record {
     ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })+) => {

@@ -25,6 +25,7 @@ pub fn markdown(findings: &Findings, provenance: &Provenance) -> String {
     found(&mut page, findings);
     ledger(&mut page, findings);
     gates(&mut page, findings);
+    volume(&mut page, findings);
     runs(&mut page, findings);
     endpoints(&mut page, findings);
     captures(&mut page, findings);
@@ -158,7 +159,7 @@ fn finding_section(page: &mut String, findings: &Findings, finding: &Finding) {
     }
     item(page, "Wrapped in", &escape(&finding.encoding));
     let probative = if finding.probative { "" } else { "; **not probative**" };
-    item(page, "Expected matches by chance", &format!("{}{probative}", escape(&finding.chance)));
+    item(page, "By chance", &format!("{}{probative}", escape(&words::chance(finding))));
     for caveat in &finding.caveats {
         item(page, "**Caveat**", &escape(&words::code(caveat)));
     }
@@ -251,6 +252,25 @@ fn gates(page: &mut String, findings: &Findings) {
     }
     line(page, "");
     cut(page, findings.gates.len().max(findings.controls.len()), "gates");
+}
+
+fn volume(page: &mut String, findings: &Findings) {
+    if findings.statistics.is_empty() {
+        return;
+    }
+    line(page, "## Tests of volume\n");
+    line(
+        page,
+        "What nobody can read, counted behind an action that makes photos. A result that luck does not give is consistent with uploads of them, and no more than that; all tests are adjusted together (Holm).\n",
+    );
+    line(page, "| test | phase | behind | to | outcome | figures |\n|---|---|---|---|---|---|");
+    for test in findings.statistics.iter().take(MAX_ROWS) {
+        let names = [&test.phase, &test.action, &test.destination].map(|name| escape(name));
+        let said = [words::test_outcome(test).to_owned(), escape(&words::test(test))];
+        row(page, &[vec![code(&test.id)], names.to_vec(), said.to_vec()].concat());
+    }
+    line(page, "");
+    cut(page, findings.statistics.len(), "tests");
 }
 
 fn state(state: GateState) -> &'static str {

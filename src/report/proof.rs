@@ -77,6 +77,9 @@ pub fn way(finding: &Finding, part: &Part) -> Vec<String> {
     lines.extend(part.steps.iter().map(step));
     let found = span(part.leaf_range);
     lines.push(match &finding.form {
+        _ if finding.grade == Grade::Statistical => {
+            "nobody can read them: their number and their time are all that is known".to_owned()
+        }
         _ if finding.grade == Grade::Derived => {
             format!("bytes {found} of that are a picture that shows what the artifact shows")
         }
@@ -200,6 +203,9 @@ fn is_tame(text: &str) -> bool {
 
 /// Sizes of an artifact and of what was seen of it: `72,000 of 96,000 bytes`.
 pub fn coverage(finding: &Finding) -> String {
+    if finding.grade == Grade::Statistical {
+        return "size and time alone".to_owned();
+    }
     if finding.grade == Grade::Derived {
         return format!("a copy, not bytes, of {}", counted(finding.artifact_bytes, "byte"));
     }

@@ -3,7 +3,7 @@
 //! The text holds what must not move unnoticed: statuses, grades, reasons, figures, findings, gates, the
 //! ledger. It leaves out sentences, so that a better wording moves no snapshot.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use similar::TextDiff;
 
@@ -108,14 +108,7 @@ pub fn text(findings: &Findings) -> String {
         verdict(&mut text, claim);
     }
     text.push('\n');
-    let mut group: Vec<&Finding> = Vec::new();
-    for each in &findings.findings {
-        if group.last().is_some_and(|last| kin(last) != kin(each)) {
-            of_a_kind(&mut text, &std::mem::take(&mut group));
-        }
-        group.push(each);
-    }
-    of_a_kind(&mut text, &group);
+    list(&mut text, &findings.findings);
     text.push('\n');
     for gate in findings.gates.iter().filter(|gate| gate.state != GateState::Held) {
         let (id, phase) = (clean(&gate.id), clean(&gate.phase));
@@ -147,7 +140,7 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     let mut row = |label: &str, items: &[String]| {
         if !items.is_empty() {
             let items: Vec<String> = items.iter().map(|item| clean(item)).collect();
-            let _ = writeln!(text, "  {label}: {}", shortened(items, "").join(", "));
+            let _ = writeln!(text, "  {label}: {}", shortened(items).join(", "));
         }
     };
     row("in", &verdict.scope.phases);
@@ -160,22 +153,42 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     row("figures", &figures);
 }
 
-/// Findings with the same of this, next to each other, may be told of as one.
+/// Findings with the same of this are told of together where there are many.
 fn kin(finding: &Finding) -> (&str, &str, &str, bool) {
-    (finding.grade.name(), &finding.phase, &finding.destination, finding.probative)
+    (&finding.phase, finding.grade.name(), &finding.destination, finding.probative)
 }
 
-fn of_a_kind(text: &mut String, findings: &[&Finding]) {
-    let all = findings.iter().map(|each| finding(each)).collect();
-    shortened(all, "\n").iter().for_each(|one| text.push_str(one));
+/// All findings in their order; of many of one kind the first few, then their number and digest.
+fn list(text: &mut String, findings: &[Finding]) {
+    let mut kinds: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for each in findings {
+        kinds.entry(kin(each)).or_default().push(finding(each));
+    }
+    let mut told: BTreeMap<_, usize> = BTreeMap::new();
+    for each in findings {
+        let all = kinds.get(&kin(each)).map_or(&[][..], Vec::as_slice);
+        let told = told.entry(kin(each)).or_default();
+        if all.len() <= MANY || *told < FEW {
+            text.push_str(&finding(each));
+        }
+        *told += 1;
+    }
+    for ((phase, grade, destination, _), all) in kinds.iter().filter(|(_, all)| all.len() > MANY) {
+        let digest = digest(all);
+        let (phase, destination) = (clean(phase), clean(destination));
+        let _ = writeln!(text, "… {} {grade} in {phase} to {destination} in all ({digest})", all.len());
+    }
 }
 
-/// The items, or of many the first few, their number and the digest of them all; each ends with `end`.
-fn shortened(mut items: Vec<String>, end: &str) -> Vec<String> {
+fn digest(items: &[String]) -> String {
+    let digest = Digest::of(items.concat().as_bytes()).to_string();
+    format!("SHA-256 {}…", digest.get(..12).unwrap_or(&digest))
+}
+
+/// The items, or of many the first few, their number and the digest of them all.
+fn shortened(mut items: Vec<String>) -> Vec<String> {
     if items.len() > MANY {
-        let digest = Digest::of(items.concat().as_bytes()).to_string();
-        let digest = digest.get(..12).unwrap_or(&digest);
-        let more = format!("… {} in all (SHA-256 {digest}…){end}", items.len());
+        let more = format!("… {} in all ({})", items.len(), digest(&items));
         items.truncate(FEW);
         items.push(more);
     }
@@ -227,6 +240,16 @@ mod tests {
         assert_eq!(compare(Some(&stored), "a\nb"), Outcome::Same);
         assert_eq!(compare(Some(&stored.replace('\n', "\r\n")), "a\nb\n"), Outcome::Same);
         assert_eq!(compare(None, "a"), Outcome::New);
+    }
+
+    #[test]
+    fn a_long_list_is_shortened_and_its_digest_follows_each_item() {
+        let items = |changed: usize| (0..30).map(|no| format!("{no} {}", no == changed)).collect::<Vec<_>>();
+        let short = shortened(items(30));
+        assert_eq!(short.len(), FEW + 1);
+        assert!(short[FEW].starts_with("… 30 in all (SHA-256 "), "{short:?}");
+        assert_ne!(short[FEW], shortened(items(29))[FEW]);
+        assert_eq!(shortened(items(0)[..MANY].to_vec()).len(), MANY);
     }
 
     #[test]

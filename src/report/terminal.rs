@@ -10,7 +10,8 @@ use anstyle::{AnsiColor, Color, Style};
 use crate::{
     evidence::{Anomaly, AnomalyKind, printable},
     findings::{
-        ArtifactSummary, Finding, Findings, Gate, GateState, Grade, Status, Verdict, codes::Explanation,
+        ArtifactSummary, Finding, Findings, Gate, GateState, Grade, StatisticalTest, Status, TestOutcome,
+        Verdict, codes::Explanation,
     },
     report::{
         proof,
@@ -29,6 +30,8 @@ const WIDTH: usize = 100;
 const MAX_NAME: usize = 120;
 /// Characters kept of a sentence.
 const MAX_SENTENCE: usize = 2_000;
+/// Tests of volume that are told one by one.
+const MAX_TESTS: usize = 6;
 /// Columns that names are padded to at most.
 const MAX_PADDED: usize = 40;
 
@@ -64,6 +67,7 @@ pub fn verdicts(findings: &Findings) -> String {
     text.push('\n');
     outside(&mut text, findings);
     gates(&mut text, &findings.gates);
+    volume(&mut text, &findings.statistics);
     hanging(&mut text, &uplink(findings));
     wrapped(&mut text, "", &words::residual(findings));
     legend(&mut text, findings);
@@ -184,6 +188,26 @@ fn some(items: &[String]) -> String {
         let _ = write!(text, " and {} more", items.len() - LISTED);
     }
     text
+}
+
+/// Tests of volume; what came of those that carry a verdict stands there.
+fn volume(text: &mut String, tests: &[StatisticalTest]) {
+    let told = || tests.iter().filter(|test| test.outcome != TestOutcome::Significant);
+    for test in told().take(MAX_TESTS) {
+        let line = format!(
+            "volume to {} behind {} in {}, {}: {}",
+            name(&test.destination),
+            name(&test.action),
+            name(&test.phase),
+            words::test_outcome(test),
+            sentence(&words::test(test))
+        );
+        wrapped(text, "", &line);
+    }
+    let more = told().count().saturating_sub(MAX_TESTS);
+    if more > 0 {
+        wrapped(text, "", &format!("{more} more tests of volume stand in findings.json"));
+    }
 }
 
 fn gates(text: &mut String, gates: &[Gate]) {
@@ -411,7 +435,11 @@ pub fn finding(
     }
     row(
         "chance",
-        &format!("{}{}", name(&finding.chance), if finding.probative { "" } else { " (not probative)" }),
+        &format!(
+            "{}{}",
+            sentence(&words::chance(finding)),
+            if finding.probative { "" } else { " (not probative)" }
+        ),
     );
     for caveat in &finding.caveats {
         hanging(&mut text, &format!("  caveat      {}", sentence(&words::code(caveat))));

@@ -3,7 +3,8 @@
 use crate::{
     evidence::Direction,
     findings::{
-        EndpointSummary, Finding, Findings, Grade, Part, Places, Status, Verdict,
+        EndpointSummary, Finding, Findings, Grade, Method, Part, Places, StatisticalTest, Status,
+        TestOutcome, Verdict,
         codes::{self, Explanation},
     },
     report::{
@@ -189,6 +190,7 @@ pub fn extent(finding: &Finding) -> String {
             grouped(finding.artifact_bytes),
             percent(finding.matched_bytes, finding.artifact_bytes),
         ),
+        Grade::Statistical => "volume consistent with uploads of them; nothing of them was read".to_owned(),
         Grade::Derived => {
             format!(
                 "altered copy: shows the same picture, at a distance of {} in 1,000",
@@ -203,6 +205,56 @@ pub fn extent(finding: &Finding) -> String {
             )
         }
         grade => grade.plain().to_owned(),
+    }
+}
+
+/// How often chance gives the like of a finding.
+pub fn chance(finding: &Finding) -> String {
+    if finding.grade == Grade::Statistical {
+        format!("p {}, adjusted over all tests", finding.chance)
+    } else {
+        format!("{} matches expected", finding.chance)
+    }
+}
+
+/// What a test of volume counted, and what came of it.
+pub fn test(test: &StatisticalTest) -> String {
+    let seen = match test.method {
+        Method::Windows => format!(
+            "an upload of {} bytes or more in {} of {} windows and in {} of {} of the sham",
+            grouped(test.least_bytes),
+            test.action_hits,
+            test.action_windows,
+            test.sham_hits,
+            test.sham_windows
+        ),
+        Method::SizeCodes => format!(
+            "one of the photo's size in {} of {} windows, as in {} of {} codes that were never planted",
+            test.action_hits,
+            test.action_windows,
+            grouped(test.decoys_as_good.into()),
+            grouped(test.decoys.into())
+        ),
+    };
+    let why = if test.why.is_empty() { String::new() } else { format!("; {}", test.why) };
+    let needed = test.windows_needed.map(|needed| format!("; {needed} windows of each would do"));
+    format!(
+        "{seen}; p {}, over {} tests {}{why}{}",
+        test.probability,
+        test.tests,
+        test.adjusted,
+        needed.unwrap_or_default()
+    )
+}
+
+/// What a test came to, in words.
+pub fn test_outcome(test: &StatisticalTest) -> &'static str {
+    match test.outcome {
+        TestOutcome::Significant => "more than luck gives",
+        TestOutcome::NotSignificant => "luck may have given it",
+        TestOutcome::Underpowered => "too few windows",
+        TestOutcome::Exploratory => "exploratory: carries no verdict",
+        TestOutcome::NotCheckable => "not checkable",
     }
 }
 
