@@ -115,7 +115,7 @@ fn uploads_behind_the_action_alone_are_consistent_with_it_and_no_more() {
         ("2.442e-4", 1, TestOutcome::Significant)
     );
     let [finding] = findings.findings.as_slice() else { panic!("{:?}", findings.findings) };
-    assert_eq!((finding.grade, finding.artifact.as_str()), (Grade::Statistical, "made by shoot"));
+    assert_eq!((finding.grade, finding.artifact.as_str()), (Grade::Statistical, "photos made by shoot"));
     assert_eq!((finding.parts.len(), finding.tests.clone()), (12, vec![only.id.clone()]));
     assert!(
         finding.parts.iter().all(|part| part.action.as_deref() == Some("shoot") && part.excerpt.is_empty())

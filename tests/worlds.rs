@@ -1,206 +1,177 @@
-//! Worlds of the laboratory, end to end from packets: what the phone truly did, and the verdicts that must come of it
-//! (the cells of the truth table for claims that `stock` and `cloud-on` decide). The consented upload goes in clear here,
-//! since the laboratory plays no TLS yet; so "encrypted" is refuted wherever something personal is sent.
+//! The twelve worlds: what each came to, cell by cell, against the truth table that was written before any of it was
+//! built; and their captures as tshark reads them. `tests/scenarios.rs` plays and analyses them again.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test may panic"
+    reason = "a test may panic, and reads the environment"
 )]
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use exhibit::findings::{Findings, Status};
+use exhibit::{
+    case::{
+        folder::{Disk, Folder},
+        scenario,
+    },
+    lab::{self, Made, Model, Played},
+};
 
 mod support;
-use support::{exhibit, run, write};
+use support::{peer, run, write};
 
-const FETCHES: &str = "
-      - {during: shoot, after: 3s, to: news.example, requests: [{get: {path: /feed}}]}
-      - {during: sms, after: 3s, to: news.example, requests: [{get: {path: /feed}}]}
-      - {during: rest, after: 3s, to: news.example, requests: [{get: {path: /feed}}]}";
-const PHOTO_AND_BODY: &str = "
-      - {during: shoot, after: 8s, to: up.cloud.example, requests: [{body: {path: /photo, file: DCIM/Camera/IMG_0001.jpg}}]}
-      - {during: sms, after: 8s, to: up.cloud.example, requests: [{form: {path: /sms, fields: [{name: text, message: true}]}}]}";
-const IDENTIFIERS: &str = "
-      - {during: rest, after: 12s, to: up.cloud.example, requests: [{form: {path: /device, fields: [{name: imei, identifier: imei}]}}]}";
-const PREFERENCES: &str = "
-      - {during: rest, after: 14s, to: up.cloud.example, requests: [{form: {path: /preferences, fields: [{name: theme, text: dark}]}}]}";
+/// L1 L2 L3 L4 L5 N1 X1 X2 X3 X4 X5: supported, supported by statistics only (~), refuted, inconclusive.
+const TABLE: [(&str, &str); 12] = [
+    ("w1-all-in-clear", "S S S S S S R R R R R"),
+    ("w2-opaque-size-coded", "S S~ i i S~ S~ i i i i i"),
+    ("w3-opaque", "S i i i i i i i i i i"),
+    ("w4-before-the-update", "S R R S i i R R R R R"),
+    ("w5-after-the-update", "S R R R i i S i S S S"),
+    ("w6-preferences-only", "S R R R R R S S S S S"),
+    ("w7-silent", "R R R R R R S i S S S"),
+    ("w8-lossy-capture", "S i i i i i i i i i i"),
+    ("w9-other-image", "i i i i i i i i i i i"),
+    ("w10-control-fails", "S i i i i i i i i i i"),
+    ("w11-three-windows", "S i i i i i i i i i i"),
+    ("w12-photos-in-keyed-tls", "S S R R S R R R R R S"),
+];
+const CLAIMS: [&str; 11] = ["L1", "L2", "L3", "L4", "L5", "N1", "X1", "X2", "X3", "X4", "X5"];
+/// The worst that tshark may say of a frame; the next is a warning.
+const NOTE: u32 = 4_194_304;
 
-const SCENARIO: &str = r#"exhibit: 1
-id: world
-simulated: true
-epoch: {kind: live}
-terms:
-  preferences: {schema: preferences.json}
-  mainland_server: {registered_country: CN}
-  cloud: {hosts: [up.cloud.example]}
-  public:
-    hosts: [news.example, up.cloud.example]
-    texts: [/feed, /preferences, application/x-www-form-urlencoded, SimulatedPhone/1.0 (exhibit lab), "*/*", keep-alive, close]
-phone:
-  mac: "64:09:80:00:00:01"
-  addresses: [192.168.43.17]
-  provenance: {rom: rom.sha256}
-  identifiers: {imei: "867622014512347"}
-captured_at: {point: access-point, sees: [wifi], blind_to: [cellular]}
-clocks: {gateway: {max_skew_ms: 50}, phone: {max_skew_ms: 1000}}
-phases:
-  - {id: stock, from: factory-reset, require: [rom_matches, cloud_off], repeat: 60}
-  - {id: cloud-on, from: stock, role: positive_control, starts_with: consent, repeat: 60}
-actions:
-  list:
-    - {id: shoot, do: take-photo, makes: [DCIM/Camera/IMG_0001.jpg]}
-    - {id: sms, do: receive-sms, makes: [sms.csv]}
-    - {id: rest, do: idle, for: 30s}
-    - {id: consent, in: [cloud-on], do: consent-cloud}
-controls:
-  spikes: {artifacts: [imei], over: [http1], each: 60}
-  decoys: 10000
-  twin: {phase: stock, without: [adb], compare: [hosts, sizes, times]}
-claims:
-  - {id: L1, says: connects, in: stock, connects: mainland_server, attended: false}
-  - {id: L2, says: photos, in: stock, uploads: photo}
-  - {id: L3, says: messages, in: stock, uploads: message}
-  - {id: L4, says: information, in: stock, uploads: identifier}
-  - {id: X1, says: nothing, in: stock, never_uploads: personal, witness: cloud-on}
-  - {id: X2, says: preferences, in: stock, only_uploads: preferences}
-  - {id: X3, says: disabled, in: stock, all_of: [{setting: backup, is: "off"}, {setting: cloud, is: "off"}, {never_uploads: personal, to: [cloud]}], witness: cloud-on}
-  - {id: X4, says: consent, in: [stock, cloud-on], needs_consent: {uploads: personal, action: consent}}
-"#;
-
-/// A world: what both phases send, and what differs from one in which every gate holds.
-struct World {
-    stock: String,
-    cloud_on: String,
-    runs: u32,
-    rom: &'static str,
-    unrecorded: u32,
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-impl World {
-    fn new(stock: &[&str], cloud_on: &[&str]) -> Self {
-        let (stock, cloud_on) = (stock.concat(), cloud_on.concat());
-        Self { stock, cloud_on, runs: 60, rom: "a", unrecorded: 0 }
-    }
-
-    fn model(&self) -> String {
-        let mut model = format!(
-            r#"lab: 1
-seed: 11
-start: 2026-11-20T10:00:00Z
-every: 3m
-link: {{unrecorded: {}}}
-phone: {{name: simulated-phone, mac: "64:09:80:00:00:01", address: 192.168.43.17, static: true, identifiers: {{imei: "867622014512347"}}}}
-gateway: {{mac: "02:00:5e:10:00:01", address: 192.168.43.1}}
-hosts:
-  - {{name: news.example, address: 203.107.1.65}}
-  - {{name: up.cloud.example, address: 203.0.113.9}}
-  - {{name: lab.example, address: 198.51.100.7}}
-layout: {{capture: "captures/{{phase}}-{{run}}.pcapng", device: "device/{{phase}}/{{run}}", record: record.jsonl, truth: truth.json}}
-phases:
-"#,
-            self.unrecorded
-        );
-        for (phase, twins, consent, sends) in [
-            ("stock", 1, "", &self.stock),
-            ("cloud-on", 0, "\n      - {id: consent, at: 1s, lasts: 1s}", &self.cloud_on),
-        ] {
-            let (runs, rom) = (self.runs, self.rom.repeat(64));
-            let sends = if sends.is_empty() { " []" } else { sends };
-            let _ = write!(
-                model,
-                r#"  - id: {phase}
-    runs: {runs}
-    twins: {twins}
-    rom: "{rom}"
-    state: {{cloud: "off", backup: "off"}}
-    actions:{consent}
-      - {{id: shoot, at: 10s, lasts: 2s, makes: DCIM/Camera/IMG_0001.jpg}}
-      - {{id: sms, at: 40s, lasts: 1s, receives: sms.csv}}
-      - {{id: rest, at: 70s, lasts: 30s}}
-    spikes: {{mac: "02:00:5e:10:00:77", address: 192.168.43.250, during: rest, after: 5s, to: lab.example, over: [http1]}}
-    sends:{sends}
-    tail: 20s
-"#
-            );
-        }
-        model
-    }
-
-    /// One letter a claim: supported, refuted, inconclusive.
-    fn verdicts(&self) -> String {
-        letters(&self.findings())
-    }
-
-    fn findings(&self) -> Findings {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        write(&at.join("lab.yaml"), self.model());
-        write(&at.join("scenario.yaml"), SCENARIO);
-        write(&at.join("rom.sha256"), format!("{}  rom.img\n", "a".repeat(64)));
-        write(
-            &at.join("preferences.json"),
-            r#"{"type": "object", "properties": {"theme": {"enum": ["light", "dark"]}}, "additionalProperties": false}"#,
-        );
-        run(exhibit(at).args(["lab", "make"]).arg(at));
-        let printed = run(exhibit(at).args(["run", "--no-bundle", "--format", "json"]).arg(at));
-        serde_json::from_str(&printed).unwrap()
-    }
+fn folder(world: &str) -> PathBuf {
+    root().join("scenarios/worlds").join(world)
 }
 
-fn letters(findings: &Findings) -> String {
-    let letter = |status| match status {
-        Status::Supported => 'S',
-        Status::Refuted => 'R',
-        Status::Inconclusive => 'i',
-        _ => '?',
+/// The verdicts of a stored snapshot, as the table writes them.
+fn verdicts(world: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join(format!("snapshots/{world}.snap"))).unwrap();
+    let cell = |line: &str| {
+        let (id, verdict) = line.split_once(' ')?;
+        let letter = match verdict.split([' ', '(']).next()? {
+            "supported" if verdict.contains("size and time only") => "S~",
+            "supported" => "S",
+            "refuted" => "R",
+            "inconclusive" => "i",
+            _ => return None,
+        };
+        Some((id.to_owned(), letter.to_owned()))
     };
-    findings.claims.iter().map(|claim| letter(claim.status)).collect()
-}
-
-// L1 L2 L3 L4 X1 X2 X3 X4, as the table of worlds has them.
-
-#[test]
-fn w1_everything_in_clear() {
-    let world = World::new(&[FETCHES, PHOTO_AND_BODY, IDENTIFIERS], &[FETCHES, PHOTO_AND_BODY, IDENTIFIERS]);
-    assert_eq!(world.verdicts(), "SSSSRRRR");
+    text.lines().filter_map(cell).filter(|(id, _)| CLAIMS.contains(&id.as_str())).collect()
 }
 
 #[test]
-fn w6_declared_preferences_alone() {
-    let world = World::new(&[FETCHES, PREFERENCES], &[FETCHES, PREFERENCES, PHOTO_AND_BODY]);
-    let findings = world.findings();
-    assert_eq!(letters(&findings), "SRRRSSSS");
-    // What was sent where it is expected is a witness, and not said to be sent where nothing was.
-    for claim in findings.claims.iter().filter(|claim| ["X1", "X3", "X4"].contains(&claim.id.as_str())) {
-        assert!(claim.permits.contains("In a simulation: in phase stock ("), "{}", claim.permits);
-        assert!(
-            claim.permits.contains("seen where it is expected (120 findings in cloud-on)"),
-            "{}",
-            claim.permits
-        );
-        assert!(!claim.permits.contains("under test sent"), "{}", claim.permits);
-        assert!(claim.permits.contains("the phone under test showed none"), "{}", claim.permits);
+fn every_cell_is_that_of_the_truth_table() {
+    let mut compared = 0;
+    for (world, row) in TABLE {
+        let expected =
+            CLAIMS.iter().zip(row.split(' ')).map(|(id, cell)| ((*id).to_owned(), cell.to_owned()));
+        let expected: Vec<_> = expected.collect();
+        assert_eq!(verdicts(world), expected, "{world}");
+        compared += expected.len();
+    }
+    assert_eq!(compared, 132);
+}
+
+#[test]
+fn no_two_verdicts_of_a_world_contradict_each_other() {
+    for (world, _) in TABLE {
+        let verdicts: BTreeMap<String, String> = verdicts(world).into_iter().collect();
+        let supported = |id: &&str| verdicts[*id].starts_with('S');
+        for denial in ["X1", "X4"] {
+            let sent: Vec<&str> = ["L2", "L3", "L4"].into_iter().filter(supported).collect();
+            assert!(!supported(&denial) || sent.is_empty(), "{world}: {denial} and {sent:?}");
+        }
     }
 }
 
 #[test]
-fn w7_a_silent_phone() {
-    assert_eq!(World::new(&[], &[PHOTO_AND_BODY]).verdicts(), "RRRRSiSS");
+fn each_world_says_in_its_readme_what_it_comes_to() {
+    let disk = Disk::new(root().join("scenarios/worlds"));
+    let folders: BTreeSet<String> =
+        disk.list(".").unwrap().iter().map(|path| path.split('/').next().unwrap().to_owned()).collect();
+    assert_eq!(folders, TABLE.iter().map(|(world, _)| (*world).to_owned()).collect());
+    for (world, row) in TABLE {
+        let readme = fs::read_to_string(folder(world).join("README.md")).unwrap();
+        assert!(readme.contains(&format!("| {} |", CLAIMS.join(" | "))), "{world}");
+        assert!(readme.contains(&format!("| {} |", row.replace(' ', " | "))), "{world}");
+        assert!(readme.contains("**Simulated."), "{world}");
+    }
 }
 
-#[test]
-fn w8_w10_w11_absence_that_does_not_hold() {
-    let world = || World::new(&[FETCHES, PREFERENCES], &[FETCHES, PREFERENCES, PHOTO_AND_BODY]);
-    assert_eq!(World { unrecorded: 30, ..world() }.verdicts(), "Siiiiiii", "frames that the capture lost");
-    assert_eq!(World { runs: 3, ..world() }.verdicts(), "Siiiiiii", "three windows");
-    let silent = World::new(&[FETCHES, PREFERENCES], &[FETCHES, PREFERENCES]);
-    assert_eq!(silent.verdicts(), "Siiiiiii", "a positive control that shows nothing");
+fn played(world: &str) -> Played {
+    let read = |name: &str| fs::read(folder(world).join(name)).unwrap();
+    let model = Model::parse(&String::from_utf8(read("lab.yaml")).unwrap()).unwrap();
+    let plan = scenario::parse("scenario.yaml", &read("scenario.yaml")).unwrap().plan;
+    let model = model.with_plan(&plan);
+    lab::play(&model, model.seed).unwrap()
 }
 
+fn tshark(capture: &Path, keys: Option<&Path>, more: &[&str]) -> Option<String> {
+    let mut tshark = Command::new(peer("tshark")?);
+    tshark
+        .args(["-o", "tcp.reassemble_out_of_order:TRUE", "-o", "tcp.check_checksum:TRUE", "-r"])
+        .arg(capture);
+    if let Some(keys) = keys {
+        tshark.args(["-o", &format!("tls.keylog_file:{}", keys.display())]);
+    }
+    Some(run(tshark.args(more)))
+}
+
+/// Of each world the first run of each phase; all of them where `EXHIBIT_SOAK` is set.
 #[test]
-fn w9_another_image_than_the_declared_one() {
-    let world = World::new(&[FETCHES, PHOTO_AND_BODY], &[FETCHES, PHOTO_AND_BODY]);
-    assert_eq!(World { rom: "b", ..world }.verdicts(), "iiiiiiii");
+fn tshark_reads_the_captures_and_exports_the_photos_that_the_truth_names() {
+    let all = std::env::var_os("EXHIBIT_SOAK").is_some();
+    for (world, _) in TABLE {
+        let played = played(world);
+        let lossy = world == "w8-lossy-capture";
+        let (mut expected, mut exported) = (0, 0);
+        for capture in played.captures.iter().filter(|capture| all || capture.path.ends_with("-01.pcapng")) {
+            let laid = tempfile::tempdir().unwrap();
+            let lay = |made: &Made| {
+                let path = laid.path().join(&made.path);
+                write(&path, &made.bytes);
+                path
+            };
+            let keys = capture.path.replace("captures/", "keys/").replace(".pcapng", ".keys");
+            let keys = played.keys.iter().find(|made| made.path == keys).map(lay);
+            let path = lay(capture);
+            let odd = ["-T", "fields", "-e", "_ws.malformed", "-e", "_ws.expert.severity"];
+            let Some(odd) = tshark(&path, keys.as_deref(), &odd) else { return };
+            assert!(!odd.contains("Malformed"), "{world}/{}", capture.path);
+            let worst = odd.split(['\t', ',', '\n']).filter_map(|word| word.parse::<u32>().ok()).max();
+            assert!(lossy || worst.is_none_or(|worst| worst <= NOTE), "{world}/{}: {worst:?}", capture.path);
+            let objects = laid.path().join("objects");
+            tshark(
+                &path,
+                keys.as_deref(),
+                &["-q", "--export-objects", &format!("http,{}", objects.display())],
+            );
+            let objects: Vec<Vec<u8>> = match Disk::new(&objects).list(".") {
+                Ok(names) => names.iter().map(|name| fs::read(objects.join(name)).unwrap()).collect(),
+                Err(_) => Vec::new(),
+            };
+            let sent = played.sent.iter().filter(|sent| sent.capture == capture.path);
+            let readable = sent.filter(|sent| sent.cleartext || keys.is_some());
+            let photos =
+                readable.flat_map(|sent| &sent.carries).filter(|carried| carried.what.ends_with(".jpg"));
+            for carried in photos {
+                let photo = &played.device.iter().find(|made| made.path == carried.what).unwrap().bytes;
+                expected += 1;
+                exported += usize::from(objects.contains(photo));
+            }
+        }
+        assert!(lossy || exported == expected, "{world}: {exported} of {expected} photos");
+        let some_are_readable = !["w2-opaque-size-coded", "w3-opaque", "w10-control-fails"].contains(&world);
+        assert_eq!(expected > 0, some_are_readable, "{world}");
+    }
 }
