@@ -237,6 +237,8 @@ pub struct Send {
     /// Up to so much later, drawn for each run.
     #[serde(default)]
     pub spread: Span,
+    /// In so many of a hundred runs, drawn for each run; absent: in every run.
+    pub chance: Option<u32>,
     /// The server's name.
     pub to: String,
     /// What the requests travel in.

@@ -158,7 +158,12 @@ impl<'a> Stage<'a> {
             wire.requests = send.requests.iter().enumerate().map(encode).collect();
             Script { send, at: self.action_at(&send.during) + send.after.micros + spread, wire }
         };
-        sends.map(script).collect()
+        sends.filter(|(no, send)| self.happens(*no, send)).map(script).collect()
+    }
+
+    /// Whether a send happens in this run.
+    fn happens(&self, no: usize, send: &model::Send) -> bool {
+        send.chance.is_none_or(|percent| self.seeded(&format!("chance {no}")).below(100) < percent)
     }
 
     /// A connection over `over` on which nothing is asked yet.
