@@ -26,7 +26,9 @@ pub struct Expected {
 /// The fewest windows an arm with which the test finds the effect with probability [`POWER`]; none where no number
 /// up to a few hundred does.
 pub fn windows_an_arm(expected: &Expected) -> Option<u32> {
-    (1..=MAX_ARM).find(|windows| power(*windows, expected) >= POWER)
+    // Where the sham hits as often, there is nothing to find.
+    let finds = |windows: &u32| power(*windows, expected) >= POWER;
+    (expected.background < expected.effect).then(|| (1..=MAX_ARM).find(finds)).flatten()
 }
 
 /// The probability that the test with so many windows in each arm finds the effect.
@@ -64,6 +66,13 @@ mod tests {
             .iter()
             .map(|&background| windows_an_arm(&Expected { background, effect, tests }))
             .collect()
+    }
+
+    #[test]
+    fn where_the_sham_hits_as_often_no_number_of_windows_will_do() {
+        for (background, effect) in [(1.0, 1.0), (0.5, 0.5), (0.5, 0.2)] {
+            assert_eq!(windows_an_arm(&Expected { background, effect, tests: 1 }), None);
+        }
     }
 
     #[test]
