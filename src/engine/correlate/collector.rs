@@ -210,7 +210,7 @@ impl<'c> Collector<'c> {
             found.beginning = spotted.beginning;
             found.form = spotted.form;
             found.weight = spotted.weight;
-            found.in_context = spotted.leaf.len() == leaf.len
+            found.in_context = spotted.leaf.len() + u64::from(spotted.after_plus) == leaf.len
                 && field.is_some_and(|field| needles::names_kind(&value.kind, field));
             self.harvest.found.push(found);
         }

@@ -200,6 +200,8 @@ pub(super) struct Spotted {
     pub(super) inside_longer: bool,
     /// Only its beginning.
     pub(super) beginning: bool,
+    /// The plus of a telephone number stands before it: spellings leave it out.
+    pub(super) after_plus: bool,
 }
 
 /// Leaves one place for each place: what lies within a longer match of the same value is the same upload. Of matches that
@@ -298,6 +300,7 @@ impl Scanner {
             weight: needle.weight * len as u64 / needle.text.len() as u64,
             inside_longer,
             beginning: !needle.form.is_hash() && len < needle.text.len(),
+            after_plus: needle.edge == Edge::Digits && before == Some(&b'+'),
         })
     }
 }
