@@ -23,7 +23,7 @@ use std::{
 };
 
 use exhibit::{
-    case::{Case, folder::Folder},
+    case::{Case, folder::Folder, scenario},
     engine,
     evidence::{Blob, Limits, Scratch},
     findings::{Findings, Status, Verdict},
@@ -32,10 +32,13 @@ use exhibit::{
 
 #[path = "models/behaviour.rs"]
 mod behaviour;
+#[path = "models/lots.rs"]
+mod lots;
 #[path = "models/truth.rs"]
 mod truth;
 
 use behaviour::Behaviour;
+use lots::Lots;
 use truth::{Class, Truth, Truths};
 
 /// Files beside the scenario.
@@ -69,20 +72,67 @@ impl Folder for Held {
     }
 }
 
+/// A model of either kind.
+#[derive(Debug)]
+enum Drawn {
+    Behaviour(Behaviour),
+    Lots(Lots),
+}
+
+impl Drawn {
+    /// Each fifth is watched by lot.
+    fn new(number: u64) -> Self {
+        if number % 5 == 2 {
+            Self::Lots(Lots::drawn(number))
+        } else {
+            Self::Behaviour(Behaviour::drawn(number, FULL_EVERY))
+        }
+    }
+
+    fn model(&self) -> String {
+        match self {
+            Self::Behaviour(behaviour) => behaviour.model(),
+            Self::Lots(lots) => lots.model(),
+        }
+    }
+
+    fn scenario(&self) -> String {
+        match self {
+            Self::Behaviour(behaviour) => behaviour.scenario(),
+            Self::Lots(lots) => lots.scenario(),
+        }
+    }
+
+    fn truths(&self, sent: &[Sent]) -> Truths {
+        match self {
+            Self::Behaviour(behaviour) => truth::of(behaviour, sent),
+            Self::Lots(lots) => lots.truths(sent),
+        }
+    }
+}
+
 /// Plays a model and analyses what came of it.
-fn play(behaviour: &Behaviour) -> (Vec<Sent>, Findings) {
-    let text = behaviour.model();
-    let model = Model::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let played = lab::play(&model, model.seed).unwrap_or_else(|error| panic!("{error}\n{text}"));
+fn play(drawn: &Drawn) -> (Vec<Sent>, Findings) {
+    analyse(&drawn.model(), &drawn.scenario())
+}
+
+/// Plays a `lab.yaml` and analyses what came of it by a `scenario.yaml`.
+fn analyse(model: &str, scenario: &str) -> (Vec<Sent>, Findings) {
+    let parsed =
+        scenario::parse("scenario.yaml", scenario.as_bytes()).unwrap_or_else(|_| panic!("{scenario}"));
+    let played = Model::parse(model)
+        .map(|model| model.with_plan(&parsed.plan))
+        .unwrap_or_else(|error| panic!("{error}\n{model}"));
+    let played = lab::play(&played, played.seed).unwrap_or_else(|error| panic!("{error}\n{model}"));
     let mut files: BTreeMap<String, Arc<Vec<u8>>> =
         played.files().map(|made| (made.path.clone(), Arc::new(made.bytes.clone()))).collect();
     let beside = BESIDE.map(|(path, text)| (path, text.to_owned()));
-    for (path, text) in beside.into_iter().chain([("scenario.yaml", behaviour.scenario())]) {
+    for (path, text) in beside.into_iter().chain([("scenario.yaml", scenario.to_owned())]) {
         files.insert(path.to_owned(), Arc::new(text.into_bytes()));
     }
     let scratch = Scratch::new(env::temp_dir());
     let case = Case::open(&Held(files), "scenario.yaml", &scratch)
-        .unwrap_or_else(|error| panic!("{error}\n{}", behaviour.scenario()));
+        .unwrap_or_else(|error| panic!("{error}\n{scenario}"));
     let limits = Limits { threads: 1, ..Limits::default() };
     let findings = engine::analyze(&case, &scratch, &limits).unwrap().findings;
     (played.sent, findings)
@@ -93,6 +143,31 @@ struct Judged {
     model: u64,
     verdict: Verdict,
     truth: Truth,
+    watched: Watched,
+}
+
+/// How a model was watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    /// Its content, as far as it can be read.
+    Read,
+    /// Its volume, without lots.
+    Unordered,
+    /// Its volume by lot, where nothing depends on the lots.
+    Null,
+    /// Its volume by lot.
+    Lots,
+}
+
+impl Watched {
+    fn of(drawn: &Drawn) -> Self {
+        match drawn {
+            Drawn::Behaviour(_) => Self::Read,
+            Drawn::Lots(lots) if lots.is_null() => Self::Null,
+            Drawn::Lots(lots) if lots.is_by_lot() => Self::Lots,
+            Drawn::Lots(_) => Self::Unordered,
+        }
+    }
 }
 
 impl Judged {
@@ -113,9 +188,10 @@ impl Judged {
     }
 }
 
-fn judged(number: u64, findings: &Findings, truths: &Truths) -> Vec<Judged> {
+fn judged(number: u64, drawn: &Drawn, findings: &Findings, truths: &Truths) -> Vec<Judged> {
     let one = |verdict: &Verdict| Judged {
         model: number,
+        watched: Watched::of(drawn),
         truth: truths.of[verdict.id.as_str()],
         verdict: verdict.clone(),
     };
@@ -138,7 +214,7 @@ fn contradictions(judged: &[Judged], clear: &std::collections::BTreeSet<Class>) 
 }
 
 /// Plays models on all processors; results in the order of the models.
-fn all(count: u64, full_every: u64) -> (Vec<Judged>, Vec<String>) {
+fn all(count: u64) -> (Vec<Judged>, Vec<String>) {
     let next = AtomicU64::new(0);
     let done = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
@@ -149,10 +225,10 @@ fn all(count: u64, full_every: u64) -> (Vec<Judged>, Vec<String>) {
                     if number >= count {
                         return;
                     }
-                    let behaviour = Behaviour::drawn(number, full_every);
-                    let (sent, findings) = play(&behaviour);
-                    let truths = truth::of(&behaviour, &sent);
-                    let judged = judged(number, &findings, &truths);
+                    let drawn = Drawn::new(number);
+                    let (sent, findings) = play(&drawn);
+                    let truths = drawn.truths(&sent);
+                    let judged = judged(number, &drawn, &findings, &truths);
                     let pairs = contradictions(&judged, &truths.clear);
                     done.lock().unwrap().insert(number, (judged, pairs));
                 }
@@ -166,7 +242,7 @@ fn all(count: u64, full_every: u64) -> (Vec<Judged>, Vec<String>) {
 }
 
 fn say(one: &Judged) -> String {
-    let Judged { model, verdict, truth } = one;
+    let Judged { model, verdict, truth, .. } = one;
     let said = format!("{} {:?} {:?} {:?}", verdict.id, verdict.status, verdict.grade, verdict.reasons);
     format!("model {model}: {said}; truly {truth:?}")
 }
@@ -192,17 +268,18 @@ fn no_verdict_is_false_and_few_are_left_open() {
     }
     let soak = env::var_os("EXHIBIT_SOAK").is_some();
     let count = if soak { 2_000 } else { 200 };
-    let (judged, pairs) = all(count, FULL_EVERY);
+    let (judged, pairs) = all(count);
     let table = table(count, &judged);
     println!("{table}");
 
-    let statistical = |one: &&Judged| one.is_statistical();
     let wrong: Vec<String> =
         judged.iter().filter(|one| one.is_false() && !one.is_statistical()).map(say).collect();
     assert!(wrong.is_empty(), "{} false verdicts\n{}", wrong.len(), wrong.join("\n"));
-    let untrue = judged.iter().filter(|one| !one.truth.holds).count();
-    let by_chance = judged.iter().filter(statistical).filter(|one| one.is_false()).count();
-    assert!(by_chance <= bound(untrue, 0.01), "{by_chance} false verdicts by statistics of {untrue}");
+    // Each case keeps to 0.01 over all its tests.
+    let Volume { null, by_chance, unordered, .. } = Volume::of(&judged);
+    assert!(null >= 15, "{null} models whose volume means nothing");
+    assert!(by_chance <= bound(null, 0.01), "{by_chance} of {null} models are supported by luck");
+    assert_eq!(unordered, 0, "models supported by volume without lots");
     assert!(pairs.is_empty(), "{}", pairs.join("\n"));
     for (how, settles) in
         [("presence", by_presence as fn(&Judged) -> bool), ("absence", by_absence as fn(&Judged) -> bool)]
@@ -223,8 +300,35 @@ fn no_verdict_is_false_and_few_are_left_open() {
     }
 }
 
-/// Every 25th model has 60 windows.
-const FULL_EVERY: u64 = 25;
+/// What came of models that are watched by volume.
+struct Volume {
+    /// By lot, and nothing depends on the lots.
+    null: usize,
+    /// Of those: supported.
+    by_chance: usize,
+    /// Without lots: supported.
+    unordered: usize,
+    /// By lot, with photos: all, supported.
+    with_photos: (usize, usize),
+}
+
+impl Volume {
+    fn of(judged: &[Judged]) -> Self {
+        let of = |watched: Watched, supported: bool| {
+            let own = judged.iter().filter(|one| one.watched == watched && one.verdict.id == "L2");
+            own.filter(|one| !supported || one.verdict.status == Status::Supported).count()
+        };
+        Self {
+            null: of(Watched::Null, false),
+            by_chance: of(Watched::Null, true),
+            unordered: of(Watched::Unordered, true),
+            with_photos: (of(Watched::Lots, false), of(Watched::Lots, true)),
+        }
+    }
+}
+
+/// Every 30th model has 60 windows.
+const FULL_EVERY: u64 = 30;
 
 fn by_presence(one: &Judged) -> bool {
     one.truth.by_presence
@@ -236,17 +340,20 @@ fn by_absence(one: &Judged) -> bool {
 
 /// One model in full, for whoever looks into it; its folder is written where `EXHIBIT_KEEP` says.
 fn show(number: u64) {
-    let behaviour = Behaviour::drawn(number, FULL_EVERY);
+    let drawn = Drawn::new(number);
     if let Some(folder) = env::var_os("EXHIBIT_KEEP") {
         let at = Path::new(&folder);
         fs::create_dir_all(at).unwrap();
         BESIDE.iter().for_each(|(name, text)| fs::write(at.join(name), text).unwrap());
-        fs::write(at.join("lab.yaml"), behaviour.model()).unwrap();
-        fs::write(at.join("scenario.yaml"), behaviour.scenario()).unwrap();
+        fs::write(at.join("lab.yaml"), drawn.model()).unwrap();
+        fs::write(at.join("scenario.yaml"), drawn.scenario()).unwrap();
     }
-    let (sent, findings) = play(&behaviour);
-    println!("{behaviour:#?}");
-    for one in judged(number, &findings, &truth::of(&behaviour, &sent)) {
+    let (sent, findings) = play(&drawn);
+    println!("{drawn:#?}");
+    for test in &findings.statistics {
+        println!("{test:?}");
+    }
+    for one in judged(number, &drawn, &findings, &drawn.truths(&sent)) {
         println!("{}{}", say(&one), if one.is_false() { " FALSE" } else { "" });
     }
 }
@@ -290,6 +397,13 @@ fn table(count: u64, judged: &[Judged]) -> String {
             );
         }
     }
+    let Volume { null, by_chance, with_photos: (with, supported), .. } = Volume::of(judged);
+    let _ = writeln!(
+        text,
+        "\nOne model in five sends what nobody can read and is watched by lot. In {null} of them the volume has nothing to do with \
+         photos: {by_chance} are supported by statistics (level 0.01). In {with} photos are sent, in some behind the sham as well: \
+         {supported} are supported. Without lots none is."
+    );
     text.push_str("\nWhy verdicts were inconclusive (one verdict may have several reasons):\n\n| reason | verdicts |\n|---|---:|\n");
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in judged.iter().filter(|one| one.is_open()).flat_map(|one| &one.verdict.reasons) {
@@ -312,4 +426,36 @@ fn is_written(table: &str) {
         written == table,
         "docs/error-rates.md says something else: EXHIBIT_BLESS=1 writes it anew\n{table}"
     );
+}
+
+/// Model 59: a number that was all that its field held weighed as if it stood anywhere, since its plus is no part of it.
+#[test]
+fn a_number_fills_its_field_with_its_plus_and_without() {
+    let mut behaviour = Behaviour::drawn(0, FULL_EVERY);
+    let sends = |over, wrapper| behaviour::Rule {
+        phases: vec![behaviour::STOCK],
+        during: "rest",
+        after_s: 3,
+        what: behaviour::What::OwnNumber,
+        wrapper,
+        over,
+        to: behaviour::CLOUD,
+        chance: None,
+    };
+    let chance = |behaviour: &Behaviour, value: &str| {
+        let field = format!("text: \"{value}\"");
+        let model = behaviour.model().replace("identifier: own_number", &field);
+        let findings = analyse(&model, &behaviour.scenario()).1;
+        let finding = findings.findings.iter().find(|one| one.artifact == "identifier:own_number").unwrap();
+        finding.chance.clone()
+    };
+    behaviour.phases = vec![(behaviour::STOCK, 1), (behaviour::CLOUD_ON, 1)];
+    (behaviour.unrecorded, behaviour.other_image) = (0, false);
+    for (over, wrapper) in [("http1", 0), ("http1", 1), ("tls13", 0)] {
+        behaviour.keyed = vec![behaviour::STOCK];
+        behaviour.rules = vec![sends(over, wrapper)];
+        let bare = chance(&behaviour, "85298765432");
+        assert_eq!(chance(&behaviour, "+85298765432"), bare, "{over}");
+        assert_ne!(chance(&behaviour, "+852987654321, and more"), bare, "{over}");
+    }
 }
