@@ -128,6 +128,10 @@ impl Evaluation<'_> {
             // Never on record: certain only for a phone that starts from nothing.
             return if past.from_reset { Order::Before } else { Order::Unknown(Code::OrderUnknown) };
         }
+        let here = runs.iter().filter(|run| run.phase == phase).flat_map(|run| &run.actions);
+        if here.into_iter().any(|done| self.is_consent(done, action)) && self.times_disagree(phase) {
+            return Order::Unknown(Code::PrecedesCreation);
+        }
         let Some(skew) = self.observed.plan.max_skew_ms else { return Order::Unknown(Code::OrderUnknown) };
         let skew = i64::try_from(skew).unwrap_or(i64::MAX);
         if given.iter().all(|consent| part.last.millis_since(consent.start) < -skew) {
@@ -137,6 +141,17 @@ impl Evaluation<'_> {
         } else {
             Order::Unknown(Code::OrderUnknown)
         }
+    }
+
+    /// Whether the phone sent something in a phase before it was made: then the times on record are not those of the
+    /// packets, and nothing in it lies before or behind a consent of the same hours.
+    fn times_disagree(&self, phase: &str) -> bool {
+        self.observed.findings.iter().any(|finding| {
+            finding.phase == phase
+                && finding.probative
+                && finding.caveats.iter().any(|caveat| caveat == Code::PrecedesCreation.name())
+                && !self.is_of_another(finding)
+        })
     }
 
     fn past(&self, phase: &str) -> Past<'_> {

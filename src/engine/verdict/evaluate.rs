@@ -280,7 +280,7 @@ impl<'a> Evaluation<'a> {
 
     /// Whether another machine sent it, where the phone's bytes are told apart. That is worth saying, and does not stand in
     /// the way of absence.
-    fn is_of_another(&self, finding: &Finding) -> bool {
+    pub(super) fn is_of_another(&self, finding: &Finding) -> bool {
         let foreign = finding.caveats.iter().any(|caveat| caveat == Code::OtherDevice.name());
         foreign && self.gate(&finding.phase, Code::Attribution) == GateState::Held
     }
