@@ -1,7 +1,7 @@
 //! Random models of what a phone does, each verdict held against the truth: no false verdict, and few that are left open
 //! where the rules settle them.
 //!
-//! 200 models in an ordinary run, 2,000 with `EXHIBIT_SOAK=1`; `EXHIBIT_MODEL=17` plays one and prints what came of it.
+//! 200 models in an ordinary run, 2,000 with `EXHIBIT_SOAK=1` (a larger number: so many); `EXHIBIT_MODEL=17` plays one and prints what came of it.
 //! The table of docs/error-rates.md is written anew with `EXHIBIT_BLESS=1`.
 #![allow(
     unreachable_pub,
@@ -34,6 +34,8 @@ use exhibit::{
 mod behaviour;
 #[path = "models/lots.rs"]
 mod lots;
+#[path = "models/mutations.rs"]
+mod mutations;
 #[path = "models/truth.rs"]
 mod truth;
 
@@ -118,21 +120,31 @@ fn play(drawn: &Drawn) -> (Vec<Sent>, Findings) {
 
 /// Plays a `lab.yaml` and analyses what came of it by a `scenario.yaml`.
 fn analyse(model: &str, scenario: &str) -> (Vec<Sent>, Findings) {
+    analyse_changed(model, scenario, |_| ())
+}
+
+/// The same with the folder's files changed in between.
+fn analyse_changed(
+    model: &str,
+    scenario: &str,
+    change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
+) -> (Vec<Sent>, Findings) {
     let parsed =
         scenario::parse("scenario.yaml", scenario.as_bytes()).unwrap_or_else(|_| panic!("{scenario}"));
     let played = Model::parse(model)
         .map(|model| model.with_plan(&parsed.plan))
         .unwrap_or_else(|error| panic!("{error}\n{model}"));
     let played = lab::play(&played, played.seed).unwrap_or_else(|error| panic!("{error}\n{model}"));
-    let mut files: BTreeMap<String, Arc<Vec<u8>>> =
-        played.files().map(|made| (made.path.clone(), Arc::new(made.bytes.clone()))).collect();
-    let beside = BESIDE.map(|(path, text)| (path, text.to_owned()));
-    for (path, text) in beside.into_iter().chain([("scenario.yaml", scenario.to_owned())]) {
-        files.insert(path.to_owned(), Arc::new(text.into_bytes()));
+    let mut files: BTreeMap<String, Vec<u8>> =
+        played.files().map(|made| (made.path.clone(), made.bytes.clone())).collect();
+    for (path, text) in BESIDE.into_iter().chain([("scenario.yaml", scenario)]) {
+        files.insert(path.to_owned(), text.as_bytes().to_vec());
     }
+    change(&mut files);
+    let held = Held(files.into_iter().map(|(path, bytes)| (path, Arc::new(bytes))).collect());
     let scratch = Scratch::new(env::temp_dir());
-    let case = Case::open(&Held(files), "scenario.yaml", &scratch)
-        .unwrap_or_else(|error| panic!("{error}\n{scenario}"));
+    let case =
+        Case::open(&held, "scenario.yaml", &scratch).unwrap_or_else(|error| panic!("{error}\n{scenario}"));
     let limits = Limits { threads: 1, ..Limits::default() };
     let findings = engine::analyze(&case, &scratch, &limits).unwrap().findings;
     (played.sent, findings)
@@ -266,8 +278,12 @@ fn no_verdict_is_false_and_few_are_left_open() {
     if let Some(number) = env::var("EXHIBIT_MODEL").ok().and_then(|number| number.parse().ok()) {
         return show(number);
     }
-    let soak = env::var_os("EXHIBIT_SOAK").is_some();
-    let count = if soak { 2_000 } else { 200 };
+    let soak = env::var("EXHIBIT_SOAK").ok().map(|count| count.parse().unwrap_or(1_u64));
+    let count = match soak {
+        None => 200,
+        Some(..=1) => 2_000,
+        Some(count) => count,
+    };
     let (judged, pairs) = all(count);
     let table = table(count, &judged);
     println!("{table}");
@@ -295,7 +311,7 @@ fn no_verdict_is_false_and_few_are_left_open() {
             open.join("\n")
         );
     }
-    if !soak {
+    if soak.is_none() {
         is_written(&table);
     }
 }
