@@ -8,7 +8,8 @@ use super::{TITLE, by_way, lost, target, time};
 use crate::{
     evidence::{FrameNo, printable},
     findings::inspection::{
-        Body, Certificate, Dns, End, Flow, Head, Hello, Message, Part, Side, Tls, Transaction, View,
+        Body, Certificate, Dns, End, Flow, Head, Hello, Message, Part, QuicConnection, Side, Signature, Tls,
+        Transaction, View,
     },
     report::quantity::{counted, grouped},
 };
@@ -157,6 +158,7 @@ fn events(part: &Part, flow: &Flow) -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(part.tls_hellos.iter().map(hello));
     events.extend(part.tls.iter().map(connection));
+    events.extend(part.quic_connections.iter().map(quic));
     for request in &part.transactions {
         events.extend(exchange(request, up(&request.from)));
     }
@@ -173,7 +175,10 @@ fn events(part: &Part, flow: &Flow) -> Vec<Event> {
 }
 
 fn hello(hello: &Hello) -> Event {
-    let mut details = vec![format!("versions {}", hello.versions.join(" "))];
+    let mut details = vec![format!(
+        "versions {}",
+        hello.versions.iter().map(|code| version(code)).collect::<Vec<_>>().join(", ")
+    )];
     details.extend((!hello.alpn.is_empty()).then(|| format!("ALPN {}", hello.alpn.join(" "))));
     details.extend(hello.ja4.iter().map(|ja4| format!("JA4 {ja4}")));
     let name = hello.sni.as_deref().map_or_else(String::new, |name| format!(" for {name}"));
@@ -186,6 +191,53 @@ fn hello(hello: &Hello) -> Event {
     }
 }
 
+/// The name of a version that a hello gives as its number (RFC 8446 section 4.2.1, RFC 9147 section 5.3).
+fn version(code: &str) -> &str {
+    match code {
+        "0x0300" => "SSL 3.0",
+        "0x0301" => "TLS 1.0",
+        "0x0302" => "TLS 1.1",
+        "0x0303" => "TLS 1.2",
+        "0x0304" => "TLS 1.3",
+        "0xfeff" => "DTLS 1.0",
+        "0xfefd" => "DTLS 1.2",
+        "0xfefc" => "DTLS 1.3",
+        other => other,
+    }
+}
+
+fn quic(quic: &QuicConnection) -> Event {
+    let read = match (&quic.why_not, quic.decrypted) {
+        (Some(why), _) => format!("not decrypted: {why}"),
+        (None, true) => "decrypted".to_owned(),
+        (None, false) => "no data of an application was seen".to_owned(),
+    };
+    let mut details =
+        vec![format!("{read} ({} of {} opened)", grouped(quic.opened), counted(quic.packets, "packet"))];
+    details.extend(quic.certificate.iter().map(certificate));
+    details.extend(quic.server_signature.iter().map(signature));
+    details.extend(quic.ended.iter().map(|how| format!("ended: {how}")));
+    let name = quic.sni.as_deref().map_or_else(String::new, |name| format!(" for {name}"));
+    let alpn = quic.alpn.as_deref().map_or_else(String::new, |alpn| format!(", ALPN {alpn}"));
+    Event {
+        frame: Some(quic.frame),
+        order: 1,
+        up: None,
+        title: format!("QUIC connection{name}, version {}{alpn}", quic.version),
+        details,
+    }
+}
+
+fn certificate(shown: &Certificate) -> String {
+    let Certificate { subject, issuer, names, sha256, .. } = shown;
+    let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(" ")) };
+    format!("certificate of {subject}{names}, issued by {issuer} (not checked), sha256 {sha256}")
+}
+
+fn signature(said: &Signature) -> String {
+    format!("server's signature {}: {}", said.state, said.detail)
+}
+
 fn connection(tls: &Tls) -> Event {
     let words = [&tls.version, &tls.cipher_suite, &tls.alpn].into_iter().flatten().cloned();
     let side = |side: &crate::findings::inspection::TlsSide| match &side.not_decrypted {
@@ -193,14 +245,8 @@ fn connection(tls: &Tls) -> Event {
         None => format!("from {}: {} decrypted", side.from, counted(side.decrypted, "byte")),
     };
     let mut details: Vec<String> = tls.directions.iter().map(side).collect();
-    details.extend(tls.certificate.iter().map(|certificate| {
-        let Certificate { subject, issuer, names, sha256, .. } = certificate;
-        let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(" ")) };
-        format!("certificate of {subject}{names}, issued by {issuer} (not checked), sha256 {sha256}")
-    }));
-    details.extend(
-        tls.server_signature.iter().map(|said| format!("server's signature {}: {}", said.state, said.detail)),
-    );
+    details.extend(tls.certificate.iter().map(certificate));
+    details.extend(tls.server_signature.iter().map(signature));
     Event {
         frame: tls.frame,
         order: 1,

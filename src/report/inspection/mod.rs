@@ -43,14 +43,25 @@ const FLOWS: &[Column] = &[
     Column::right("down"),
     Column::text("notes", 12),
 ];
+/// The same where those do not fit: one column says whereto, and notes stand under the row.
+const NARROW_FLOWS: &[Column] = &[
+    Column::right("frame"),
+    Column::whole("time"),
+    Column::address("from", 7),
+    Column::address("to", 14),
+    Column::whole("in"),
+    Column::text("protocol", 6),
+    Column::right("up"),
+    Column::right("down"),
+];
 const REQUESTS: &[Column] = &[
     Column::right("frame"),
-    Column::whole("method"),
-    Column::text("target", 24),
+    Column::text("method", 7),
+    Column::text("target", 20),
     Column::right("status"),
     Column::right("sent"),
     Column::right("received"),
-    Column::text("what was sent", 16),
+    Column::text("what was sent", 10),
 ];
 const MESSAGES: &[Column] = &[
     Column::right("frame"),
@@ -77,6 +88,8 @@ const ODD: &[Column] = &[Column::right("frame"), Column::whole("what"), Column::
 pub struct Sheet {
     head: String,
     phone: Option<String>,
+    /// Whether first and last frame are of different days, so that a time says little without its day.
+    days: bool,
     flows: Section,
     requests: Section,
     messages: Section,
@@ -94,6 +107,7 @@ impl Default for Sheet {
         Self {
             head: String::new(),
             phone: None,
+            days: false,
             flows: Section::new("Flows", FLOWS),
             requests: Section::new("Requests", REQUESTS),
             messages: Section::new("Messages", MESSAGES),
@@ -112,7 +126,11 @@ impl Sheet {
     /// The whole text, on `room` columns of a terminal where there is one.
     pub fn text(&self, room: Option<usize>) -> String {
         let mut text = self.head.clone();
-        self.flows.write(room, &mut text);
+        if room.is_some_and(|room| !self.flows.table.fits(room)) {
+            self.flows.write_as(&narrow(&self.flows.table, self.days), room, &mut text);
+        } else {
+            self.flows.write(room, &mut text);
+        }
         if self.flows.count > 0 {
             let lost = if self.lost > 0 {
                 format!(", {} lost by the capture", counted(self.lost, "byte"))
@@ -145,6 +163,9 @@ impl View for Sheet {
         if let [only] = head.phone.addresses.as_slice() {
             self.phone = Some(only.clone());
         }
+        if let (Some(first), Some(last)) = (&head.first, &head.last) {
+            self.days = day(first).get(..DAY) != day(last).get(..DAY);
+        }
         Ok(())
     }
 
@@ -155,8 +176,8 @@ impl View for Sheet {
             self.down += down.map_or(0, |side| side.bytes_present);
             self.lost += flow.directions.iter().map(lost).sum::<u64>();
         }
-        let phone = self.phone.as_deref();
-        self.flows.take(&part.flows, |flow| flow_cells(flow, part, phone));
+        let (phone, days) = (self.phone.as_deref(), self.days);
+        self.flows.take(&part.flows, |flow| flow_cells(flow, part, phone, days));
         self.requests.take(&part.transactions, request_cells);
         // Both ends' in the order of the capture.
         let mut messages: Vec<&Message> = part.messages.iter().collect();
@@ -200,11 +221,16 @@ impl Section {
     }
 
     fn write(&self, room: Option<usize>, text: &mut String) {
+        self.write_as(&self.table, room, text);
+    }
+
+    /// Writes the list with this table.
+    fn write_as(&self, table: &Table, room: Option<usize>, text: &mut String) {
         if self.count == 0 {
             return;
         }
         let _ = writeln!(text, "\n{TITLE}{} ({}){TITLE:#}", self.title, grouped(self.count));
-        self.table.write(room, text);
+        table.write(room, text);
         let shown = self.table.len() as u64;
         if self.count > shown {
             let _ = writeln!(text, "  … and {} more (--format json lists all)", grouped(self.count - shown));
@@ -231,7 +257,7 @@ fn text(text: &str) -> String {
     printable(text.as_bytes(), MAX_TEXT)
 }
 
-fn flow_cells(flow: &Flow, part: &Part, phone: Option<&str>) -> Vec<String> {
+fn flow_cells(flow: &Flow, part: &Part, phone: Option<&str>, days: bool) -> Vec<String> {
     let [up, down] = by_way(flow);
     let own = |end: &str| match phone.and_then(|phone| end.strip_prefix(phone)) {
         Some(port) if port.starts_with(':') => port.to_owned(),
@@ -245,7 +271,11 @@ fn flow_cells(flow: &Flow, part: &Part, phone: Option<&str>) -> Vec<String> {
     let bytes = |side: Option<&Side>| grouped(side.map_or(0, |side| side.bytes_present));
     vec![
         flow.first_frame.to_string(),
-        time(&flow.first),
+        if days {
+            day(&flow.first).get(..DAY + TO_THE_SECOND).unwrap_or_default().to_owned()
+        } else {
+            time(&flow.first)
+        },
         own(from),
         to.clone(),
         best_name(flow).unwrap_or_default(),
@@ -255,6 +285,24 @@ fn flow_cells(flow: &Flow, part: &Part, phone: Option<&str>) -> Vec<String> {
         bytes(down),
         notes(flow, part),
     ]
+}
+
+/// The table of flows for a terminal on which [`FLOWS`] does not fit: the clock without its milliseconds, a name in place
+/// of the address, notes under the row.
+fn narrow(wide: &Table, days: bool) -> Table {
+    let mut table = Table::new(NARROW_FLOWS);
+    for row in wide.rows() {
+        let [frame, time, from, to, name, country, protocol, up, down, notes] = row.as_slice() else {
+            continue;
+        };
+        // `04-18 12:06` of a day and time, `12:06:18` of a time.
+        let time = if days { time.get(5..16) } else { time.get(..8) }.unwrap_or(time);
+        let port = to.rsplit_once(':').map_or("", |(_, port)| port);
+        let to = if name.is_empty() { to.clone() } else { format!("{name}:{port}") };
+        let cells: [&str; 8] = [frame, time, from, &to, country, protocol, up, down];
+        table.row_above(cells.map(str::to_owned).to_vec(), notes.clone());
+    }
+    table
 }
 
 /// A name for the other end: what the client asked for before what an address was looked up by.
@@ -312,6 +360,11 @@ fn notes(flow: &Flow, part: &Part) -> String {
     }
     notes.join(", ")
 }
+
+/// Characters of `2026-11-20`.
+const DAY: usize = 10;
+/// Characters of ` 10:00:41`.
+const TO_THE_SECOND: usize = 9;
 
 /// `10:00:41.123` of `seconds.nanoseconds`.
 pub(super) fn time(epoch: &str) -> String {

@@ -20,6 +20,9 @@ pub(super) struct Column {
     end: usize,
 }
 
+/// A line under a row begins so far in.
+const BELOW: usize = 7;
+
 impl Column {
     /// Numbers and what must not be cut.
     pub(super) const fn right(title: &'static str) -> Self {
@@ -47,16 +50,35 @@ impl Column {
 pub(super) struct Table {
     columns: &'static [Column],
     rows: Vec<Vec<String>>,
+    /// What stands on a line of its own under a row, by the row's number.
+    below: Vec<(usize, String)>,
 }
 
 impl Table {
     pub(super) fn new(columns: &'static [Column]) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self { columns, rows: Vec::new(), below: Vec::new() }
     }
 
     /// Adds a row: a printable cell for each column.
     pub(super) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
+    }
+
+    /// Adds a row with a line under it, if there is something to say on that.
+    pub(super) fn row_above(&mut self, cells: Vec<String>, below: String) {
+        if !below.is_empty() {
+            self.below.push((self.rows.len(), below));
+        }
+        self.row(cells);
+    }
+
+    pub(super) fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
+    /// Whether its lines can be had on so much room.
+    pub(super) fn fits(&self, room: usize) -> bool {
+        line_width(&self.widths(Some(room))) <= room
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,8 +109,13 @@ impl Table {
         };
         let titles = line(&mut self.columns.iter().map(|column| column.title));
         let _ = writeln!(text, "{TITLE}{titles}{TITLE:#}");
-        for row in &self.rows {
+        let mut below = self.below.iter().peekable();
+        for (no, row) in self.rows.iter().enumerate() {
             let _ = writeln!(text, "{}", line(&mut row.iter().map(String::as_str)));
+            while let Some((_, under)) = below.next_if(|(of, _)| *of == no) {
+                let under = cut(under, room.unwrap_or(usize::MAX).saturating_sub(BELOW), 0);
+                let _ = writeln!(text, "{}{under}", " ".repeat(BELOW));
+            }
         }
     }
 
@@ -103,8 +130,7 @@ impl Table {
         let Some(room) = room else { return widths };
         // The widest of those that may be cut gives way first, column by column.
         loop {
-            let shown = widths.iter().filter(|width| **width > 0).count();
-            let all = widths.iter().sum::<usize>() + shown.saturating_sub(1) * GAP;
+            let all = line_width(&widths);
             let wide =
                 |(width, column): &(&mut usize, &Column)| column.least.is_some_and(|least| **width > least);
             let widest = widths.iter_mut().zip(self.columns).filter(wide).max_by_key(|(width, _)| **width);
@@ -114,6 +140,12 @@ impl Table {
             }
         }
     }
+}
+
+/// Columns of so much width, with what stands between them.
+fn line_width(widths: &[usize]) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0).count();
+    widths.iter().sum::<usize>() + shown.saturating_sub(1) * GAP
 }
 
 /// A text that takes at most so many columns, with an ellipsis where it is cut, before its last `end` characters.
@@ -153,6 +185,22 @@ mod tests {
         let wanted = ["   no  name         state", "    1  a long name  open", "1,000  短い名前     closed"];
         assert_eq!(written(None), wanted);
         assert_eq!(written(Some(100)), wanted);
+    }
+
+    #[test]
+    fn a_line_under_a_row_is_cut_too() {
+        let mut table = Table::new(COLUMNS);
+        let cells = || vec!["1".to_owned(), "name".to_owned(), String::new(), "open".to_owned()];
+        table.row_above(cells(), "decrypted, 1 upload".to_owned());
+        table.row_above(cells(), String::new());
+        assert!(table.fits(15) && !table.fits(14), "no, name and state");
+        let mut text = String::new();
+        table.write(Some(16), &mut text);
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(
+            plain.lines().collect::<Vec<_>>(),
+            ["no  name  state", " 1  name  open", "       decrypte…", " 1  name  open"]
+        );
     }
 
     #[test]
