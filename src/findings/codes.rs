@@ -18,6 +18,8 @@ pub enum CodeKind {
     Reason,
     /// Stands beside a finding; also a reason where it takes a finding's weight away.
     Caveat,
+    /// Another explanation than the claim's, which the evidence leaves open.
+    Explanation,
     /// Odd traffic.
     Anomaly,
     /// A verdict.
@@ -36,6 +38,7 @@ impl CodeKind {
             Self::GateForAbsence => "gate: blocks only conclusions from absence",
             Self::Reason => "reason",
             Self::Caveat => "caveat of a finding",
+            Self::Explanation => "explanation that a verdict leaves open",
             Self::Anomaly => "odd traffic",
             Self::Status => "verdict",
             Self::Grade => "grade of a finding",
@@ -196,6 +199,54 @@ codes! {
     OtherDevice = "other_device", Caveat,
         "The bytes were sent from an address that is not the phone's.",
         "Name the phone's addresses in the scenario, or capture where only the phone is connected.";
+    AnotherMachine = "another_machine", Explanation,
+        "Another machine behind the phone's address sent it.",
+        "Bind the address to the phone: its own network, its Wi-Fi address in the scenario.";
+    AnotherProgram = "another_program", Explanation,
+        "A program that somebody installed sent it, not what came with the phone.",
+        "Begin the phase with a factory reset, or record which program opens each connection.";
+    DoneByHand = "done_by_hand", Explanation,
+        "Somebody using the phone sent it.",
+        "Record what is done to the phone, and leave it alone.";
+    OtherImage = "other_image", Explanation,
+        "Other software than that of the claim ran on the phone.",
+        "Read the image off the phone in each run and declare its digest.";
+    ClocksOff = "clocks_off", Explanation,
+        "The clocks differ by more than is known, so that it happened at another moment than it seems.",
+        "Compare the clocks in each run.";
+    ContentFromElsewhere = "content_from_elsewhere", Explanation,
+        "The same content came from elsewhere: it was not made in the run, so others may hold it too.",
+        "Use content that is new to the world and made in the run.";
+    SomethingOfThatSize = "something_of_that_size", Explanation,
+        "Something else of that size goes out behind the action.",
+        "Record the session keys.";
+    Fabricated = "fabricated", Explanation,
+        "Whoever held the session keys made the content up.",
+        "Let a second party hold keys or capture, or keep the handshakes with the server's own signature.";
+    UnreadEncoding = "unread_encoding", Explanation,
+        "It was sent in a form that is not read here, or in pieces smaller than what is looked for.",
+        "Look at what the ledger calls undetermined and opaque.";
+    OtherPath = "other_path", Explanation,
+        "It went another way than past the point of capture.",
+        "Capture there too, or take that way from the phone.";
+    OutsideWindows = "outside_windows", Explanation,
+        "It was sent later than the capture went on.",
+        "Let each run go on for longer than the longest delay that the positive control shows.";
+    OtherTrigger = "other_trigger", Explanation,
+        "It is sent on an event that the plan does not hold: a server's command, another place, another day.",
+        "Add the event to the plan.";
+    TestNoticed = "test_noticed", Explanation,
+        "The phone behaves otherwise because it is looked at.",
+        "Compare with a run without instruments.";
+    RarerThanShown = "rarer_than_shown", Explanation,
+        "It happens more rarely than that number of windows can show.",
+        "Repeat the phase: the rate that is still possible falls with the number of windows.";
+    SentUnread = "sent_unread", Explanation,
+        "It was sent, and what stands in the way hides it.",
+        "";
+    NotSent = "not_sent", Explanation,
+        "It was not sent.",
+        "";
 }
 
 impl Code {

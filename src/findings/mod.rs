@@ -486,6 +486,18 @@ record! {
         pub does_not_permit: String,
         /// Parts of the words that were not tested.
         pub not_covered: Vec<Uncovered>,
+        /// Explanations other than the claim's that the evidence leaves open, by code.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub left_open: Vec<LeftOpen>,
+    }
+
+    /// An explanation that the evidence leaves open.
+    pub struct LeftOpen {
+        /// Its code.
+        pub code: String,
+        /// What would have closed it and did not; empty where nothing here could.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        pub why: String,
     }
 
     /// Where a verdict holds.

@@ -113,6 +113,10 @@ fn verdict(page: &mut String, claim: &Verdict) {
         };
         item(page, "Not covered", &format!("{} ({}{how})", escape(&part.part), escape(&part.reason)));
     }
+    for open in &claim.left_open {
+        item(page, "Left open", &format!("{}: {}", code(&open.code), escape(&words::left_open(open))));
+    }
+    item(page, "What would change it", &escape(&words::challenge(claim)));
     if claim.status != Status::Untestable && !claim.scope.not_checkable.is_empty() {
         item(page, "Gates that could not be checked", &escape(&claim.scope.not_checkable.join(", ")));
     }

@@ -149,6 +149,8 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     }
     row("findings", &verdict.findings);
     row("endpoints", &verdict.endpoints);
+    let open: Vec<String> = verdict.left_open.iter().map(|open| open.code.clone()).collect();
+    row("left open", &open);
     let figures: Vec<String> = verdict.figures.iter().map(|(key, value)| format!("{key}={value}")).collect();
     row("figures", &figures);
 }

@@ -131,6 +131,9 @@ pub fn claim(findings: &Findings, claim: &Verdict) -> String {
     let mut text = heading(findings);
     text.push('\n');
     verdict(&mut text, claim);
+    for open in &claim.left_open {
+        wrapped(&mut text, "    ", &format!("left open: {}", sentence(&words::left_open(open))));
+    }
     wrapped(&mut text, "    ", &sentence(&words::challenge(claim)));
     text
 }
@@ -165,6 +168,11 @@ fn verdict(text: &mut String, verdict: &Verdict) {
     if !verdict.not_covered.is_empty() {
         let parts: Vec<String> = verdict.not_covered.iter().map(|part| sentence(&part.part)).collect();
         wrapped(text, "    ", &format!("not covered: {}", parts.join("; ")));
+    }
+    // Of an open verdict both answers are, which its status says.
+    if !verdict.left_open.is_empty() && verdict.status != Status::Inconclusive {
+        let codes: Vec<String> = verdict.left_open.iter().map(|open| name(&open.code)).collect();
+        wrapped(text, "    ", &format!("left open: {}", codes.join(", ")));
     }
 }
 

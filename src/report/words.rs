@@ -3,7 +3,7 @@
 use crate::{
     evidence::Direction,
     findings::{
-        EndpointSummary, Finding, Findings, Grade, Method, Part, Places, StatisticalTest, Status,
+        EndpointSummary, Finding, Findings, Grade, LeftOpen, Method, Part, Places, StatisticalTest, Status,
         TestOutcome, Verdict,
         codes::{self, Explanation},
     },
@@ -99,6 +99,18 @@ pub fn places(bytes: Places) -> [Place; 5] {
     ]
 }
 
+/// An explanation that a verdict leaves open: what it means, and what did not close it.
+pub fn left_open(open: &LeftOpen) -> String {
+    let why = if open.why.is_empty() { String::new() } else { format!(" ({})", open.why) };
+    match codes::explain(&open.code) {
+        Some(explanation) => format!("{}{why}", explanation.means),
+        None => format!("{}{why}", open.code),
+    }
+}
+
+/// Carriers that a sentence names one by one.
+const NAMED: usize = 6;
+
 /// What would have to be missing for a verdict to fall.
 pub fn challenge(verdict: &Verdict) -> String {
     let absent = verdict.status == Status::Supported
@@ -112,10 +124,12 @@ pub fn challenge(verdict: &Verdict) -> String {
         Status::Supported | Status::Refuted if carriers.is_empty() => {
             "to fall: a condition that it rests on would have to have failed".to_owned()
         }
-        Status::Supported | Status::Refuted => format!(
-            "to fall: without all of {} it would not stand",
-            carriers.join(", ")
-        ),
+        Status::Supported | Status::Refuted => {
+            let more = carriers.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = carriers.get(..carriers.len().min(NAMED)).unwrap_or_default().join(", ");
+            format!("to fall: without all of {named}{more} it would not stand")
+        }
         Status::Inconclusive => {
             "to be settled: what stands in the way has to be mended, see `exhibit explain CODE` for each".to_owned()
         }

@@ -493,6 +493,7 @@ fn claim(id: &str, by: &str, says: &str, reading: &str, status: Status) -> Verdi
         figures: BTreeMap::new(),
         permits: String::new(),
         does_not_permit: String::new(),
+        left_open: Vec::new(),
         not_covered: Vec::new(),
     }
 }

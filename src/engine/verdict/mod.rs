@@ -22,6 +22,7 @@ mod absence;
 mod consent;
 pub(super) mod destination;
 pub mod evaluate;
+mod explanations;
 pub mod gates;
 pub mod outcome;
 mod sentences;
@@ -82,6 +83,7 @@ fn verdict(observed: &Observed<'_>, claim: &Claim) -> Verdict {
     let scope = scope(observed, claim);
     let mut figures = BTreeMap::new();
     let sentences = sentences::write(observed, claim, status, &outcome, &scope, &mut figures);
+    let left_open = explanations::left_open(observed, claim, status, &outcome);
     Verdict {
         id: claim.id.clone(),
         by: claim.by.clone(),
@@ -98,6 +100,7 @@ fn verdict(observed: &Observed<'_>, claim: &Claim) -> Verdict {
         permits: sentences.permits,
         does_not_permit: sentences.does_not_permit,
         not_covered: not_covered(claim),
+        left_open,
     }
 }
 

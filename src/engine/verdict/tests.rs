@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod absence;
+mod explanations;
 mod volume;
 
 const SIZE: u64 = 100_000;
@@ -82,6 +83,11 @@ impl World {
     }
 
     fn decide(&self, predicate: &Predicate, phases: &[&str]) -> Outcome {
+        self.observe(phases, |observed, claim| Evaluation::new(observed, claim).decide(predicate))
+    }
+
+    /// Lets `act` see what was observed, and a claim about these phases.
+    fn observe<T>(&self, phases: &[&str], act: impl FnOnce(&Observed<'_>, &Claim) -> T) -> T {
         let claim = Claim {
             id: "L".into(),
             by: None,
@@ -110,7 +116,7 @@ impl World {
             signs: &self.signs,
             gates: &self.gates,
         };
-        Evaluation::new(&observed, &claim).decide(predicate)
+        act(&observed, &claim)
     }
 
     /// What "uploads a photo" and "never uploads a photo" come to in `stock`, which must be each other's opposite.
