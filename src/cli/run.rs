@@ -293,6 +293,7 @@ pub(crate) fn not_analyzed(error: &AnalysisError) -> Failure {
         AnalysisError::Phone(_) => {
             failure.hint("name it: `--phone IP` for find, `phone: {addresses: [IP]}` in a scenario")
         }
+        AnalysisError::SameCapture { .. } => failure.hint("take one of them out of the plan and the record"),
         AnalysisError::NoCapture | AnalysisError::View(_) => failure,
         AnalysisError::Read(_) => {
             failure.hint("the input must stay as it is until the analysis ends; is the disk full?")

@@ -35,7 +35,7 @@ use super::{
     verdict::gates::Recall,
 };
 use crate::{
-    case::Case,
+    case::{Case, capture::Container},
     evidence::{Anomaly, AnomalyKind, Digest, Direction, Limits, ReadError, Scratch, Timestamp},
     findings::{Analysis, Control, InputDigest},
 };
@@ -49,6 +49,16 @@ pub enum AnalysisError {
     /// The phone can't be told from another machine.
     #[error(transparent)]
     Phone(#[from] AmbiguousPhone),
+    /// Two captures are one: what was observed once would count twice.
+    #[error(
+        "use {second} beside {first}: they are the same capture, and the time that it shows would count twice"
+    )]
+    SameCapture {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// The case holds no capture.
     #[error("find a capture in the case")]
     NoCapture,
@@ -65,6 +75,7 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
     let catalog =
         Catalog::build(&case.devices, &case.plan.phone.identifiers, &case.plan.phone.salts, limits)?;
     let indexes = index_all(case, limits)?;
+    no_copies(&indexes)?;
     let subject = Subject::determine(&case.plan, &indexes)?;
     let spool = Spool::new(scratch.clone());
     let keys = keys(case, &indexes)?;
@@ -149,6 +160,28 @@ impl Road<'_> {
 
 fn index_all(case: &Case, limits: &Limits) -> Result<Vec<Index>, ReadError> {
     case.captures.values().map(|capture| net::index(capture, limits)).collect()
+}
+
+/// Refuses a capture that stands there twice, as it is or packed in another way.
+fn no_copies(indexes: &[Index]) -> Result<(), AnalysisError> {
+    let mut known: BTreeMap<_, Vec<&Index>> = BTreeMap::new();
+    for index in indexes.iter().filter(|index| index.container.packets > 0) {
+        let Container { packets, first, last, .. } = &index.container;
+        let alike = known.entry((*packets, *first, *last, index.flows.len())).or_default();
+        let is_copy = |other: &&&Index| {
+            let repacked = other.container.format.packing != index.container.format.packing;
+            let flows = || other.flows.iter().zip(&index.flows);
+            other.container.digest == index.container.digest
+                || repacked
+                    && flows().all(|(a, b)| (a.community_id(), a.frames) == (b.community_id(), b.frames))
+        };
+        if let Some(other) = alike.iter().find(is_copy) {
+            let (first, second) = (other.capture.clone(), index.capture.clone());
+            return Err(AnalysisError::SameCapture { first, second });
+        }
+        alike.push(index);
+    }
+    Ok(())
 }
 
 /// All flows, in order of capture and first frame; those that need each other stand together.

@@ -137,6 +137,9 @@ fn full(sketch: &Sketch, text: &mut String) {
 # `live`: the servers of today are those of the claim. `relab`: they are not.
 epoch: {{kind: live}}
 
+# Fixed before the first run: the digest of these sections is what a time stamp is put on, and what the lots are drawn from.
+freeze: [terms, canaries, phases, actions, controls, claims]
+
 captured_at: {{point: access-point, sees: [wifi], blind_to: [cellular, bluetooth, usb]}}
 clocks: {{gateway: {{max_skew_ms: 50}}, phone: {{probe: 60s, max_skew_ms: 1000}}}}
 
@@ -153,11 +156,18 @@ actions:
   order: randomized
   washout: 2m
   list:
+    - {{id: consent, do: consent-cloud, in: cloud-on}}
     - {{id: boot, do: boot}}
     - {{id: join, do: join-wifi}}
     - {{id: shoot, do: take-photo, makes: cam-01, sham: open-camera}}
     - {{id: rest, do: idle, screen: off, for: 5m}}
-    - {{id: consent, do: consent-cloud, in: cloud-on}}
+
+# What shows that an upload would have been found: known ones beside the phone, names that were never planted, and a run
+# without instruments.
+controls:
+  spikes: {{artifacts: [cam-01], over: [http1, tls13], each: 60}}
+  decoys: 10000
+  twin: {{phase: stock, without: [adb, foreign_ca], compare: [hosts, sizes, times]}}
 "
     ));
 }
