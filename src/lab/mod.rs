@@ -15,6 +15,7 @@
 
 mod canary;
 mod channel;
+mod container;
 mod encode;
 mod link;
 mod model;
@@ -26,13 +27,16 @@ mod record;
 mod script;
 mod seeded;
 mod servers;
+mod spike;
 mod stack;
 mod tls;
 
 pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
+pub use container::MergeError;
 pub use model::{
     Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
     Spikes,
 };
 pub use play::{Made, PlayError, Played, play};
 pub use record::{Carried, Sent};
+pub use spike::{Merged, SPIKES, Wanted as Spiked, spike};

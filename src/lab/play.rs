@@ -87,7 +87,7 @@ pub enum PlayError {
 }
 
 impl PlayError {
-    fn tls(error: impl std::error::Error) -> Self {
+    pub(super) fn tls(error: impl std::error::Error) -> Self {
         Self::Certificates(error.to_string())
     }
 }
@@ -124,7 +124,8 @@ pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
         let spikes = stage.spikes();
         let key_log = KeyLog::default();
         let tls = setup.as_ref().map(|setup| (setup, &key_log));
-        let (bytes, outcomes) = stage.play(&scripts, &spikes, tls)?;
+        let (link, end, outcomes) = stage.play(&scripts, &spikes, tls)?;
+        let bytes = stage.capture(link, end);
         let keys = key_log.text();
         let kept = model.layout.keys.as_deref().filter(|_| !keys.is_empty() && stage.keeps_keys()).map(fill);
         captures.push(Made { path: run.capture.clone(), bytes });
@@ -157,7 +158,7 @@ impl Run<'_> {
 /// One run about to be played.
 pub(super) struct Stage<'a> {
     pub(super) model: &'a Model,
-    seed: u64,
+    pub(super) seed: u64,
     pub(super) run: &'a Run<'a>,
 }
 
@@ -170,13 +171,14 @@ impl<'a> Stage<'a> {
         self.run.phase
     }
 
-    /// Turns the clock from event to event until the run's end.
-    fn play(
+    /// Turns the clock from event to event until the run's end; gives what passed, when it ended, and what became of each
+    /// script.
+    pub(super) fn play(
         &self,
         scripts: &[Script<'_>],
         spikes: &[Planned],
         tls: Option<(&Setup, &KeyLog)>,
-    ) -> Result<(Vec<u8>, Vec<Outcome>), PlayError> {
+    ) -> Result<(Link, u64, Vec<Outcome>), PlayError> {
         let model = self.model;
         let mut link = Link::new(model.link, self.seeded("link"));
         let lease_at = if model.phone.fixed { 0 } else { self.join(&mut link) };
@@ -205,7 +207,7 @@ impl<'a> Stage<'a> {
             if now >= end {
                 let unfinished = |host| PlayError::Unfinished { run: self.run.id.clone(), host };
                 other.map_or(Ok(Vec::new()), Phone::into_outcomes).map_err(unfinished)?;
-                return Ok((self.capture(link, end), phone.into_outcomes().map_err(unfinished)?));
+                return Ok((link, end, phone.into_outcomes().map_err(unfinished)?));
             }
             now = turn(now, &mut link, &mut phone, other.as_mut(), &mut servers).unwrap_or(end).min(end);
         }

@@ -102,41 +102,48 @@ impl<'a> Stage<'a> {
         let each = spikes.over.iter().flat_map(|over| classes.map(|class| (*over, class)));
         each.map(|(over, class)| {
             let id = format!("{}-{}-{}", self.run.id.replace('/', "-"), class.name(), over.name());
-            let photo = class == SpikeClass::Photo;
-            let file = photo.then(|| photo::take(&mut self.seeded(&format!("spike {id}"))));
-            let value =
-                (!photo).then(|| crate::evidence::hex(&self.seeded(&format!("spike {id}")).bytes(12)));
-            let artifact = photo.then(|| format!("spikes/{id}.jpg"));
-            let field = |value: &String| http::Field {
-                name: class.name().to_owned(),
-                value: value.clone(),
-                label: None,
-            };
-            let fields: Vec<http::Field> = value.iter().map(field).collect();
-            let filename = format!("{id}.jpg");
-            let body = match &file {
-                Some(bytes) => {
-                    http::Body::File(http::Part { field: "", filename: &filename, bytes, label: id.clone() })
-                }
-                None => http::Body::Form(fields),
-            };
-            let plain = Plain { path: "/spike", query: Vec::new(), body };
-            let mut wire = self.opening(over, &spikes.to, &format!("spike {id}"));
-            wire.requests.push(self.encode_over(over, &spikes.to, &plain, (0, true), &format!("spike {id}")));
-            let spike = Spike {
-                id,
-                class,
-                artifact,
-                value,
-                over,
-                keyed: is_encrypted(over) && self.keeps_keys(),
-                wrapper: if photo { "body" } else { "form" }.to_owned(),
-                from: spikes.address.into(),
-                at: later(self.run.start, at),
-            };
-            Planned { spike, file, at, wire }
+            self.planned(id, (class, over), spikes, at)
         })
         .collect()
+    }
+
+    /// One spike, to be sent `at` microseconds after the run's start.
+    pub(super) fn planned(
+        &self,
+        id: String,
+        (class, over): (SpikeClass, Carrier),
+        spikes: &model::Spikes,
+        at: u64,
+    ) -> Planned {
+        let photo = class == SpikeClass::Photo;
+        let file = photo.then(|| photo::take(&mut self.seeded(&format!("spike {id}"))));
+        let value = (!photo).then(|| crate::evidence::hex(&self.seeded(&format!("spike {id}")).bytes(12)));
+        let artifact = photo.then(|| format!("spikes/{id}.jpg"));
+        let field =
+            |value: &String| http::Field { name: class.name().to_owned(), value: value.clone(), label: None };
+        let fields: Vec<http::Field> = value.iter().map(field).collect();
+        let filename = format!("{id}.jpg");
+        let body = match &file {
+            Some(bytes) => {
+                http::Body::File(http::Part { field: "", filename: &filename, bytes, label: id.clone() })
+            }
+            None => http::Body::Form(fields),
+        };
+        let plain = Plain { path: "/spike", query: Vec::new(), body };
+        let mut wire = self.opening(over, &spikes.to, &format!("spike {id}"));
+        wire.requests.push(self.encode_over(over, &spikes.to, &plain, (0, true), &format!("spike {id}")));
+        let spike = Spike {
+            id,
+            class,
+            artifact,
+            value,
+            over,
+            keyed: is_encrypted(over) && self.keeps_keys(),
+            wrapper: if photo { "body" } else { "form" }.to_owned(),
+            from: spikes.address.into(),
+            at: later(self.run.start, at),
+        };
+        Planned { spike, file, at, wire }
     }
 
     fn action_at(&self, id: &str) -> u64 {

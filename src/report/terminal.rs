@@ -10,8 +10,8 @@ use anstyle::{AnsiColor, Color, Style};
 use crate::{
     evidence::{Anomaly, AnomalyKind, printable},
     findings::{
-        ArtifactSummary, Finding, Findings, Gate, GateState, Grade, StatisticalTest, Status, TestOutcome,
-        Verdict, codes::Explanation,
+        ArtifactSummary, Control, Finding, Findings, Gate, GateState, Grade, StatisticalTest, Status,
+        TestOutcome, Verdict, codes::Explanation,
     },
     report::{
         proof,
@@ -30,6 +30,8 @@ const WIDTH: usize = 100;
 const MAX_NAME: usize = 120;
 /// Characters kept of a sentence.
 const MAX_SENTENCE: usize = 2_000;
+/// Controls that are told one by one: three classes of known artifacts over each carrier.
+const MAX_CONTROLS: usize = 18;
 /// Tests of volume that are told one by one.
 const MAX_TESTS: usize = 6;
 /// Columns that names are padded to at most.
@@ -67,6 +69,7 @@ pub fn verdicts(findings: &Findings) -> String {
     text.push('\n');
     outside(&mut text, findings);
     gates(&mut text, &findings.gates);
+    controls(&mut text, &findings.controls);
     volume(&mut text, &findings.statistics);
     hanging(&mut text, &uplink(findings));
     wrapped(&mut text, "", &words::residual(findings));
@@ -196,6 +199,20 @@ fn some(items: &[String]) -> String {
         let _ = write!(text, " and {} more", items.len() - LISTED);
     }
     text
+}
+
+/// Controls; of many those that failed.
+fn controls(text: &mut String, controls: &[Control]) {
+    let few = controls.len() <= MAX_CONTROLS;
+    for control in
+        controls.iter().filter(|control| few || control.state != GateState::Held).take(MAX_CONTROLS)
+    {
+        wrapped(text, "", &format!("control {}: {}", name(&control.id), sentence(&control.figure)));
+    }
+    let held = controls.iter().filter(|control| control.state == GateState::Held).count();
+    if !few {
+        wrapped(text, "", &format!("controls: {held} of {} held", controls.len()));
+    }
 }
 
 /// Tests of volume; what came of those that carry a verdict stands there.
