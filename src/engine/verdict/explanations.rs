@@ -72,7 +72,7 @@ impl View<'_> {
         }
         let dirty: Vec<&str> = phases
             .iter()
-            .filter(|phase| !begins_clean(&self.observed.plan, phase))
+            .filter(|phase| !begins_clean(self.observed.plan, phase))
             .map(|phase| phase.as_str())
             .collect();
         if !dirty.is_empty() {
