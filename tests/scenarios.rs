@@ -18,7 +18,7 @@ fn every_scenario_gives_its_snapshot() {
         "scenarios",
     ]));
     assert_eq!(done.status.code(), Some(0), "{}{}", text(&done.stdout), text(&done.stderr));
-    assert_eq!(text(&done.stdout), "14 same\n");
+    assert_eq!(text(&done.stdout), "15 same\n");
 }
 
 #[test]
