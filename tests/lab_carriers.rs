@@ -168,3 +168,30 @@ fn what_the_lab_can_not_send_is_refused() {
         "play phase tls13: the lab sends nothing over tls13, if what it sends is of no known format"
     );
 }
+
+#[test]
+fn a_capture_with_a_snap_length_lacks_what_it_cut_off_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = MODEL.replace("OVER", "http1").replace("every: 3m\n", "every: 3m\nlink: {snap: 200}\n");
+    let model = Model::parse(&model).unwrap();
+    let cut = lab::play(&model, model.seed).unwrap();
+    lay(&cut, folder.path(), "http1");
+    assert_eq!(cut.sent, played("http1").sent, "what was sent is the same");
+    let printed =
+        run(exhibit(folder.path()).args(["run", "--no-bundle", "--format", "json"]).arg(folder.path()));
+    let findings: Findings = serde_json::from_str(&printed).unwrap();
+    let loss = findings.gates.iter().find(|gate| gate.id == "loss").unwrap();
+    assert_eq!(loss.state, exhibit::findings::GateState::Failed, "{}", loss.figure);
+    assert!(findings.ledger.all.lost > 6_000, "{:?}", findings.ledger.all);
+    assert!(findings.findings.iter().all(|finding| finding.grade != exhibit::findings::Grade::Exact));
+    let Some(lengths) =
+        tshark(folder.path(), "http1", false, &["-T", "fields", "-e", "frame.cap_len", "-e", "frame.len"])
+    else {
+        return;
+    };
+    let pairs: Vec<(u32, u32)> = lengths
+        .lines()
+        .map(|line| line.split_once('\t').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())).unwrap())
+        .collect();
+    assert!(pairs.iter().all(|(held, len)| *held == (*len).min(200)), "{pairs:?}");
+}

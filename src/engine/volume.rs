@@ -41,6 +41,8 @@ const MAX_TESTS: usize = 1_000;
 /// How an upload looks beside its photo, fixed here for every case: request head, form fields and framing add a few hundred
 /// bytes, records and chunks less than five in a thousand.
 const MATCHING: Matching = Matching { overhead: 1_500, permille: 5 };
+/// What no capture shows: a time stamp on the digest of the frozen plan does.
+const FROZEN_FIRST: &str = "the plan was frozen before the first run";
 /// Sections that must be frozen, or a test was not fixed beforehand: how often, in which order, what for.
 const FIXED: [Section; 3] = [Section::Phases, Section::Actions, Section::Claims];
 
@@ -318,6 +320,7 @@ impl<'r, 'c> Design<'r, 'c> {
         let mut raw = vec![Raw {
             test: StatisticalTest {
                 assumptions: vec![
+                    FROZEN_FIRST.to_owned(),
                     "which window was the action's and which its sham's was drawn by lot".to_owned(),
                     format!(
                         "an upload is what one connection sends without a pause of {} s, and counts from the smallest photo on",
@@ -389,6 +392,7 @@ impl<'r, 'c> Design<'r, 'c> {
                 decoys: rank.decoys,
                 decoys_as_good: rank.decoys_as_good,
                 assumptions: vec![
+                    FROZEN_FIRST.to_owned(),
                     "which photo was made in which window was drawn by lot".to_owned(),
                     format!(
                         "an upload has the photo's size and at most {} bytes and {} in a thousand more",

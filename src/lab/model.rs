@@ -136,7 +136,12 @@ pub struct Link {
     pub reorder: u32,
     /// Frames that arrive, but that the capture does not hold.
     pub unrecorded: u32,
+    /// Bytes of a frame that the capture holds at most.
+    pub snap: usize,
 }
+
+/// More than any frame has.
+const WHOLE: usize = 262_144;
 
 impl Default for Link {
     fn default() -> Self {
@@ -148,6 +153,7 @@ impl Default for Link {
             loss: 0,
             reorder: 0,
             unrecorded: 0,
+            snap: WHOLE,
         }
     }
 }

@@ -2,8 +2,6 @@
 
 /// Link type of Ethernet.
 const ETHERNET: u16 = 1;
-/// Nothing is cut off.
-const SNAP_LEN: u32 = 262_144;
 const OPT_COMMENT: u16 = 1;
 const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
@@ -30,8 +28,14 @@ pub(super) struct Statistics {
     pub(super) dropped: u64,
 }
 
-/// Writes frames, in the order given, between a header that carries `comment` and the interface's statistics.
-pub(super) fn write(comment: &str, interface: &str, frames: &[Captured], statistics: &Statistics) -> Vec<u8> {
+/// Writes frames, in the order given and each up to the interface's `snap` bytes, between a header that carries `comment`
+/// and the interface's statistics.
+pub(super) fn write(
+    comment: &str,
+    (interface, snap): (&str, usize),
+    frames: &[Captured],
+    statistics: &Statistics,
+) -> Vec<u8> {
     let mut file = Vec::new();
     let mut section = Vec::new();
     section.extend(0x1a2b_3c4d_u32.to_le_bytes());
@@ -46,7 +50,7 @@ pub(super) fn write(comment: &str, interface: &str, frames: &[Captured], statist
     let mut description = Vec::new();
     description.extend(ETHERNET.to_le_bytes());
     description.extend(0_u16.to_le_bytes());
-    description.extend(SNAP_LEN.to_le_bytes());
+    description.extend(u32::try_from(snap).unwrap_or(u32::MAX).to_le_bytes());
     option(&mut description, IF_NAME, interface.as_bytes());
     end_of_options(&mut description);
     block(&mut file, 1, &description);
@@ -55,9 +59,10 @@ pub(super) fn write(comment: &str, interface: &str, frames: &[Captured], statist
         let mut packet = Vec::new();
         packet.extend(0_u32.to_le_bytes());
         packet.extend(time(*micros));
+        let held = frame.get(..snap).unwrap_or(frame);
+        packet.extend(length(held).to_le_bytes());
         packet.extend(length(frame).to_le_bytes());
-        packet.extend(length(frame).to_le_bytes());
-        padded(&mut packet, frame);
+        padded(&mut packet, held);
         block(&mut file, 6, &packet);
     }
 
@@ -115,7 +120,7 @@ mod tests {
     fn packets_and_statistics_are_laid_out_as_the_draft_says() {
         let frame = Captured { micros: 0x0006_1234_89ab_cdef, frame: vec![1, 2, 3, 4, 5] };
         let statistics = Statistics { from_to: [1, 0x2_0000_0003], received: 7, dropped: 6 };
-        let file = write("c", "wlan0", &[frame], &statistics);
+        let file = write("c", ("wlan0", 262_144), &[frame], &statistics);
         let (rest, counted) = file.split_at(file.len() - 76);
         let packet = &rest[rest.len() - 40..];
         assert_eq!(packet[..8], [6, 0, 0, 0, 40, 0, 0, 0]);

@@ -221,7 +221,7 @@ impl<'a> Stage<'a> {
         frames.iter_mut().for_each(|captured| captured.micros += start);
         let received = frames.len() as u64 + dropped;
         let statistics = pcapng::Statistics { from_to: [start, start + end], received, dropped };
-        pcapng::write(COMMENT, "wlan0", &frames, &statistics)
+        pcapng::write(COMMENT, ("wlan0", self.model.link.snap), &frames, &statistics)
     }
 
     /// Writes the DHCP exchange into the capture; says when the lease holds.
