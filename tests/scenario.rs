@@ -207,12 +207,20 @@ fn every_key_of_the_grammar_reaches_the_plan() {
 fn what_is_not_acted_on_is_named() {
     let not = plan(FULL).not_acted_on;
     assert!(not.windows(2).all(|pair| pair[0] < pair[1]), "{not:?}");
-    for key in ["actions.order", "actions.sham", "reply", "gates.budget"] {
+    for key in ["actions.washout", "reply", "gates.budget"] {
         assert!(not.iter().any(|there| there == key), "{key}: {not:?}");
     }
-    for key in
-        ["terms.schema", "canaries", "controls.spikes", "controls.twin", "phases.require", "phases.rom"]
-    {
+    for key in [
+        "freeze",
+        "actions.order",
+        "actions.sham",
+        "terms.schema",
+        "canaries",
+        "controls.spikes",
+        "controls.twin",
+        "phases.require",
+        "phases.rom",
+    ] {
         assert!(!not.iter().any(|there| there == key), "{key}: {not:?}");
     }
     assert_eq!(plan(THREE_LINES).not_acted_on, Vec::<String>::new());
