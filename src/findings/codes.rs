@@ -222,7 +222,7 @@ codes! {
         "Record the session keys.";
     Fabricated = "fabricated", Explanation,
         "Whoever held the session keys made the content up.",
-        "Let a second party hold keys or capture, or keep the handshakes with the server's own signature.";
+        "Let a second party keep the keys or the capture.";
     UnreadEncoding = "unread_encoding", Explanation,
         "It was sent in a form that is not read here, or in pieces smaller than what is looked for.",
         "Look at what the ledger calls undetermined and opaque.";

@@ -27,11 +27,11 @@ enum Order {
 }
 
 /// What a phase's phone may remember.
-struct Past<'a> {
+pub(super) struct Past<'a> {
     /// The phase and those that it goes on from.
     phases: Vec<&'a str>,
     /// Whether they begin with a reset.
-    from_reset: bool,
+    pub(super) from_reset: bool,
 }
 
 impl Evaluation<'_> {
@@ -154,7 +154,7 @@ impl Evaluation<'_> {
         })
     }
 
-    fn past(&self, phase: &str) -> Past<'_> {
+    pub(super) fn past(&self, phase: &str) -> Past<'_> {
         let plan = &self.observed.plan;
         let mut past = Past { phases: Vec::new(), from_reset: false };
         let mut at = plan.phases.iter().find(|candidate| candidate.id == phase);

@@ -355,7 +355,7 @@ impl<'a> Evaluation<'a> {
             return Fit::Carries;
         }
         self.weigh_parts(finding, &|part| {
-            let flow = self.flows.get(part.flow.as_str()).copied();
+            let flow = self.flow(&part.flow);
             let Some((flow, endpoint)) = flow.and_then(|flow| Some((flow, self.endpoint(flow)?))) else {
                 return Fit::No;
             };
@@ -409,7 +409,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn artifact(&self, finding: &Finding) -> Option<&'a ArtifactSummary> {
+    pub(super) fn artifact(&self, finding: &Finding) -> Option<&'a ArtifactSummary> {
         self.observed.artifacts.iter().find(|artifact| artifact.name == finding.artifact)
     }
 
@@ -421,7 +421,11 @@ impl<'a> Evaluation<'a> {
         Some(self.run(flow.run.as_ref()?)?.phase.as_str())
     }
 
-    fn endpoint(&self, flow: &FlowSummary) -> Option<&'a EndpointSummary> {
+    pub(super) fn flow(&self, name: &str) -> Option<&'a FlowSummary> {
+        self.flows.get(name).copied()
+    }
+
+    pub(super) fn endpoint(&self, flow: &FlowSummary) -> Option<&'a EndpointSummary> {
         self.endpoints.get(&(flow.remote.clone(), flow.transport)).copied()
     }
 
@@ -474,7 +478,7 @@ fn names(path: &str, wanted: &str) -> bool {
 }
 
 /// Whether no step of a part took off encryption.
-fn is_in_clear(part: &Part) -> bool {
+pub(super) fn is_in_clear(part: &Part) -> bool {
     const SEALED: [&str; 3] = ["tls", "dtls", "quic"];
     !part.steps.iter().any(|step| SEALED.iter().any(|seal| step.op.starts_with(seal)))
 }

@@ -3,183 +3,145 @@
 //! Each stands under a condition that closes it; what is not known to close it leaves it open. They are read off
 //! gates, the plan and the findings that carry the verdict, so that a reader can follow each.
 
-use super::{Observed, outcome::Outcome};
+use std::collections::BTreeSet;
+
+use super::{
+    evaluate::{Evaluation, is_in_clear},
+    outcome::Outcome,
+};
 use crate::{
-    case::scenario::plan::{Claim, Plan, Predicate},
-    findings::{Finding, GateState, Grade, LeftOpen, Part, Status, codes::Code},
+    case::scenario::plan::Predicate,
+    findings::{Finding, GateState, Grade, LeftOpen, Status, codes::Code},
 };
 
-/// `from` of a phase that begins with what its image holds and nothing else.
-const RESETS: [&str; 2] = ["factory-reset", "wipe"];
-/// Steps that took off encryption by secrets of a key log.
-const OPENED: [&str; 3] = ["tls", "dtls", "quic"];
+impl Evaluation<'_> {
+    /// What a verdict leaves open, in the order of the codes.
+    pub(super) fn left_open(&self, status: Status, outcome: &Outcome) -> Vec<LeftOpen> {
+        let mut open = match status {
+            Status::Untestable => Vec::new(),
+            Status::Inconclusive => {
+                let reasons: Vec<&str> = outcome.reasons.iter().map(|code| code.name()).collect();
+                vec![(Code::SentUnread, reasons.join(", ")), (Code::NotSent, String::new())]
+            }
+            Status::Supported | Status::Refuted => {
+                let mut open = self.behind_presence(outcome);
+                open.extend(self.behind_absence(outcome));
+                open
+            }
+        };
+        open.sort();
+        open.dedup();
+        open.into_iter().map(|(code, why)| LeftOpen { code: code.name().to_owned(), why }).collect()
+    }
 
-/// What a verdict leaves open, in the order of the codes.
-pub(super) fn left_open(
-    observed: &Observed<'_>,
-    claim: &Claim,
-    status: Status,
-    outcome: &Outcome,
-) -> Vec<LeftOpen> {
-    let view = View { observed, claim, outcome };
-    let mut open = match status {
-        Status::Untestable => Vec::new(),
-        Status::Inconclusive => vec![(Code::SentUnread, view.in_the_way()), (Code::NotSent, String::new())],
-        Status::Supported | Status::Refuted => {
-            let mut open = view.of_presence();
-            open.extend(view.of_absence());
-            open
-        }
-    };
-    open.sort();
-    open.dedup();
-    open.into_iter().map(|(code, why)| LeftOpen { code: code.name().to_owned(), why }).collect()
-}
-
-struct View<'a> {
-    observed: &'a Observed<'a>,
-    claim: &'a Claim,
-    outcome: &'a Outcome,
-}
-
-impl View<'_> {
     /// What else may have sent what was seen.
-    fn of_presence(&self) -> Vec<(Code, String)> {
-        let carrying: Vec<&Finding> = self
-            .observed
-            .findings
-            .iter()
-            .filter(|finding| self.outcome.findings.contains(&finding.id))
-            .collect();
-        if carrying.is_empty() && self.outcome.endpoints.is_empty() {
+    fn behind_presence(&self, outcome: &Outcome) -> Vec<(Code, String)> {
+        let findings = self.observed.findings.iter();
+        let carrying: Vec<&Finding> =
+            findings.filter(|finding| outcome.findings.contains(&finding.id)).collect();
+        if carrying.is_empty() && outcome.endpoints.is_empty() {
             return Vec::new();
         }
-        let phases: Vec<&String> = self.outcome.phases.iter().collect();
-        let not_held = |code: Code| -> Vec<&str> {
-            phases
-                .iter()
-                .filter(|phase| self.gate(phase, code) != GateState::Held)
-                .map(|phase| phase.as_str())
-                .collect()
-        };
         let mut open = Vec::new();
         for (gate, code) in [(Code::Attribution, Code::AnotherMachine), (Code::Provenance, Code::OtherImage)]
         {
-            let phases = not_held(gate);
-            if !phases.is_empty() {
-                open.push((code, format!("the gate {gate} is not held in {}", phases.join(", "))));
-            }
+            open.extend(self.not_held(outcome, gate).map(|why| (code, why)));
         }
-        let dirty: Vec<&str> = phases
-            .iter()
-            .filter(|phase| !begins_clean(self.observed.plan, phase))
-            .map(|phase| phase.as_str())
-            .collect();
+        if needs_time(&self.claim.predicate) {
+            open.extend(self.not_held(outcome, Code::Clock).map(|why| (Code::ClocksOff, why)));
+        }
+        let dirty: Vec<&str> = phases(outcome).filter(|phase| !self.past(phase).from_reset).collect();
         if !dirty.is_empty() {
             open.push((Code::AnotherProgram, format!("{} does not begin with a reset", dirty.join(", "))));
         }
-        let unrecorded =
-            self.observed.runs.iter().any(|run| self.outcome.phases.contains(&run.phase) && !run.recorded);
-        if unrecorded {
+        if self.observed.runs.iter().any(|run| outcome.phases.contains(&run.phase) && !run.recorded) {
             open.push((Code::DoneByHand, "a run has no action log".to_owned()));
         }
-        let needs_time = matches!(self.claim.predicate, Predicate::NeedsConsent { .. })
-            || matches!(self.claim.predicate, Predicate::Connects { attended: Some(_), .. });
-        let clocks = not_held(Code::Clock);
-        if needs_time && !clocks.is_empty() {
-            open.push((Code::ClocksOff, format!("the gate clock is not held in {}", clocks.join(", "))));
-        }
-        let old: Vec<&str> = carrying
-            .iter()
-            .filter(|finding| {
-                matches!(finding.grade, Grade::Exact | Grade::Partial | Grade::Derived)
-                    && !self.is_fresh(finding)
-            })
-            .map(|finding| finding.artifact.as_str())
-            .collect();
-        if let Some(first) = old.first() {
-            open.push((Code::ContentFromElsewhere, format!("no action on record made {first}")));
+        let old = carrying.iter().find(|finding| {
+            matches!(finding.grade, Grade::Exact | Grade::Partial | Grade::Derived)
+                && self.artifact(finding).is_none_or(|artifact| artifact.created.is_none())
+        });
+        if let Some(first) = old {
+            open.push((Code::ContentFromElsewhere, format!("no action on record made {}", first.artifact)));
         }
         if carrying.iter().any(|finding| finding.grade == Grade::Statistical) {
             open.push((Code::SomethingOfThatSize, String::new()));
         }
-        let opened = carrying.iter().flat_map(|finding| &finding.parts).any(was_opened);
-        let vouched = self.observed.endpoints.iter().any(|end| end.server_signature == "verified");
-        if opened && !vouched {
-            open.push((Code::Fabricated, "no server's own signature stands in the handshakes".to_owned()));
-        }
+        open.extend(self.by_holders_of_keys(&carrying).map(|why| (Code::Fabricated, why)));
         open
     }
 
+    /// Whoever holds the keys of a session can write other content under them. A server's signature stands over the
+    /// handshake alone (RFC 8446, section 4.4.3), so that it narrows this and never closes it.
+    fn by_holders_of_keys(&self, carrying: &[&Finding]) -> Option<String> {
+        let opened = carrying.iter().flat_map(|finding| &finding.parts).filter(|part| !is_in_clear(part));
+        let flows: BTreeSet<&str> = opened.map(|part| part.flow.as_str()).collect();
+        if flows.is_empty() {
+            return None;
+        }
+        let signed = |flow: &&&str| {
+            let end = self.flow(flow).and_then(|flow| self.endpoint(flow));
+            end.is_some_and(|end| end.server_signature == "verified")
+        };
+        let unsigned = flows.iter().filter(|flow| !signed(flow)).count();
+        Some(if unsigned == 0 {
+            "a key log opened it; the server's own signature shows that it took part in a handshake, not what was sent"
+                .to_owned()
+        } else {
+            format!(
+                "a key log opened it, and of {unsigned} of {} flows the server signed nothing",
+                flows.len()
+            )
+        })
+    }
+
     /// How what was not found may be there all the same.
-    fn of_absence(&self) -> Vec<(Code, String)> {
-        if self.outcome.absent.is_empty() {
+    fn behind_absence(&self, outcome: &Outcome) -> Vec<(Code, String)> {
+        if outcome.absent.is_empty() {
             return Vec::new();
         }
-        let at = self.observed.plan.captured_at.as_ref();
-        let blind = at.map_or_else(
-            || "the point of capture is not declared".to_owned(),
-            |at| {
-                if at.blind_to.is_empty() {
-                    String::new()
-                } else {
-                    format!("the point of capture does not see {}", at.blind_to.join(", "))
-                }
-            },
-        );
         let mut open = vec![
-            (Code::UnreadEncoding, String::new()),
             (Code::OutsideWindows, String::new()),
             (Code::OtherTrigger, String::new()),
             (Code::RarerThanShown, String::new()),
         ];
-        if !blind.is_empty() {
-            open.push((Code::OtherPath, blind));
+        // A connection is seen whatever it carries.
+        if outcome.absent.values().any(|absent| absent.residual.is_some()) {
+            open.push((Code::UnreadEncoding, String::new()));
         }
-        let unwatched =
-            self.outcome.absent.keys().find(|phase| self.gate(phase, Code::Twin) != GateState::Held);
+        match &self.observed.plan.captured_at {
+            None => open.push((Code::OtherPath, "the point of capture is not declared".to_owned())),
+            Some(at) if !at.blind_to.is_empty() => {
+                let blind = at.blind_to.join(", ");
+                open.push((Code::OtherPath, format!("the point of capture does not see {blind}")));
+            }
+            Some(_) => {}
+        }
+        let unwatched = outcome.absent.keys().find(|phase| self.gate(phase, Code::Twin) != GateState::Held);
         if let Some(phase) = unwatched {
             open.push((Code::TestNoticed, format!("the gate {} is not held in {phase}", Code::Twin)));
         }
         open
     }
 
-    /// What stands in the way of an open verdict.
-    fn in_the_way(&self) -> String {
-        let codes: Vec<&str> = self.outcome.reasons.iter().map(|code| code.name()).collect();
-        codes.join(", ")
-    }
-
-    fn gate(&self, phase: &str, code: Code) -> GateState {
-        let gate = self.observed.gates.iter().find(|gate| gate.phase == phase && gate.id == code.name());
-        gate.map_or(GateState::NotCheckable, |gate| gate.state)
-    }
-
-    /// Whether an action on record made the artifact.
-    fn is_fresh(&self, finding: &Finding) -> bool {
-        self.observed
-            .artifacts
-            .iter()
-            .any(|artifact| artifact.name == finding.artifact && artifact.created.is_some())
+    /// The phases behind a verdict in which a gate is not held.
+    fn not_held(&self, outcome: &Outcome, gate: Code) -> Option<String> {
+        let open: Vec<&str> =
+            phases(outcome).filter(|phase| self.gate(phase, gate) != GateState::Held).collect();
+        (!open.is_empty()).then(|| format!("the gate {gate} is not held in {}", open.join(", ")))
     }
 }
 
-fn was_opened(part: &Part) -> bool {
-    part.steps.iter().any(|step| OPENED.iter().any(|seal| step.op.starts_with(seal)))
+fn phases(outcome: &Outcome) -> impl Iterator<Item = &str> {
+    outcome.phases.iter().map(String::as_str)
 }
 
-/// Whether nothing but its image was on the phone when the phase, or what it goes on from, began.
-fn begins_clean(plan: &Plan, phase: &str) -> bool {
-    let mut at = phase;
-    // A chain longer than the plan has phases runs in a circle.
-    for _ in 0..=plan.phases.len() {
-        let from =
-            plan.phases.iter().find(|candidate| candidate.id == at).and_then(|phase| phase.from.as_deref());
-        match from {
-            Some(from) if RESETS.contains(&from) => return true,
-            Some(from) => at = from,
-            None => return false,
-        }
+/// Whether a predicate, or a part of it, asks when something happened.
+fn needs_time(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::NeedsConsent { .. } | Predicate::Connects { attended: Some(_), .. } => true,
+        Predicate::AllOf(parts) | Predicate::AnyOf(parts) => parts.iter().any(needs_time),
+        Predicate::EachPhase(inner) => needs_time(inner),
+        _ => false,
     }
-    false
 }

@@ -83,7 +83,7 @@ fn verdict(observed: &Observed<'_>, claim: &Claim) -> Verdict {
     let scope = scope(observed, claim);
     let mut figures = BTreeMap::new();
     let sentences = sentences::write(observed, claim, status, &outcome, &scope, &mut figures);
-    let left_open = explanations::left_open(observed, claim, status, &outcome);
+    let left_open = evaluation.left_open(status, &outcome);
     Verdict {
         id: claim.id.clone(),
         by: claim.by.clone(),

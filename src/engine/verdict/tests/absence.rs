@@ -19,7 +19,7 @@ fn identifiers() -> Term {
 
 /// Sixty runs of `stock`, each with a fresh photo, a fresh message and an idle window, in which nothing was found; and
 /// `cloud-on`, each run of which begins with consent and shows the photo of the world.
-fn silent() -> World {
+pub(super) fn silent() -> World {
     let mut world = World::new().change(|world| {
         world.findings.remove(0);
         world.flows.clear();
