@@ -37,10 +37,10 @@
 //! | `engine::ledger` | the place of each uplink byte | evidence findings engine::net engine::decode engine::timeline |
 //! | `engine::statistics` | exact tests, bounds and ranks on numbers of windows and on sizes | |
 //! | `engine::verdict` | gates and claims decided on what was observed | evidence case findings engine::timeline engine::statistics |
-//! | `engine` | `analyze`, the one road; `inspect` and `extract`, shorter walks on it; `witness`, the same road on excerpts | evidence case findings self |
+//! | `engine` | `analyze`, the one road, with what it says of volume nobody can read; `inspect` and `extract`, shorter walks on it; `witness`, the same road on excerpts | evidence case findings self |
 //! | `report` | findings for people: html, markdown, terminal, snapshot; pure functions of findings | evidence case::scenario findings |
 //! | `bundle` | archive, seal, trust; `verify` re-runs: a list of checks, each held, failed, not checkable or not claimed | evidence case findings |
-//! | `lab` | a simulated phone and servers with known truth, canaries to be planted; own encoders | evidence case |
+//! | `lab` | a simulated phone and servers with known truth, alone or merged into a real capture; canaries to be planted; own encoders | evidence case |
 //!
 //! Three bans are worth more than the rest: `lab` never uses the engine (its positive controls must not
 //! share our bugs); `report` never uses the engine (a verified bundle gives a verified report); only the

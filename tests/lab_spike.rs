@@ -202,18 +202,22 @@ fn what_can_not_be_merged_is_refused_and_nothing_is_written() {
         header
     };
     let cut = [header(1), vec![1, 2, 3]].concat();
+    let long = at("long.pcap", &header(1));
+    // Holes take no room.
+    fs::File::options().write(true).open(&long).unwrap().set_len(exhibit::lab::MAX_MERGED + 1).unwrap();
     for (path, why) in [
         (at("empty.pcap", b""), "neither a pcap nor a pcapng"),
         (at("packed.pcap.gz", &[0x1f, 0x8b, 8, 0, 0, 0]), "neither a pcap nor a pcapng"),
         (at("wifi.pcap", &header(105)), "no frames can be written for its link type 105"),
         (at("cut.pcap", &cut), "it is damaged at byte 24"),
         (at("none.pcap", &header(1)), "it holds no IPv4 packets"),
+        (long, "it has more than 2147483648 bytes"),
     ] {
         let out = home.path().join("out");
         let mut command = exhibit(home.path());
         refused(
             why,
-            "it takes a pcap or pcapng of one link type",
+            "it takes a pcap or pcapng of one section",
             command.args(["lab", "spike", "--out"]).arg(&out).arg(path),
         );
         assert!(!out.exists(), "{why}");

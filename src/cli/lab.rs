@@ -14,7 +14,7 @@ use exhibit::{
         scenario::{self, plan::Plan, words::Carrier},
     },
     evidence::Digest,
-    lab::{self, Made, Model, Played},
+    lab::{self, Made, MergeError, Model, Played},
 };
 
 use tempfile::TempDir;
@@ -114,9 +114,14 @@ fn spike(wanted: &Spike, terminal: &mut Terminal) -> Result<u8, Failure> {
         name: name(&wanted.capture).unwrap_or_default(),
         keys,
     };
-    let merged = lab::spike(&read(&wanted.capture)?, &spiked).map_err(|error| {
-        Failure::of(&error).hint("it takes a pcap or pcapng of one link type, whole and not compressed")
-    })?;
+    let refused = |error: MergeError| {
+        Failure::of(&error).hint("it takes a pcap or pcapng of one section, whole and not compressed")
+    };
+    // What is too long is not even read.
+    if fs::metadata(&wanted.capture).is_ok_and(|of| of.len() > lab::MAX_MERGED) {
+        return Err(refused(MergeError::TooLong));
+    }
+    let merged = lab::spike(&read(&wanted.capture)?, &spiked).map_err(refused)?;
     for made in &merged.files {
         let path = wanted.out.join(&made.path);
         if path.exists() {

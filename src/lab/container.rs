@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 /// Captures of one link type and up to this size are merged in memory.
-pub(super) const MAX_BYTES: u64 = 2 << 30;
+pub const MAX_MERGED: u64 = 2 << 30;
 const SECTION: u32 = 0x0a0d_0d0a;
 const SECTION_ORDER: u32 = 0x1a2b_3c4d;
 const DESCRIPTION: u32 = 1;
@@ -34,9 +34,12 @@ pub enum MergeError {
     #[error("merge into the capture: it is neither a pcap nor a pcapng as it stands")]
     Unknown,
     /// It is longer than what is merged in memory.
-    #[error("merge into the capture: it has more than {MAX_BYTES} bytes")]
+    #[error("merge into the capture: it has more than {MAX_MERGED} bytes")]
     TooLong,
-    /// Frames could not be written for its link type.
+    /// Frames would have to be of the interfaces of one section, and it has several.
+    #[error("merge into the capture: it has several sections")]
+    Sections,
+    /// Frames could not be written for its (first interface's) link type.
     #[error("merge into the capture: no frames can be written for its link type {0}")]
     LinkType(u32),
     /// It ends within a frame, or holds lengths that can't be.
@@ -68,6 +71,7 @@ struct Frame {
 pub(super) struct Existing<'f> {
     file: &'f [u8],
     shape: Shape,
+    /// Of the first interface: other frames are written for it.
     pub(super) link: LinkType,
     frames: Vec<Frame>,
     /// Every IPv4 address that sent or was sent anything.
@@ -109,7 +113,7 @@ impl<'f> Existing<'f> {
     /// # Errors
     /// What keeps frames from being merged into it.
     pub(super) fn read(file: &'f [u8]) -> Result<Self, MergeError> {
-        if file.len() as u64 > MAX_BYTES {
+        if file.len() as u64 > MAX_MERGED {
             return Err(MergeError::TooLong);
         }
         let first: [u8; 4] = bytes(file, 0).ok_or(MergeError::Unknown)?;
@@ -163,7 +167,7 @@ impl<'f> Existing<'f> {
                 return Err(damaged);
             };
             self.frames.push(Frame { time: u64::from(seconds) * NANOS + parts, at });
-            self.look(frame);
+            self.look(frame, self.link);
             at = next;
         }
         Ok(())
@@ -175,7 +179,8 @@ impl<'f> Existing<'f> {
         if !big && order != SECTION_ORDER.to_le_bytes() {
             return Err(MergeError::Unknown);
         }
-        let (mut at, mut units, mut sections) = (0, None, 0);
+        let mut interfaces: Vec<(u32, Units)> = Vec::new();
+        let mut at = 0;
         while at < self.file.len() {
             let damaged = MergeError::Damaged(at as u64);
             let (Some(kind), Some(len)) = (number(self.file, at, big), number(self.file, at + 4, big)) else {
@@ -186,38 +191,43 @@ impl<'f> Existing<'f> {
                 return Err(damaged);
             };
             match kind {
-                // Interfaces of another section would be others.
-                SECTION if sections > 0 => return Err(MergeError::Damaged(at as u64)),
-                SECTION => sections += 1,
-                DESCRIPTION if units.is_none() => {
-                    let link: [u8; 2] = bytes(block, 8).ok_or(MergeError::Damaged(at as u64))?;
+                SECTION if at > 0 => return Err(MergeError::Sections),
+                DESCRIPTION => {
+                    let link: [u8; 2] = bytes(block, 8).ok_or(damaged)?;
                     let link = if big { u16::from_be_bytes(link) } else { u16::from_le_bytes(link) };
-                    self.link = link_type(u32::from(link))?;
-                    units = Some(resolution(block.get(16..block.len() - 4).unwrap_or_default(), big));
+                    let options = block.get(16..block.len() - 4).unwrap_or_default();
+                    interfaces.push((u32::from(link), resolution(options, big)));
                 }
-                PACKET if number(block, 8, big) == Some(0) => {
+                PACKET => {
                     let field = |offset| number(block, offset, big);
-                    let (Some(high), Some(low), Some(len)) = (field(12), field(16), field(20)) else {
+                    let (Some(interface), Some(high), Some(low), Some(len)) =
+                        (field(8), field(12), field(16), field(20))
+                    else {
                         return Err(damaged);
                     };
-                    let ticks = u64::from(high) << 32 | u64::from(low);
-                    let time = units.ok_or(MergeError::Damaged(at as u64))?.nanos(ticks);
+                    let interface = usize::try_from(interface).ok().and_then(|no| interfaces.get(no));
+                    let (link, units) = interface.ok_or(damaged)?;
+                    let time = units.nanos(u64::from(high) << 32 | u64::from(low));
                     self.frames.push(Frame { time, at });
                     let end = usize::try_from(len).map_or(block.len(), |len| len.saturating_add(28));
-                    self.look(block.get(28..end).unwrap_or_default());
+                    // Nothing is written for links that are not known here; what passed on them is not looked at.
+                    if let Ok(link) = link_type(*link) {
+                        self.look(block.get(28..end).unwrap_or_default(), link);
+                    }
                 }
                 _ => {}
             }
             at = next;
         }
-        let units = units.ok_or(MergeError::NoPackets)?;
+        let &(link, units) = interfaces.first().ok_or(MergeError::NoPackets)?;
+        self.link = link_type(link)?;
         self.shape = Shape::PcapNg { big, units };
         Ok(())
     }
 
     /// Notes the addresses of a frame.
-    fn look(&mut self, frame: &[u8]) {
-        let skipped: usize = match self.link {
+    fn look(&mut self, frame: &[u8], link: LinkType) {
+        let skipped: usize = match link {
             LinkType::Ethernet if frame.get(12..14) == Some(&[8, 0]) => 14,
             LinkType::Cooked1 if frame.get(14..16) == Some(&[8, 0]) => 16,
             LinkType::Cooked2 if frame.get(..2) == Some(&[8, 0]) => 20,
@@ -348,4 +358,64 @@ fn bytes<const N: usize>(file: &[u8], at: usize) -> Option<[u8; N]> {
 fn number(file: &[u8], at: usize, big: bool) -> Option<u32> {
     let bytes = bytes(file, at)?;
     Some(if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let body = [body, &vec![0; body.len().next_multiple_of(4) - body.len()]].concat();
+        let len = u32::try_from(body.len() + 12).unwrap().to_le_bytes();
+        [&kind.to_le_bytes()[..], &len, &body, &len].concat()
+    }
+
+    fn section() -> Vec<u8> {
+        block(SECTION, &[&SECTION_ORDER.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat())
+    }
+
+    fn interface(link: u8) -> Vec<u8> {
+        block(DESCRIPTION, &[link, 0, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// An Ethernet frame of an interface at a microsecond, from 192.168.1.`from` to 198.51.100.1.
+    fn packet(interface: u32, micros: u32, from: u8) -> Vec<u8> {
+        let mut frame = [[2; 12].as_slice(), &[8, 0, 0x45], &[0; 11]].concat();
+        frame.extend([192, 168, 1, from, 198, 51, 100, 1]);
+        let len = u32::try_from(frame.len()).unwrap();
+        let words = [interface, 0, micros, len, len].map(u32::to_le_bytes).concat();
+        block(PACKET, &[words, frame].concat())
+    }
+
+    #[test]
+    fn frames_of_every_interface_have_their_place_and_their_addresses() {
+        let parts =
+            [section(), interface(1), interface(1), packet(0, 10, 7), packet(1, 20, 8), packet(1, 30, 8)];
+        let file = parts.concat();
+        let existing = Existing::read(&file).unwrap();
+        assert_eq!(existing.span(), (10_000, 30_000));
+        assert!(existing.addresses.contains(&Ipv4Addr::new(192, 168, 1, 8)));
+        assert_eq!(existing.busiest(), Some(Ipv4Addr::new(192, 168, 1, 8)));
+        let other = [[2; 12].as_slice(), &[8, 0], b"other"].concat();
+        let merged = existing.merged(&[(25_000, other.clone())]);
+        let at = parts[..5].concat().len();
+        assert_eq!(merged[..at], file[..at], "it stands behind what came before it, on either interface");
+        assert!(merged[at..].windows(other.len()).any(|part| part == other));
+        assert_eq!(merged[merged.len() - parts[5].len()..], parts[5]);
+    }
+
+    #[test]
+    fn new_frames_are_of_the_first_interface_and_its_section() {
+        let wifi_first = [section(), interface(105), interface(1), packet(1, 1, 7)].concat();
+        assert_eq!(Existing::read(&wifi_first).err(), Some(MergeError::LinkType(105)));
+        let wifi_second =
+            [section(), interface(1), interface(105), packet(0, 1, 7), packet(1, 2, 8)].concat();
+        let existing = Existing::read(&wifi_second).unwrap();
+        assert_eq!(existing.span(), (1_000, 2_000));
+        assert!(!existing.addresses.contains(&Ipv4Addr::new(192, 168, 1, 8)), "no Ethernet was read there");
+        let again = [section(), interface(1), packet(0, 1, 7), section()].concat();
+        assert_eq!(Existing::read(&again).err(), Some(MergeError::Sections));
+        let strange = [section(), interface(1), packet(3, 1, 7)].concat();
+        assert!(matches!(Existing::read(&strange), Err(MergeError::Damaged(_))));
+    }
 }

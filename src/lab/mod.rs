@@ -32,7 +32,7 @@ mod stack;
 mod tls;
 
 pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
-pub use container::MergeError;
+pub use container::{MAX_MERGED, MergeError};
 pub use model::{
     Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
     Spikes,
