@@ -65,6 +65,7 @@ pub fn verdicts(findings: &Findings) -> String {
     for claim in &findings.claims {
         text.push('\n');
         verdict(&mut text, claim);
+        left_open(&mut text, claim);
     }
     text.push('\n');
     outside(&mut text, findings);
@@ -135,7 +136,11 @@ pub fn claim(findings: &Findings, claim: &Verdict) -> String {
     text.push('\n');
     verdict(&mut text, claim);
     for open in &claim.left_open {
-        wrapped(&mut text, "    ", &format!("left open: {}", sentence(&words::left_open(open))));
+        wrapped(
+            &mut text,
+            "    ",
+            &format!("left open: {} [{}]", sentence(&words::left_open(open)), name(&open.code)),
+        );
     }
     wrapped(&mut text, "    ", &sentence(&words::challenge(claim)));
     text
@@ -172,7 +177,10 @@ fn verdict(text: &mut String, verdict: &Verdict) {
         let parts: Vec<String> = verdict.not_covered.iter().map(|part| sentence(&part.part)).collect();
         wrapped(text, "    ", &format!("not covered: {}", parts.join("; ")));
     }
-    // Of an open verdict both answers are, which its status says.
+}
+
+/// The codes of what a verdict leaves open. Of an open verdict both answers are, which its status says.
+fn left_open(text: &mut String, verdict: &Verdict) {
     if !verdict.left_open.is_empty() && verdict.status != Status::Inconclusive {
         let codes: Vec<String> = verdict.left_open.iter().map(|open| name(&open.code)).collect();
         wrapped(text, "    ", &format!("left open: {}", codes.join(", ")));
