@@ -113,8 +113,8 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
 fn decoys_of(case: &Case, indexes: &[Index], means: &Means<'_>) -> Result<Vec<Control>, ReadError> {
     let Some(needles) = case.plan.decoys else { return Ok(Vec::new()) };
     let limits = means.context.limits;
-    let seed = decoys::seed(&case.plan);
-    let catalog = decoys::catalog(means.catalog, &seed, needles, limits)?;
+    let draw = decoys::Draw::for_purpose(&case.plan, "decoys");
+    let catalog = decoys::catalog(means.catalog, draw, needles, limits)?;
     let spool = Spool::new(means.context.scratch.clone());
     let means = Means { catalog: &catalog, spool: &spool, ..*means };
     let (_, harvests) = converse(indexes, &groups(indexes), &means)?;

@@ -72,21 +72,19 @@ pub(super) fn assemble(
     let runs = road.timeline.summaries();
     let artifacts = artifacts(road, &outcome.hits);
     let (mut anomalies, mut anomaly_count) = analyze::anomalies(road);
-    let mut limits_reached = analyze::limits_reached(road);
-    for detail in &outcome.limits_reached {
-        anomalies.push(Anomaly {
-            kind: AnomalyKind::LimitReached,
-            capture: String::new(),
-            frame: None,
-            flow: None,
-            detail: detail.clone(),
-        });
-        anomaly_count += 1;
-        limits_reached += 1;
-    }
+    let limits_reached = analyze::limits_reached(road) + outcome.limits_reached.len() as u64;
     let finder = Finder { road, outcome, located: &located, captures: &captures };
     let (mut found, probes) = (finder.findings(), finder.probes());
-    let tested = volume::tests(road, &located.uploads);
+    // No gate stands on tests of volume: what was not tested supports nothing.
+    let (tested, untested) = match volume::tests(road, &located.uploads) {
+        Ok(tested) => (tested, None),
+        Err(too_much) => (Vec::new(), Some(too_much.to_string())),
+    };
+    for detail in outcome.limits_reached.iter().cloned().chain(untested) {
+        let kind = AnomalyKind::LimitReached;
+        anomalies.push(Anomaly { kind, capture: String::new(), frame: None, flow: None, detail });
+        anomaly_count += 1;
+    }
     found.extend(volume::findings(&tested));
     found.sort_by(|a, b| order(a).cmp(&order(b)));
     let statistics: Vec<StatisticalTest> = tested.into_iter().map(|one| one.test).collect();
@@ -338,10 +336,7 @@ fn kind(kind: FileKind) -> &'static str {
 /// When an action made a file: the earliest start of an action that names it.
 fn created(road: &Road<'_>, path: &str) -> Option<Timestamp> {
     let actions = road.case.runs.iter().flat_map(|run| &run.actions);
-    let names = |made: &String| {
-        path == made || path.strip_suffix(made.as_str()).is_some_and(|before| before.ends_with('/'))
-    };
-    actions.filter(|action| action.makes.iter().any(names)).map(|action| action.start).min()
+    actions.filter(|action| action.made(path)).map(|action| action.start).min()
 }
 
 struct Finder<'a, 'c> {

@@ -39,11 +39,10 @@ pub(super) const CONTROL: &str = "decoys";
 /// When a device file can't be read.
 pub(super) fn catalog(
     real: &Catalog,
-    seed: &str,
+    mut draw: Draw,
     needles: u64,
     limits: &Limits,
 ) -> Result<Catalog, ReadError> {
-    let mut draw = Draw::new(seed);
     let forms = (real.needles() / (real.values().len() as u64).max(1)).max(1);
     let wanted = usize::try_from(needles.div_ceil(forms)).unwrap_or(MAX_VALUES).min(MAX_VALUES);
     let mut values = BTreeMap::new();
@@ -101,7 +100,7 @@ pub(super) fn control(decoys: &Catalog, outcome: &Outcome) -> Control {
 }
 
 /// Numbers from a seed: digests of a counter, so that nobody can plan for them.
-struct Draw {
+pub(super) struct Draw {
     seed: String,
     counter: u64,
     held: Vec<u8>,
@@ -110,6 +109,16 @@ struct Draw {
 impl Draw {
     fn new(seed: &str) -> Self {
         Self { seed: seed.to_owned(), counter: 0, held: Vec::new() }
+    }
+
+    /// Numbers of one purpose of a case (see [`seed`]).
+    pub(super) fn for_purpose(plan: &Plan, purpose: &str) -> Self {
+        Self::new(&seed(plan, purpose))
+    }
+
+    /// A number below 2^64.
+    pub(super) fn number(&mut self) -> u64 {
+        u64::from_be_bytes(std::array::from_fn(|_| self.byte()))
     }
 
     fn byte(&mut self) -> u8 {
@@ -150,14 +159,17 @@ impl Draw {
     }
 }
 
-/// The seed of a case: the frozen plan's for decoys, so that nobody can choose it once the traffic is known. Of a
-/// plan that freezes nothing, what it is called and says of the phone. The same case has the same decoys.
-pub(super) fn seed(plan: &Plan) -> String {
-    if let Some(frozen) = plan.frozen {
-        return hex(&seed::labelled(seed::plan_seed(frozen, None), "decoys").0);
-    }
-    let kinds: Vec<&str> = plan.phone.identifiers.keys().map(String::as_str).collect();
-    hex(&Digest::of(format!("{}\0{}", plan.id, kinds.join("\0")).as_bytes()).0)
+/// The seed of a case for a purpose: the frozen plan's, so that nobody can choose it once the traffic is known. Of a
+/// plan that freezes nothing, made of what it is called and says of the phone. The same case has the same decoys.
+fn seed(plan: &Plan, purpose: &str) -> String {
+    let case = plan.frozen.map_or_else(
+        || {
+            let kinds: Vec<&str> = plan.phone.identifiers.keys().map(String::as_str).collect();
+            Digest::of(format!("{}\0{}", plan.id, kinds.join("\0")).as_bytes())
+        },
+        |frozen| seed::plan_seed(frozen, None),
+    );
+    hex(&seed::labelled(case, purpose).0)
 }
 
 #[cfg(test)]
@@ -183,7 +195,7 @@ mod tests {
     #[test]
     fn decoys_have_the_shape_of_the_real_and_are_never_them() {
         let real = real();
-        let decoys = catalog(&real, "seed", 2_000, &Limits::default()).unwrap();
+        let decoys = catalog(&real, Draw::new("seed"), 2_000, &Limits::default()).unwrap();
         assert!(decoys.needles() >= 1_000, "{}", decoys.needles());
         let texts: Vec<String> = decoys.texts().map(|(_, text)| text.to_owned()).collect();
         assert!(texts.iter().any(|text| text.len() == 15 && text.bytes().all(|c| c.is_ascii_digit())));
@@ -191,7 +203,7 @@ mod tests {
         assert!(real.texts().all(|(_, text)| !texts.iter().any(|decoy| decoy == text)));
         // One of them is the list of messages.
         assert_eq!(decoys.contents.len(), FILES + 1);
-        let again = catalog(&real, "seed", 2_000, &Limits::default()).unwrap();
+        let again = catalog(&real, Draw::new("seed"), 2_000, &Limits::default()).unwrap();
         assert!(again.texts().map(|(_, text)| text).eq(texts.iter().map(String::as_str)));
     }
 
@@ -200,14 +212,21 @@ mod tests {
         let plan = Plan { id: "case".to_owned(), ..Plan::default() };
         let frozen = |byte| Plan { frozen: Some(Digest([byte; 32])), ..plan.clone() };
         // By Python: sha256(b"exhibit decoys\0" + sha256(bytes([7] * 32)).digest()).
-        assert_eq!(seed(&frozen(7)), "314d125a6e3a6d859d83da17e0e4f8bf25aefdb5f8315e93b88c63db7fe8b4df");
-        assert_ne!(seed(&frozen(8)), seed(&frozen(7)));
-        assert_ne!(seed(&plan), seed(&Plan { id: "other".to_owned(), ..Plan::default() }));
+        assert_eq!(
+            seed(&frozen(7), "decoys"),
+            "314d125a6e3a6d859d83da17e0e4f8bf25aefdb5f8315e93b88c63db7fe8b4df"
+        );
+        assert_ne!(seed(&frozen(8), "decoys"), seed(&frozen(7), "decoys"));
+        assert_ne!(seed(&frozen(7), "size codes"), seed(&frozen(7), "decoys"));
+        assert_ne!(
+            seed(&plan, "decoys"),
+            seed(&Plan { id: "other".to_owned(), ..Plan::default() }, "decoys")
+        );
     }
 
     #[test]
     fn nothing_found_holds_and_a_hit_above_the_rule_fails() {
-        let decoys = catalog(&real(), "seed", 500, &Limits::default()).unwrap();
+        let decoys = catalog(&real(), Draw::new("seed"), 500, &Limits::default()).unwrap();
         let nothing = Outcome { hits: Vec::new(), searched: 1_000, limits_reached: Vec::new() };
         assert_eq!(control(&decoys, &nothing).state, GateState::Held);
         let (_, sent) = decoys.texts().find(|(value, _)| value.kind.starts_with("imei")).unwrap();

@@ -10,7 +10,10 @@ use std::{
 };
 
 use crate::{
-    engine::{decode::sink::Place, net::stream::Stream},
+    engine::{
+        decode::sink::Place,
+        net::stream::{Piece, Stream},
+    },
     evidence::{ByteRange, Timestamp},
     findings::{Ledger, LedgerRow, MAX_ENDS, Places},
 };
@@ -63,14 +66,15 @@ impl PlaceMap {
 
 /// Gives the place of each byte of a stream, piece by piece with the piece's time.
 ///
-/// `matched` and `sealed` (what stands in encrypted records) must be sorted and without overlaps. Payload without a place in the stream is opaque. Lost bytes come with the time of the piece before
-/// them (or after, at the start).
+/// `matched` and `sealed` (what stands in encrypted records) must be sorted and without overlaps. Payload without a place
+/// in the stream is opaque. Lost bytes come with the time of the piece before them (or after, at the start). Both have no
+/// piece of their own.
 pub fn account(
     stream: &Stream,
     map: &PlaceMap,
     matched: &[ByteRange],
     sealed: &[ByteRange],
-    mut each: impl FnMut(Timestamp, Places),
+    mut each: impl FnMut(Timestamp, Option<&Piece>, Places),
 ) {
     let settled = map.settled();
     let (mut said, mut hit, mut seal) = (0, 0, 0);
@@ -125,20 +129,20 @@ pub fn account(
         }
         places.undetermined += places.total.saturating_sub(accounted);
         places.sealed = in_seals(piece.range).saturating_sub(told);
-        each(piece.time, places);
+        each(piece.time, Some(piece), places);
     }
     // Payload without a place in the stream (outside any window, the text of a RST) was sent all the same.
     let strays: u64 = stream.strays.iter().map(|stray| u64::from(stray.len)).sum();
     if strays > 0 {
         let time = stream.pieces.first().map_or(Timestamp(0), |piece| piece.time);
-        each(time, Places { opaque: strays, total: strays, ..Places::default() });
+        each(time, None, Places { opaque: strays, total: strays, ..Places::default() });
     }
     for gap in &stream.gaps {
         let before = stream.pieces.partition_point(|piece| piece.range.end <= gap.start);
         let piece =
             before.checked_sub(1).and_then(|at| stream.pieces.get(at)).or_else(|| stream.pieces.first());
         let lost = Places { lost: gap.len(), total: gap.len(), ..Places::default() };
-        each(piece.map_or(Timestamp(0), |piece| piece.time), lost);
+        each(piece.map_or(Timestamp(0), |piece| piece.time), None, lost);
     }
 }
 
@@ -243,7 +247,7 @@ mod tests {
 
     fn total(stream: &Stream, map: &PlaceMap, matched: &[ByteRange]) -> Places {
         let mut sum = Places::default();
-        account(stream, map, matched, &[], |_, places| {
+        account(stream, map, matched, &[], |_, _, places| {
             assert_eq!(
                 places.matched + places.understood + places.undetermined + places.opaque + places.lost,
                 places.total
@@ -303,7 +307,7 @@ mod tests {
         map.say(ByteRange::new(50, 70), Place::Opaque);
         let seals = [ByteRange::new(30, 60), ByteRange::new(65, 90)];
         let mut sum = Places::default();
-        account(&stream, &map, &[ByteRange::new(25, 55)], &seals, |_, places| sum.add(places));
+        account(&stream, &map, &[ByteRange::new(25, 55)], &seals, |_, _, places| sum.add(places));
         // Of the 55 bytes in records 25 are matched; none of those that are understood is left; 30 are sealed.
         assert_eq!((sum.matched, sum.understood, sum.sealed), (30, 25, 5 + 25));
         assert_eq!((sum.residual(), sum.residual_in_clear()), (45, 15));

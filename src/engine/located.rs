@@ -169,7 +169,7 @@ impl<'r> Walk<'r, '_> {
                 family: family.as_deref().unwrap_or(&address),
                 covers: seen.is_some_and(|seen| volume::covers(&seen.signs)),
             };
-            self.uploads.take(&walked, &up, bursts);
+            self.uploads.take(&walked, bursts);
         }
         self.summarize(index, flow, at, up_side, sum, !hits.is_empty())
             .map_err(|error| ReadError::new("scratch file", 0, error))
@@ -254,11 +254,11 @@ impl<'r> Walk<'r, '_> {
             self.ledger.add(phase, destination, window, places);
         };
         let sealed = ByteRange::unite(seen.into_iter().flat_map(|seen| seen.sealed.iter().copied()));
-        ledger::account(up, places, &matched, &sealed, |time, places| {
+        ledger::account(up, places, &matched, &sealed, |time, piece, places| {
             sum.add(places);
             let moment = Moment::of(road, &index.capture, time);
             if let Some(window) = moment.run.zip(moment.action).filter(|_| places.opaque > 0) {
-                volume::add(&mut bursts, window, time, places.opaque);
+                volume::add(&mut bursts, window, time, piece, places.opaque);
             }
             match &mut together {
                 Some((same, sum)) if *same == moment => sum.add(places),

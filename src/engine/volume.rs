@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     analyze::Road,
     assemble::{MAX_FRAME_RANGES, MAX_PARTS, filter, spanned},
-    net::stream::Stream,
+    decoys::Draw,
+    net::stream::Piece,
     statistics::{
         self,
         design::{self, Arm, Order},
@@ -28,7 +29,7 @@ use crate::{
             words::Section,
         },
     },
-    evidence::{AnomalyKind, ByteRange, Digest, Direction, FrameRange, Timestamp},
+    evidence::{AnomalyKind, ByteRange, Digest, Direction, FrameNo, FrameRange, Timestamp},
     findings::{Finding, Grade, MADE_BY, Method, Part, StatisticalTest, TestOutcome},
 };
 
@@ -38,6 +39,10 @@ const PAUSE: u64 = 2_000_000_000;
 const MAX_UPLOADS: usize = 200_000;
 /// Tests of a case: with more than a thousand, size codes could not reach the level any more.
 const MAX_TESTS: usize = 1_000;
+/// Pairs of a design and a destination that are looked at: ten times the tests that may carry anything.
+const MAX_PAIRS: usize = 10_000;
+/// Steps of all tests together (one multiplication, or one size looked up in one window): about a minute.
+const MAX_WORK: u64 = 20_000_000_000;
 /// How an upload looks beside its photo, fixed here for every case: request head, form fields and framing add a few hundred
 /// bytes, records and chunks less than five in a thousand.
 const MATCHING: Matching = Matching { overhead: 1_500, permille: 5 };
@@ -89,6 +94,9 @@ pub(super) struct Burst<'r> {
     bytes: u64,
     first: Timestamp,
     last: Timestamp,
+    /// Where in the stream; none of payload without a place in it.
+    range: Option<ByteRange>,
+    frames: Vec<FrameNo>,
 }
 
 /// Adds bytes of a moment to the bursts of a flow.
@@ -96,25 +104,41 @@ pub(super) fn add<'r>(
     bursts: &mut Vec<Burst<'r>>,
     (run, action): (&'r Run, &'r ActionDone),
     time: Timestamp,
+    piece: Option<&Piece>,
     bytes: u64,
 ) {
-    match bursts.last_mut() {
-        Some(last)
-            if std::ptr::eq(last.run, run)
-                && std::ptr::eq(last.action, action)
-                && time.0.saturating_sub(last.last.0) <= PAUSE =>
-        {
-            last.bytes += bytes;
-            last.last = last.last.max(time);
-            last.first = last.first.min(time);
-        }
-        _ => bursts.push(Burst { run, action, bytes, first: time, last: time }),
+    let goes_on = |last: &Burst<'_>| {
+        std::ptr::eq(last.run, run)
+            && std::ptr::eq(last.action, action)
+            && time.0.saturating_sub(last.last.0) <= PAUSE
+    };
+    if !bursts.last().is_some_and(goes_on) {
+        bursts.push(Burst {
+            run,
+            action,
+            bytes: 0,
+            first: time,
+            last: time,
+            range: None,
+            frames: Vec::new(),
+        });
+    }
+    let Some(burst) = bursts.last_mut() else { return };
+    burst.bytes += bytes;
+    burst.first = burst.first.min(time);
+    burst.last = burst.last.max(time);
+    if let Some(Piece { range, frame, .. }) = piece {
+        let hull = burst
+            .range
+            .map_or(*range, |known| ByteRange::new(known.start.min(range.start), known.end.max(range.end)));
+        burst.range = Some(hull);
+        burst.frames.push(*frame);
     }
 }
 
 impl Uploads {
     /// Takes the bursts of a flow.
-    pub(super) fn take(&mut self, walked: &Walked<'_>, up: &Stream, bursts: Vec<Burst<'_>>) {
+    pub(super) fn take(&mut self, walked: &Walked<'_>, bursts: Vec<Burst<'_>>) {
         for burst in bursts {
             let place = (burst.run.phase.clone(), walked.family.to_owned());
             if walked.covers {
@@ -128,9 +152,6 @@ impl Uploads {
                 self.left_out += 1;
                 continue;
             }
-            let within = |time: Timestamp| burst.first <= time && time <= burst.last;
-            let pieces = || up.pieces.iter().filter(|piece| within(piece.time));
-            let start = pieces().map(|piece| piece.range.start).min().unwrap_or(0);
             self.list.push(Upload {
                 phase: burst.run.phase.clone(),
                 run: burst.run.id.clone(),
@@ -142,8 +163,8 @@ impl Uploads {
                 bytes: burst.bytes,
                 first: burst.first,
                 last: burst.last,
-                range: ByteRange::new(start, pieces().map(|piece| piece.range.end).max().unwrap_or(start)),
-                frames: FrameRange::unite(pieces().map(|piece| piece.frame)),
+                range: burst.range.unwrap_or(ByteRange::new(0, 0)),
+                frames: FrameRange::unite(burst.frames),
             });
         }
     }
@@ -218,8 +239,25 @@ fn finding(group: &[&Tested<'_>]) -> Option<Finding> {
     })
 }
 
+/// Why a case's volume is not tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMuch {
+    /// More than [`MAX_UPLOADS`].
+    #[error("volume was not tested: there are more than {MAX_UPLOADS} uploads that nobody can read")]
+    Uploads,
+    /// More than [`MAX_PAIRS`].
+    #[error("volume was not tested: there are more than {MAX_PAIRS} pairs of an action and a destination")]
+    Pairs,
+    /// More than [`MAX_WORK`].
+    #[error("volume was not tested: the tests would take more than {MAX_WORK} steps")]
+    Work,
+}
+
 /// Everything that is tested in a case, adjusted over all of it; sorted by phase, action, destination and method.
-pub(super) fn tests<'u>(road: &Road<'_>, uploads: &'u Uploads) -> Vec<Tested<'u>> {
+///
+/// # Errors
+/// [`TooMuch`], before anything is tested.
+pub(super) fn tests<'u>(road: &Road<'_>, uploads: &'u Uploads) -> Result<Vec<Tested<'u>>, TooMuch> {
     let plan = &road.case.plan;
     let mut designs = Vec::new();
     for phase in &plan.phases {
@@ -227,22 +265,40 @@ pub(super) fn tests<'u>(road: &Road<'_>, uploads: &'u Uploads) -> Vec<Tested<'u>
             designs.extend(Design::of(road, phase, action));
         }
     }
-    let mut raw = Vec::new();
-    for design in &designs {
-        let families = uploads.families.iter().filter(|(phase, _)| *phase == design.phase.id);
-        for (_, family) in families {
-            raw.extend(design.test(uploads, family));
-        }
-    }
-    if raw.len() > MAX_TESTS || uploads.left_out > 0 {
+    let pairs: Vec<(&Design<'_, '_>, &String)> = designs
+        .iter()
+        .flat_map(|design| {
+            let families = uploads.families.iter().filter(|(phase, _)| *phase == design.phase.id);
+            families.map(move |(_, family)| (design, family))
+        })
+        .take(MAX_PAIRS + 1)
+        .collect();
+    affordable(uploads.left_out, pairs.iter().map(|(design, _)| design.work()))?;
+    let sent = Sent::all(uploads);
+    let mut raw: Vec<Raw<'_>> =
+        pairs.iter().flat_map(|(design, family)| design.test(uploads, &sent, family)).collect();
+    if raw.len() > MAX_TESTS {
         for one in &mut raw {
             one.trouble
-                .get_or_insert((TestOutcome::NotCheckable, "more tests or uploads than are held".to_owned()));
+                .get_or_insert((TestOutcome::NotCheckable, "more tests than can be adjusted for".to_owned()));
         }
     }
     let adjusted = holm::adjust(&raw.iter().map(|one| one.probability).collect::<Vec<_>>());
-    let tests = u32::try_from(raw.len()).unwrap_or(u32::MAX);
-    raw.into_iter().zip(adjusted).map(|(one, adjusted)| one.finish(adjusted, tests)).collect()
+    let mut powers = Powers { tests: u32::try_from(raw.len()).unwrap_or(u32::MAX), known: BTreeMap::new() };
+    Ok(raw.into_iter().zip(adjusted).map(|(one, adjusted)| one.finish(adjusted, &mut powers)).collect())
+}
+
+/// Whether tests of so much work can be done, uploads left out beforehand.
+fn affordable(left_out: u64, work: impl ExactSizeIterator<Item = u64>) -> Result<(), TooMuch> {
+    if left_out > 0 {
+        Err(TooMuch::Uploads)
+    } else if work.len() > MAX_PAIRS {
+        Err(TooMuch::Pairs)
+    } else if work.fold(0, u64::saturating_add) > MAX_WORK {
+        Err(TooMuch::Work)
+    } else {
+        Ok(())
+    }
 }
 
 /// An action that makes photos, with its sham, in one phase.
@@ -286,11 +342,18 @@ impl<'r, 'c> Design<'r, 'c> {
         self.blocks.iter().filter_map(|block| block.planted).min().unwrap_or(0).max(SMALLEST_PHOTO)
     }
 
-    fn test<'u>(&self, uploads: &'u Uploads, family: &str) -> Vec<Raw<'u>> {
+    /// Steps that the tests of one destination take: drawing the lots again, and looking up decoy codes.
+    fn work(&self) -> u64 {
+        let blocks = self.blocks.len() as u64;
+        let codes = blocks.saturating_mul(2).saturating_mul(u64::from(size_codes::DECOYS));
+        blocks.saturating_mul(blocks).saturating_add(codes)
+    }
+
+    fn test<'u>(&self, uploads: &'u Uploads, sent: &Sent<'u>, family: &str) -> Vec<Raw<'u>> {
         let least = self.least();
-        let sent = Sent::of(uploads, &self.phase.id, family);
+        let sent = sent.to(&self.phase.id, family);
         let blocks: Vec<Vec<design::Window>> =
-            self.blocks.iter().map(|block| self.windows(block, least, &sent)).collect();
+            self.blocks.iter().map(|block| self.windows(block, least, sent)).collect();
         let trouble = self.trouble(uploads, family);
         // The lots are drawn in any case; whether that was so is said by `exploratory`.
         let Ok(compared) = design::compare(Order::Randomized, &blocks) else { return Vec::new() };
@@ -331,27 +394,31 @@ impl<'r, 'c> Design<'r, 'c> {
             },
             probability: compared.probability,
             trouble: trouble.clone(),
-            uploads: self.behind(&sent, |_, upload| upload.bytes >= least),
+            uploads: self.behind(sent, |_, upload| upload.bytes >= least),
         }];
-        raw.extend(self.codes(&sent, blank, trouble));
+        raw.extend(self.codes(sent, blank, trouble));
         raw
     }
 
     /// Uploads in windows of the action that a test counts.
-    fn behind<'u>(&self, sent: &Sent<'u>, hit: impl Fn(&Block<'_>, &Upload) -> bool) -> Vec<&'u Upload> {
+    fn behind<'u>(
+        &self,
+        sent: Option<&ByRun<'u>>,
+        hit: impl Fn(&Block<'_>, &Upload) -> bool,
+    ) -> Vec<&'u Upload> {
         let of = |block: &Block<'_>| -> Vec<&'u Upload> {
-            let all = sent.of_window(&block.run.id, &self.action.id).iter().copied();
+            let all = of_window(sent, &block.run.id, &self.action.id).iter().copied();
             all.filter(|upload| hit(block, upload)).collect()
         };
         self.blocks.iter().flat_map(of).collect()
     }
 
     /// The windows of both arms in a run.
-    fn windows(&self, block: &Block<'_>, least: u64, sent: &Sent<'_>) -> Vec<design::Window> {
+    fn windows(&self, block: &Block<'_>, least: u64, sent: Option<&ByRun<'_>>) -> Vec<design::Window> {
         let arms = [(Arm::Action, self.action.id.as_str()), (Arm::Sham, self.sham)];
         let done = arms.into_iter().filter(|(_, id)| block.run.actions.iter().any(|done| done.id == *id));
         done.map(|(arm, id)| {
-            let hit = sent.of_window(&block.run.id, id).iter().any(|upload| upload.bytes >= least);
+            let hit = of_window(sent, &block.run.id, id).iter().any(|upload| upload.bytes >= least);
             design::Window { arm, hit }
         })
         .collect()
@@ -360,7 +427,7 @@ impl<'r, 'c> Design<'r, 'c> {
     /// Sizes of uploads ranked among codes that were never planted, where the photos have sizes far from each other.
     fn codes<'u>(
         &self,
-        sent: &Sent<'u>,
+        sent: Option<&ByRun<'u>>,
         blank: StatisticalTest,
         trouble: Option<(TestOutcome, String)>,
     ) -> Option<Raw<'u>> {
@@ -373,15 +440,14 @@ impl<'r, 'c> Design<'r, 'c> {
             .blocks
             .iter()
             .filter_map(|block| {
-                let uploads = sent
-                    .of_window(&block.run.id, &self.action.id)
-                    .iter()
-                    .map(|upload| upload.bytes)
-                    .collect();
+                let uploads = of_window(sent, &block.run.id, &self.action.id);
+                let uploads = uploads.iter().map(|upload| upload.bytes).collect();
                 Some(size_codes::Window { planted: block.planted?, uploads })
             })
             .collect();
-        let rank = size_codes::rank(&windows, &MATCHING, &mut draw(self.plan, &self.phase.id, &blank))?;
+        let purpose = format!("size codes {} {} {}", self.phase.id, self.action.id, blank.destination);
+        let mut draw = Draw::for_purpose(self.plan, &purpose);
+        let rank = size_codes::rank(&windows, &MATCHING, &mut || draw.number())?;
         Some(Raw {
             test: StatisticalTest {
                 method: Method::SizeCodes,
@@ -417,23 +483,31 @@ impl<'r, 'c> Design<'r, 'c> {
     }
 }
 
-/// Uploads to one family in one phase, by run and action.
+/// Uploads by run and action.
+type ByRun<'u> = BTreeMap<&'u str, BTreeMap<&'u str, Vec<&'u Upload>>>;
+
+/// Uploads by phase and family.
 struct Sent<'u> {
-    by_run: BTreeMap<&'u str, BTreeMap<&'u str, Vec<&'u Upload>>>,
+    by_place: BTreeMap<&'u str, BTreeMap<&'u str, ByRun<'u>>>,
 }
 
 impl<'u> Sent<'u> {
-    fn of(uploads: &'u Uploads, phase: &str, family: &str) -> Self {
-        let mut by_run: BTreeMap<&str, BTreeMap<&str, Vec<&Upload>>> = BTreeMap::new();
-        for upload in uploads.list.iter().filter(|upload| upload.phase == phase && upload.family == family) {
+    fn all(uploads: &'u Uploads) -> Self {
+        let mut by_place: BTreeMap<&str, BTreeMap<&str, ByRun<'_>>> = BTreeMap::new();
+        for upload in &uploads.list {
+            let by_run = by_place.entry(&upload.phase).or_default().entry(&upload.family).or_default();
             by_run.entry(&upload.run).or_default().entry(&upload.action).or_default().push(upload);
         }
-        Self { by_run }
+        Self { by_place }
     }
 
-    fn of_window(&self, run: &str, action: &str) -> &[&'u Upload] {
-        self.by_run.get(run).and_then(|run| run.get(action)).map_or(&[], Vec::as_slice)
+    fn to(&self, phase: &str, family: &str) -> Option<&ByRun<'u>> {
+        self.by_place.get(phase)?.get(family)
     }
+}
+
+fn of_window<'s, 'u>(sent: Option<&'s ByRun<'u>>, run: &str, action: &str) -> &'s [&'u Upload] {
+    sent.and_then(|sent| sent.get(run)?.get(action)).map_or(&[], Vec::as_slice)
 }
 
 /// A test before it is adjusted.
@@ -445,37 +519,59 @@ struct Raw<'u> {
 }
 
 impl<'u> Raw<'u> {
-    fn finish(self, adjusted: f64, tests: u32) -> Tested<'u> {
+    fn finish(self, adjusted: f64, powers: &mut Powers) -> Tested<'u> {
         let mut test = self.test;
         let text = format!("{}\n{}\n{}\n{}\n", test.phase, test.action, test.destination, test.method.name());
         let digest = Digest::of(text.as_bytes()).to_string();
         test.id = format!("T-{}", digest.chars().take(10).collect::<String>());
         test.probability = statistics::text(self.probability);
         test.adjusted = statistics::text(adjusted);
-        test.tests = tests;
+        test.tests = powers.tests;
         (test.outcome, test.why) = match self.trouble {
             Some(trouble) => trouble,
             None if adjusted <= ALPHA => (TestOutcome::Significant, String::new()),
-            None => match needed(&test) {
-                Some(needed) => {
-                    test.windows_needed = needed;
+            None => match powers.needed(&test) {
+                Needed::More(windows) => {
+                    test.windows_needed = windows;
                     (TestOutcome::Underpowered, "too few windows to expect a result".to_owned())
                 }
-                None => (TestOutcome::NotSignificant, "luck may have given it".to_owned()),
+                Needed::Enough => (TestOutcome::NotSignificant, "luck may have given it".to_owned()),
             },
         };
         Tested { test, adjusted, uploads: self.uploads }
     }
 }
 
-/// How many windows an arm an effect in each window would take, where there are too few; none where there are enough.
-fn needed(test: &StatisticalTest) -> Option<Option<u32>> {
-    let background = match test.method {
-        Method::Windows => f64::from(test.sham_hits) / f64::from(test.sham_windows.max(1)),
-        Method::SizeCodes => f64::from(test.decoys_as_good) / f64::from(test.decoys.max(1)),
-    };
-    let expected = Expected { background: background.min(1.0), effect: 1.0, tests: test.tests };
-    (power::power(test.action_windows, &expected) < POWER).then(|| power::windows_an_arm(&expected))
+/// How many windows an effect in each of them would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    /// There are as many.
+    Enough,
+    /// So many an arm; none where no number would do.
+    More(Option<u32>),
+}
+
+/// What the power of each kind of test came to: tests of one case share the number of windows, and mostly the background.
+struct Powers {
+    tests: u32,
+    known: BTreeMap<(u32, u64), Needed>,
+}
+
+impl Powers {
+    fn needed(&mut self, test: &StatisticalTest) -> Needed {
+        let background = match test.method {
+            Method::Windows => f64::from(test.sham_hits) / f64::from(test.sham_windows.max(1)),
+            Method::SizeCodes => f64::from(test.decoys_as_good) / f64::from(test.decoys.max(1)),
+        };
+        let expected = Expected { background: background.min(1.0), effect: 1.0, tests: self.tests };
+        *self.known.entry((test.action_windows, expected.background.to_bits())).or_insert_with(|| {
+            if power::power(test.action_windows, &expected) < POWER {
+                Needed::More(power::windows_an_arm(&expected))
+            } else {
+                Needed::Enough
+            }
+        })
+    }
 }
 
 /// Why a design carries no verdict.
@@ -504,33 +600,96 @@ fn planted(road: &Road<'_>, run: &Run, action: &str) -> Option<u64> {
     let files = run.files.as_deref()?;
     let device = road.case.devices.get(files)?;
     let done = run.actions.iter().find(|done| done.id == action)?;
-    let made = |path: &str| {
-        done.makes.iter().any(|made| {
-            path == made || path.strip_suffix(made.as_str()).is_some_and(|before| before.ends_with('/'))
-        })
-    };
-    let mut photos = device.files.iter().filter(|file| file.kind == FileKind::Photo && made(&file.path));
+    let mut photos = device.files.iter().filter(|file| file.kind == FileKind::Photo && done.made(&file.path));
     let only = photos.next().filter(|_| photos.next().is_none())?;
     road.catalog.digests().get(&only.path).map(|(_, bytes)| *bytes)
-}
-
-/// Numbers below 2^64 from the plan seed: the decoys of one test.
-fn draw(plan: &Plan, phase: &str, test: &StatisticalTest) -> impl FnMut() -> u64 + use<> {
-    let seed = plan.frozen.map_or(Digest::of(plan.id.as_bytes()), |frozen| seed::plan_seed(frozen, None));
-    let label = format!("size codes {phase} {} {}", test.action, test.destination);
-    let Digest(seed) = seed::labelled(seed, &label);
-    // SplitMix64 (Steele, Lea and Flood 2014): decoys need no more than to be spread evenly.
-    let mut state = seed.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
-    move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 /// Whether a flow hides its volume.
 pub(super) fn covers(signs: &BTreeSet<AnomalyKind>) -> bool {
     signs.contains(&AnomalyKind::ConstantRate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> Run {
+        let action = |id: &str, start: u64| ActionDone {
+            id: id.into(),
+            verb: "take-photo".into(),
+            start: Timestamp(start * 1_000_000_000),
+            end: Timestamp(start * 1_000_000_000),
+            window_end: Timestamp((start + 60) * 1_000_000_000),
+            by: "simulated".into(),
+            makes: Vec::new(),
+        };
+        Run {
+            id: "stock/01".into(),
+            phase: "stock".into(),
+            actions: vec![action("a", 0), action("b", 60)],
+            ..Run::default()
+        }
+    }
+
+    fn piece(start: u64, frame: u32, millis: u64) -> Piece {
+        let range = ByteRange::new(start, start + 5_000);
+        Piece { range, at: 0, frame: FrameNo(frame), time: Timestamp(millis * 1_000_000) }
+    }
+
+    #[test]
+    fn uploads_part_at_pauses_and_windows_and_know_their_frames() {
+        let run = run();
+        let mut bursts = Vec::new();
+        for (action, piece) in [
+            (0, piece(0, 3, 1_000)),
+            // Two seconds are no pause yet; a retransmission is older than what came before it.
+            (0, piece(9_000, 5, 3_000)),
+            (0, piece(5_000, 4, 2_000)),
+            (0, piece(14_000, 9, 5_001)),
+            (1, piece(19_000, 10, 5_002)),
+        ] {
+            add(&mut bursts, (&run, &run.actions[action]), piece.time, Some(&piece), 4_500);
+        }
+        add(&mut bursts, (&run, &run.actions[1]), Timestamp(5_003_000_000), None, 100);
+        let mut uploads = Uploads::default();
+        let walked = Walked { capture: "c", flow: "f", family: "up.example", covers: false };
+        uploads.take(&walked, bursts);
+        let seen: Vec<_> = uploads
+            .list
+            .iter()
+            .map(|one| (one.action.as_str(), one.bytes, one.after_ms, one.range, one.frames.as_slice()))
+            .collect();
+        let frames = |first, last| FrameRange { first: FrameNo(first), last: FrameNo(last) };
+        assert_eq!(
+            seen,
+            [
+                ("a", 13_500, 1_000, ByteRange::new(0, 14_000), [frames(3, 5)].as_slice()),
+                ("a", 4_500, 5_001, ByteRange::new(14_000, 19_000), [frames(9, 9)].as_slice()),
+                ("b", 4_600, -54_998, ByteRange::new(19_000, 24_000), [frames(10, 10)].as_slice()),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_not_begun() {
+        let work = |pairs: usize, each: u64| affordable(0, vec![each; pairs].into_iter());
+        assert_eq!(work(MAX_PAIRS, 1_000), Ok(()));
+        assert_eq!(work(MAX_PAIRS + 1, 1), Err(TooMuch::Pairs));
+        assert_eq!(work(2, MAX_WORK / 2), Ok(()));
+        assert_eq!(work(2, MAX_WORK / 2 + 1), Err(TooMuch::Work));
+        assert_eq!(work(2, u64::MAX), Err(TooMuch::Work));
+        assert_eq!(affordable(1, vec![1].into_iter()), Err(TooMuch::Uploads));
+    }
+
+    #[test]
+    fn what_is_smaller_than_any_photo_is_no_upload() {
+        let run = run();
+        let mut bursts = Vec::new();
+        add(&mut bursts, (&run, &run.actions[0]), Timestamp(0), Some(&piece(0, 1, 0)), SMALLEST_PHOTO - 1);
+        let mut uploads = Uploads::default();
+        uploads.take(&Walked { capture: "c", flow: "f", family: "up.example", covers: false }, bursts);
+        assert!(uploads.list.is_empty());
+        assert_eq!(uploads.families, [("stock".to_owned(), "up.example".to_owned())].into());
+    }
 }

@@ -375,4 +375,11 @@ impl ActionDone {
     pub fn is_idle(&self) -> bool {
         matches!(self.verb.as_str(), "idle" | "wait")
     }
+
+    /// Whether it made the file of a logical device path: named whole, or by its last components.
+    pub fn made(&self, path: &str) -> bool {
+        self.makes.iter().any(|made| {
+            path == made || path.strip_suffix(made.as_str()).is_some_and(|before| before.ends_with('/'))
+        })
+    }
 }

@@ -121,6 +121,16 @@ pub fn rank(windows: &[Window], matching: &Matching, draw: &mut dyn FnMut() -> u
     let own: Vec<u64> = planted.iter().copied().collect();
     let matched = score(&own);
     let scale = Scale::new(least - least * APART_PERMILLE / 1_000, most + most * APART_PERMILLE / 1_000);
+    if matched == 0 {
+        // No code matches less often.
+        return Some(Rank {
+            matched,
+            windows: count(windows),
+            decoys_as_good: DECOYS,
+            decoys: DECOYS,
+            probability: 1.0,
+        });
+    }
     let decoys_as_good = (0..DECOYS)
         .filter(|_| {
             let code: Vec<u64> = own.iter().map(|_| scale.at(draw())).collect();
@@ -130,11 +140,15 @@ pub fn rank(windows: &[Window], matching: &Matching, draw: &mut dyn FnMut() -> u
     let decoys_as_good = u32::try_from(decoys_as_good).unwrap_or(u32::MAX);
     Some(Rank {
         matched,
-        windows: u32::try_from(windows.len()).unwrap_or(u32::MAX),
+        windows: count(windows),
         decoys_as_good,
         decoys: DECOYS,
         probability: f64::from(decoys_as_good + 1) / f64::from(DECOYS + 1),
     })
+}
+
+fn count(windows: &[Window]) -> u32 {
+    u32::try_from(windows.len()).unwrap_or(u32::MAX)
 }
 
 /// Steps of the scale of sizes.
