@@ -138,3 +138,23 @@ fn a_verdict_that_rests_on_absence_or_is_open_gives_no_frames() {
         assert!(said.err.contains("with any one of them less they do not"), "{claim}: {}", said.err);
     }
 }
+
+#[test]
+fn a_connection_is_carried_by_its_handshake_and_what_was_first_sent() {
+    if support::peer("tshark").is_none() {
+        return support::skip("tshark");
+    }
+    let home = Home::with("redmi-note");
+    home.seal("a.tar.gz", &[]);
+    let said = ends(0, &mut home.exhibit(&["show", "a.tar.gz", "L1", "--pcapng", "least.pcapng"]));
+    assert!(said.err.contains("with any one of them less they do not"), "{}", said.err);
+    let rows = tshark(&home.path("least.pcapng"), &["ip.dst", "tcp.flags", "tcp.len", "frame.comment"]);
+    let server = rows[0][0].clone();
+    assert!(said.err.contains(&format!("{server}:")), "{}", said.err);
+    // SYN, SYN and ACK, and the ACK of that with something sent (RFC 9293, section 3.5).
+    let flags: Vec<&str> = rows.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(flags, ["0x0002", "0x0012", "0x0018"]);
+    assert!(rows[2][0] == server && rows[2][2] != "0", "{rows:?}");
+    let comment = format!("L1 supported: connection to {server}:");
+    assert!(rows.iter().all(|row| row[3].starts_with(&comment)), "{rows:?}");
+}

@@ -7,18 +7,19 @@ use exhibit::{
     case::{
         capture::{Capture, Excerpt, Wanted},
         folder::Folder as _,
-        scenario::plan::Predicate,
+        scenario::plan::{Claim, Predicate},
     },
-    engine::witness::{Witness, WitnessError, witness},
+    engine::witness::{Carrier, Witness, WitnessError, witness},
     evidence::FrameRange,
-    findings::{Finding, Status, Verdict},
+    findings::{Status, Verdict},
     report::quantity::{counted, frames},
 };
 
 use super::{Failure, Terminal, environment, place, shown};
 
-/// Findings of one verdict for which frames are looked for: each takes some hundred analyses of small excerpts.
-const MAX_FINDINGS: usize = 20;
+/// Findings and connections of one verdict for which frames are looked for: each takes some hundred analyses of small
+/// excerpts.
+const MAX_CARRIERS: usize = 20;
 
 /// Writes the frames that carry a verdict as a capture of their own.
 pub(crate) fn write(
@@ -28,7 +29,11 @@ pub(crate) fn write(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     place::refuse(file)?;
-    let carriers = carriers(bundle, verdict)?;
+    let case = super::verify::reopened(bundle, &environment::scratch(), None)
+        .map_err(|error| Failure::of(&error))?
+        .0;
+    let claim = case.plan.claims.into_iter().find(|claim| claim.id == verdict.id);
+    let carriers = carriers(bundle, verdict, claim.as_ref())?;
     let cannot = |error: &dyn std::error::Error| Failure::cannot(format!("write {}", file.display()), error);
     let mut about =
         format!("frames that carry the verdict {} of case {}", verdict.id, bundle.findings().case);
@@ -38,9 +43,9 @@ pub(crate) fn write(
     let beside = place::Beside::new(file).map_err(|error| cannot(&error))?;
     let out = BufWriter::new(File::create_new(beside.path()).map_err(|error| cannot(&error))?);
     let mut excerpt = Excerpt::new(out, &shown(&about)).map_err(|error| cannot(&error))?;
-    let witnesses: Vec<(&Finding, Witness)> = carriers
+    let witnesses: Vec<(Carrier<'_>, Witness)> = carriers
         .into_iter()
-        .map(|finding| Ok((finding, smallest(bundle, finding)?)))
+        .map(|carrier| Ok((carrier, smallest(bundle, carrier)?)))
         .collect::<Result<_, Failure>>()?;
     let mut names: Vec<&str> = witnesses.iter().map(|(_, witness)| witness.capture.as_str()).collect();
     names.sort_unstable();
@@ -50,34 +55,31 @@ pub(crate) fn write(
         let capture = Capture::open(name, blob, &environment::scratch()).map_err(|error| cannot(&error))?;
         let here = witnesses.iter().filter(|(_, witness)| witness.capture == name);
         let wanted: Vec<Wanted> = here
-            .map(|(finding, witness)| Wanted {
+            .map(|(carrier, witness)| Wanted {
                 frames: witness.frames.clone(),
-                comment: shown(&format!(
-                    "{} {}: {} {} of {}",
-                    verdict.id,
-                    verdict.status.name(),
-                    finding.id,
-                    finding.grade.name(),
-                    finding.artifact
-                )),
+                comment: shown(&format!("{} {}: {}", verdict.id, verdict.status.name(), described(*carrier))),
             })
             .collect();
         excerpt.add(&capture, &wanted).map_err(|error| cannot(&error))?;
     }
     excerpt.finish().map_err(|error| cannot(&error))?;
     beside.place().map_err(|error| cannot(&error))?;
-    for (finding, witness) in &witnesses {
+    for (carrier, witness) in &witnesses {
+        let which_one = match carrier {
+            Carrier::Finding(finding) => &finding.id,
+            Carrier::Connection(flow, _) => &flow.remote,
+        };
         let all = count(&witness.frames);
         let which = frames(&witness.frames);
         terminal.note(if witness.smallest {
             format!(
                 "{}: analyzed alone, {} ({which}) of {} give it again, and with any one of them less they do not",
-                finding.id, counted(all, "frame"), witness.capture
+                which_one, counted(all, "frame"), witness.capture
             )
         } else {
             format!(
                 "{}: analyzed alone, {} ({which}) of {} give it again; whether fewer would was not tried to the end",
-                finding.id, counted(all, "frame"), witness.capture
+                which_one, counted(all, "frame"), witness.capture
             )
         });
     }
@@ -85,8 +87,22 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// The findings without which the verdict does not stand: of several that each carry it, the one in the fewest frames.
-fn carriers<'b>(bundle: &'b Bundle, verdict: &Verdict) -> Result<Vec<&'b Finding>, Failure> {
+fn described(carrier: Carrier<'_>) -> String {
+    match carrier {
+        Carrier::Finding(finding) => {
+            format!("{} {} of {}", finding.id, finding.grade.name(), finding.artifact)
+        }
+        Carrier::Connection(flow, _) => format!("connection to {}", flow.remote),
+    }
+}
+
+/// Without what the verdict does not stand: of several that each carry it, a connection, or else the finding in the fewest
+/// frames.
+fn carriers<'b>(
+    bundle: &'b Bundle,
+    verdict: &Verdict,
+    claim: Option<&'b Claim>,
+) -> Result<Vec<Carrier<'b>>, Failure> {
     let settled = matches!(verdict.status, Status::Supported | Status::Refuted);
     if !settled {
         return Err(Failure::new(format!("cannot take frames for {}: nothing settles it", verdict.id))
@@ -94,24 +110,29 @@ fn carriers<'b>(bundle: &'b Bundle, verdict: &Verdict) -> Result<Vec<&'b Finding
     }
     let grades = verdict.grade.as_deref().unwrap_or_default();
     let by_absence = grades.split(" + ").any(|grade| grade == "absence");
-    if by_absence || verdict.findings.is_empty() {
-        let rests = if by_absence { "on what was not seen in the whole capture" } else { "on no finding" };
+    if by_absence || (verdict.findings.is_empty() && verdict.connections.is_empty()) {
+        let rests =
+            if by_absence { "on what was not seen in the whole capture" } else { "on nothing that was sent" };
         return Err(Failure::new(format!("cannot take frames for {}: it rests {rests}", verdict.id))
             .hint("no few frames can carry such a verdict; the capture as a whole does"));
     }
-    let all = bundle.findings().findings.iter().filter(|finding| verdict.findings.contains(&finding.id));
-    let mut all: Vec<&Finding> = all.collect();
-    all.sort_by_key(|finding| finding.parts.iter().map(|part| count(&part.frames)).sum::<u64>());
-    let case = super::verify::reopened(bundle, &environment::scratch(), None)
-        .map_err(|error| Failure::of(&error))?
-        .0;
-    let claim = case.plan.claims.iter().find(|claim| claim.id == verdict.id);
+    let findings = bundle.findings();
+    let mut carriers: Vec<Carrier<'_>> = findings
+        .flows
+        .iter()
+        .filter(|flow| verdict.connections.contains(&flow.name))
+        .filter_map(|flow| Some(Carrier::Connection(flow, claim?)))
+        .collect();
+    let mut found: Vec<_> =
+        findings.findings.iter().filter(|finding| verdict.findings.contains(&finding.id)).collect();
+    found.sort_by_key(|finding| finding.parts.iter().map(|part| count(&part.frames)).sum::<u64>());
+    carriers.extend(found.into_iter().map(Carrier::Finding));
     let every = claim.is_none_or(|claim| needs_every(&claim.predicate));
-    all.truncate(if every { MAX_FINDINGS } else { 1 });
-    Ok(all)
+    carriers.truncate(if every { MAX_CARRIERS } else { 1 });
+    Ok(carriers)
 }
 
-/// Whether more than one finding may be needed.
+/// Whether more than one of them may be needed.
 fn needs_every(predicate: &Predicate) -> bool {
     match predicate {
         Predicate::AllOf(_) | Predicate::EachPhase(_) => true,
@@ -120,19 +141,20 @@ fn needs_every(predicate: &Predicate) -> bool {
     }
 }
 
-fn smallest(bundle: &Bundle, finding: &Finding) -> Result<Witness, Failure> {
+fn smallest(bundle: &Bundle, carrier: Carrier<'_>) -> Result<Witness, Failure> {
     let scratch = environment::scratch();
     let (case, limits) =
         super::verify::reopened(bundle, &scratch, None).map_err(|error| Failure::of(&error))?;
-    witness(case, bundle.findings(), finding, &scratch, &limits).map_err(|error| {
+    witness(case, bundle.findings(), carrier, &scratch, &limits).map_err(|error| {
         let failure = Failure::of(&error);
-        match error {
-            WitnessError::Spread { .. } | WitnessError::TooLarge | WitnessError::NotAlone => {
-                failure.hint(format!(
-                    "`exhibit show BUNDLE {} --pcapng FILE` writes all frames of the finding",
-                    finding.id
-                ))
-            }
+        match (error, carrier) {
+            (
+                WitnessError::Spread { .. } | WitnessError::TooLarge | WitnessError::NotAlone,
+                Carrier::Finding(finding),
+            ) => failure.hint(format!(
+                "`exhibit show BUNDLE {} --pcapng FILE` writes all frames of the finding",
+                finding.id
+            )),
             _ => failure,
         }
     })

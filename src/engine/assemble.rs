@@ -100,8 +100,10 @@ pub(super) fn assemble(
     }
     anomalies.truncate(MAX_ANOMALIES);
     let Located { flows, judged, lines, ledger, endpoints, .. } = located;
-    let (listed, named) = listed(&flows, &found);
-    let ends = endpoints.finish(&case.addresses, &road.names, &named, &judged);
+    let carrying = found.iter().flat_map(|finding| &finding.parts).map(|part| part.flow.as_str());
+    let mut named: BTreeSet<&str> = carrying.collect();
+    let named_ends = remotes(flows.iter().filter(|flow| named.contains(flow.name.as_str())));
+    let ends = endpoints.finish(&case.addresses, &road.names, &named_ends, &judged);
     let gates = gates::judge(&gates::Evidence {
         plan: &case.plan,
         runs: &runs,
@@ -134,6 +136,8 @@ pub(super) fn assemble(
         signs: &signs(road),
         gates: &gates,
     });
+    named.extend(claims.iter().flat_map(|claim| &claim.connections).map(String::as_str));
+    let listed = listed(&flows, &named);
     let findings = Findings {
         format: findings::FORMAT.to_owned(),
         case: case.plan.id.clone(),
@@ -209,20 +213,20 @@ fn declared(road: &Road<'_>) -> Vec<DeclaredSummary> {
     all.into_iter().map(row).collect()
 }
 
-/// The flows that findings hold, and the remote ends of those that a finding names.
-fn listed(flows: &[FlowSummary], found: &[Finding]) -> (Vec<FlowSummary>, BTreeSet<EndKey>) {
-    let named: BTreeSet<&str> =
-        found.iter().flat_map(|finding| &finding.parts).map(|part| part.flow.as_str()).collect();
-    let is_named = |flow: &&FlowSummary| named.contains(flow.name.as_str());
+/// The flows that findings hold: the first, and those that carry something.
+fn listed(flows: &[FlowSummary], carrying: &BTreeSet<&str>) -> Vec<FlowSummary> {
     let first = flows.iter().take(MAX_FLOWS);
-    let more = flows.iter().skip(MAX_FLOWS).filter(is_named).take(MAX_FLOWS);
-    let listed: Vec<FlowSummary> = first.chain(more).cloned().collect();
+    let named = flows.iter().skip(MAX_FLOWS).filter(|flow| carrying.contains(flow.name.as_str()));
+    first.chain(named.take(MAX_FLOWS)).cloned().collect()
+}
+
+/// The remote ends of flows.
+fn remotes<'f>(flows: impl Iterator<Item = &'f FlowSummary>) -> BTreeSet<EndKey> {
     let end = |flow: &FlowSummary| {
         let remote: SocketAddr = flow.remote.parse().ok()?;
         Some((remote.ip(), remote.port(), flow.transport))
     };
-    let ends = listed.iter().filter(is_named).filter_map(end).collect();
-    (listed, ends)
+    flows.filter_map(end).collect()
 }
 
 fn subject(road: &Road<'_>) -> Subject {

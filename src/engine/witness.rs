@@ -1,6 +1,6 @@
-//! The smallest set of frames that carries a finding, found by analyzing excerpts again.
+//! The smallest set of frames that carries a finding or a connection, found by analyzing excerpts again.
 //!
-//! A case and one of its findings enter, a [`Witness`] leaves: frames whose excerpt gives the same finding, and none of
+//! A case and what carries one of its verdicts enter, a [`Witness`] leaves: frames whose excerpt gives the same, and none of
 //! which can be left out (delta debugging: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input",
 //! 2002). Session keys of the case count as given; the excerpt is judged with all files of the phone.
 
@@ -10,15 +10,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{analyze::AnalysisError, analyze::analyze, net};
+use super::{
+    analyze::{AnalysisError, analyze},
+    net::{self, Index},
+};
 use crate::{
     case::{
         Case, Input, InputRole,
         capture::{Capture, CaptureError, Excerpt, ExcerptError, Wanted},
         device::Device,
+        scenario::plan::{Claim, Predicate},
     },
-    evidence::{ByteRange, FrameNo, FrameRange, Limits, Scratch},
-    findings::{Finding, Findings},
+    evidence::{ByteRange, FrameNo, FrameRange, Limits, Scratch, Transport},
+    findings::{Finding, Findings, FlowSummary, Status},
 };
 
 /// Frames that are tried at most, and bytes of them: each try analyzes what is left of them.
@@ -49,12 +53,34 @@ pub enum WitnessError {
     /// The frames are too many to be tried.
     #[error("try so many frames: at most {MAX_FRAMES} frames and {MAX_BYTES} bytes are tried")]
     TooLarge,
-    /// The flow's frames alone do not give the finding.
+    /// The flow's frames alone do not give it.
     #[error("find it again in the frames of its connections alone: it takes more of the capture than those")]
     NotAlone,
 }
 
-/// Frames that carry a finding by themselves.
+/// What carries a verdict.
+#[derive(Clone, Copy, Debug)]
+pub enum Carrier<'f> {
+    /// Something that was sent.
+    Finding(&'f Finding),
+    /// A connection that a claim asks for (`connects`).
+    Connection(&'f FlowSummary, &'f Claim),
+}
+
+impl Carrier<'_> {
+    /// Whether the analysis of an excerpt gives it again.
+    fn is_in(&self, excerpt: &Findings) -> bool {
+        match self {
+            Self::Finding(finding) => excerpt.findings.iter().any(|found| same(found, finding)),
+            Self::Connection(flow, _) => excerpt
+                .claims
+                .iter()
+                .any(|claim| claim.status == Status::Supported && claim.endpoints.contains(&flow.remote)),
+        }
+    }
+}
+
+/// Frames that carry a finding or a connection by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// The capture's logical path.
@@ -65,29 +91,51 @@ pub struct Witness {
     pub smallest: bool,
 }
 
-/// Looks for the smallest set of frames of a case whose excerpt alone gives `finding` again: grade, artifact, phase,
-/// ranges and weight.
+/// Looks for the smallest set of frames of a case whose excerpt alone gives `carrier` again: of a finding grade, artifact,
+/// phase, ranges and weight; of a connection that it supports what the claim asks of one, in its phase.
 ///
 /// # Errors
 /// [`WitnessError`].
 pub fn witness(
     case: Case,
     findings: &Findings,
-    finding: &Finding,
+    carrier: Carrier<'_>,
     scratch: &Scratch,
     limits: &Limits,
 ) -> Result<Witness, WitnessError> {
     let mut case = case;
-    let found = whole_in(finding).and_then(|name| case.captures.remove(name));
-    let Some(capture) = found else {
-        let captures: BTreeSet<&str> = finding.parts.iter().map(|part| part.capture.as_str()).collect();
+    let found = match carrier {
+        Carrier::Finding(finding) => whole_in(finding),
+        Carrier::Connection(flow, _) => Some(flow.capture.as_str()),
+    };
+    let Some(capture) = found.and_then(|name| case.captures.remove(name)) else {
+        let parts = if let Carrier::Finding(finding) = carrier { finding.parts.as_slice() } else { &[] };
+        let captures: BTreeSet<&str> = parts.iter().map(|part| part.capture.as_str()).collect();
         return Err(WitnessError::Spread { captures: captures.len() });
     };
-    let all = candidates(&mut case, &capture, finding, limits)?;
-    let here = finding.parts.iter().filter(|part| part.capture == capture.name);
-    let own = FrameRanges(here.flat_map(|part| part.frames.iter().copied()).collect());
+    let index = net::index(&capture, limits).map_err(AnalysisError::from)?;
+    keep_secrets(&mut case, &index);
+    let (own, all) = match carrier {
+        Carrier::Finding(finding) => {
+            let here = finding.parts.iter().filter(|part| part.capture == capture.name);
+            let own = FrameRanges(here.flat_map(|part| part.frames.iter().copied()).collect());
+            let flows: BTreeSet<&str> = finding.parts.iter().map(|part| part.flow.as_str()).collect();
+            (own, payload(&index, &flows)?)
+        }
+        Carrier::Connection(flow, _) => {
+            let opening = opening(&index, flow)?;
+            // Where the connection gives no name, DNS does.
+            let earlier = |dns: &&FlowSummary| {
+                dns.capture == flow.capture && dns.protocol == "dns" && dns.first <= flow.first
+            };
+            let names = findings.flows.iter().filter(earlier).map(|dns| dns.name.as_str()).collect();
+            let mut all = payload(&index, &names)?;
+            all.extend((opening.first.0..=opening.last.0).map(FrameNo));
+            (FrameRanges(vec![opening]), all)
+        }
+    };
     let mut trial =
-        Trial { base: excerpt(&capture, &all, scratch)?, case, finding, scratch, limits, tries: 0 };
+        Trial { base: excerpt(&capture, &all, scratch)?, case, carrier, scratch, limits, tries: 0 };
     let devices = trial.prepare(findings);
     let places = |wanted: &dyn Fn(&FrameNo) -> bool| -> Vec<FrameNo> {
         let all = (1..).zip(&all).filter(|(_, no)| wanted(no));
@@ -139,20 +187,35 @@ impl FrameRanges {
     }
 }
 
-/// The frames with payload of the finding's flows and of those that they need. Secrets inside the capture become a key
-/// log of the case, since they are no frames.
-fn candidates(
-    case: &mut Case,
-    capture: &Capture,
-    finding: &Finding,
-    limits: &Limits,
-) -> Result<BTreeSet<FrameNo>, WitnessError> {
-    let index = net::index(capture, limits).map_err(AnalysisError::from)?;
+/// Makes secrets inside a capture a key log of the case, since they are no frames.
+fn keep_secrets(case: &mut Case, index: &Index) {
     for (no, secrets) in index.container.secrets.iter().enumerate() {
         let blob = Arc::new(secrets.text.clone());
-        case.inputs.insert(format!("{} secrets {no}", capture.name), Input { role: InputRole::Keys, blob });
+        case.inputs.insert(format!("{} secrets {no}", index.capture), Input { role: InputRole::Keys, blob });
     }
-    let names: BTreeSet<&str> = finding.parts.iter().map(|part| part.flow.as_str()).collect();
+}
+
+/// From a connection's first frame to the first that carries something up, and of a transport without a handshake down.
+fn opening(index: &Index, flow: &FlowSummary) -> Result<FrameRange, WitnessError> {
+    let Some(found) = index.flows.iter().find(|one| one.name(&index.capture) == flow.name) else {
+        return Err(WitnessError::NotAlone);
+    };
+    let mut last = found.first_frame;
+    let up = net::Side::BOTH.into_iter().find(|side| found.address(side.other()).to_string() == flow.remote);
+    for side in net::Side::BOTH {
+        if Some(side) == up || flow.transport == Transport::Udp {
+            let stream = index.stream(found.id, side).map_err(AnalysisError::from)?;
+            last = last.max(stream.pieces.iter().map(|piece| piece.frame).min().unwrap_or(last));
+        }
+    }
+    if (last.0 - found.first_frame.0) as usize >= MAX_FRAMES {
+        return Err(WitnessError::TooLarge);
+    }
+    Ok(FrameRange { first: found.first_frame, last })
+}
+
+/// The frames with payload of flows and of those that they need.
+fn payload(index: &Index, names: &BTreeSet<&str>) -> Result<BTreeSet<FrameNo>, WitnessError> {
     let mut frames = BTreeSet::new();
     for group in index.groups().iter() {
         let flows = || group.iter().filter_map(|id| index.flow(*id));
@@ -193,25 +256,29 @@ struct Trial<'t> {
     /// The frames that are tried, counted from 1.
     base: Capture,
     case: Case,
-    finding: &'t Finding,
+    carrier: Carrier<'t>,
     scratch: &'t Scratch,
     limits: &'t Limits,
     tries: u32,
 }
 
 impl Trial<'_> {
-    /// Takes out of the case what no try needs; gives the phone's files, of which only the finding's stays.
+    /// Takes out of the case what no try needs; gives the phone's files, of which only a finding's stays.
     fn prepare(&mut self, findings: &Findings) -> BTreeMap<String, Device> {
         let case = &mut self.case;
         case.captures.clear();
         case.spiked.clear();
         case.inputs.retain(|_, input| input.role == InputRole::Keys);
         case.plan.decoys = None;
-        case.plan.claims.clear();
+        case.plan.claims = match self.carrier {
+            Carrier::Finding(_) => Vec::new(),
+            Carrier::Connection(flow, claim) => asked(flow, claim, findings),
+        };
         // What was seen elsewhere in the capture told which address is the phone's.
         case.plan.phone.addresses =
             findings.subject.addresses.iter().filter_map(|address| address.parse().ok()).collect();
-        let is_it = |path: &str| path == self.finding.artifact;
+        let Carrier::Finding(finding) = self.carrier else { return mem::take(&mut case.devices) };
+        let is_it = |path: &str| path == finding.artifact;
         if !case.devices.values().flat_map(|device| &device.files).any(|file| is_it(&file.path)) {
             // A record, of which the files that hold it are not known: all stay.
             return case
@@ -225,16 +292,16 @@ impl Trial<'_> {
         mem::replace(&mut case.devices, fewer.into_iter().collect())
     }
 
-    /// Whether these frames give the finding.
+    /// Whether these frames give it.
     fn holds(&mut self, frames: &[FrameNo]) -> Result<bool, WitnessError> {
         self.tries += 1;
         let capture = excerpt(&self.base, &frames.iter().copied().collect(), self.scratch)?;
         self.case.captures.insert(capture.name.clone(), capture);
-        let found = analyze(&self.case, self.scratch, self.limits)?.findings.findings;
-        Ok(found.iter().any(|found| same(found, self.finding)))
+        let found = analyze(&self.case, self.scratch, self.limits)?.findings;
+        Ok(self.carrier.is_in(&found))
     }
 
-    /// Leaves out parts of the frames, then parts of half their size, down to single frames, as long as the finding
+    /// Leaves out parts of the frames, then parts of half their size, down to single frames, as long as it
     /// stays. Says whether it came to its end.
     fn reduce(&mut self, mut frames: Vec<FrameNo>) -> Result<(Vec<FrameNo>, bool), WitnessError> {
         let mut size = frames.len().div_ceil(2);
@@ -262,6 +329,25 @@ impl Trial<'_> {
         }
         Ok((frames, true))
     }
+}
+
+/// What a claim asks of connections, each asked by itself in the phase of one of them.
+fn asked(flow: &FlowSummary, claim: &Claim, findings: &Findings) -> Vec<Claim> {
+    fn leaves(predicate: &Predicate, to: &mut Vec<Predicate>) {
+        match predicate {
+            Predicate::AllOf(parts) | Predicate::AnyOf(parts) => {
+                parts.iter().for_each(|part| leaves(part, to))
+            }
+            Predicate::EachPhase(inner) => leaves(inner, to),
+            Predicate::Connects { .. } => to.push(predicate.clone()),
+            _ => {}
+        }
+    }
+    let mut wanted = Vec::new();
+    leaves(&claim.predicate, &mut wanted);
+    let run = findings.runs.iter().find(|run| Some(&run.id) == flow.run.as_ref());
+    let phases: Vec<String> = run.map(|run| run.phase.clone()).into_iter().collect();
+    wanted.into_iter().map(|predicate| Claim { predicate, phases: phases.clone(), ..claim.clone() }).collect()
 }
 
 fn copy(device: &Device, wanted: impl Fn(&str) -> bool) -> Device {

@@ -478,6 +478,9 @@ record! {
         pub findings: Vec<String>,
         /// Names of endpoints that carry it (`connects`).
         pub endpoints: Vec<String>,
+        /// The names of flows that carry it (`connects`): the first to each of these endpoints, by phase.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub connections: Vec<String>,
         /// Every number that the sentences use.
         pub figures: BTreeMap<String, String>,
         /// What the evidence permits writing.

@@ -490,6 +490,7 @@ fn claim(id: &str, by: &str, says: &str, reading: &str, status: Status) -> Verdi
         reasons: Vec::new(),
         findings: Vec::new(),
         endpoints: Vec::new(),
+        connections: Vec::new(),
         figures: BTreeMap::new(),
         permits: String::new(),
         does_not_permit: String::new(),

@@ -171,7 +171,9 @@ impl<'a> Evaluation<'a> {
             outcome.truth = Some(true);
             outcome.grades.insert("flow".to_owned());
             outcome.phases.insert(phase.to_owned());
-            outcome.endpoints.insert(format!("{}:{}", endpoint.address, endpoint.port));
+            let end = socket(&endpoint.address, endpoint.port);
+            outcome.endpoints.insert(end.clone());
+            outcome.connections.entry((phase.to_owned(), end)).or_insert_with(|| flow.name.clone());
             if !to.registered_country.is_empty() && !is_near(self.observed.table_date, flow.first) {
                 outcome.reasons.insert(Code::TableDate);
             }

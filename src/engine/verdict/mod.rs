@@ -96,6 +96,7 @@ fn verdict(observed: &Observed<'_>, claim: &Claim) -> Verdict {
         reasons: outcome.reasons.iter().map(|code: &Code| code.name().to_owned()).collect(),
         findings: outcome.findings.union(&outcome.witness).cloned().collect(),
         endpoints: outcome.endpoints.into_iter().collect(),
+        connections: outcome.connections.into_values().collect(),
         figures,
         permits: sentences.permits,
         does_not_permit: sentences.does_not_permit,

@@ -19,6 +19,8 @@ pub struct Outcome {
     pub witness: BTreeSet<String>,
     /// Endpoints that carry it.
     pub endpoints: BTreeSet<String>,
+    /// The first connection to each of them, by phase and endpoint.
+    pub connections: BTreeMap<(String, String), String>,
     /// Phases in which that was.
     pub phases: BTreeSet<String>,
     /// What a conclusion from absence rests on, by phase.
@@ -79,6 +81,7 @@ impl Outcome {
         self.findings.extend(other.findings);
         self.witness.extend(other.witness);
         self.endpoints.extend(other.endpoints);
+        self.connections.extend(other.connections);
         self.phases.extend(other.phases);
         for (phase, absent) in other.absent {
             self.absent.entry(phase).and_modify(|known| known.weaken(&absent)).or_insert(absent);
