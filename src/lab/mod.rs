@@ -19,6 +19,7 @@ mod container;
 mod encode;
 mod link;
 mod model;
+mod nat;
 mod pcapng;
 mod phone;
 mod photo;
@@ -34,8 +35,8 @@ mod tls;
 pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
 pub use container::{MAX_MERGED, MergeError};
 pub use model::{
-    Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Phase, Phone, Request, Send, Span,
-    Spikes,
+    Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Other, Outside, Phase, Phone, Pushed,
+    Request, Send, Span, Spikes,
 };
 pub use play::{Made, PlayError, Played, play};
 pub use record::{Carried, Sent};

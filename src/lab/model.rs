@@ -72,6 +72,9 @@ pub struct Phone {
     /// Kind (`imei`, `own_number`, …) to value.
     #[serde(default)]
     pub identifiers: BTreeMap<String, String>,
+    /// How far its clock is ahead of the capture's when a run begins, in milliseconds; an answer of NTP sets it right.
+    #[serde(default)]
+    pub clock_ahead_ms: i64,
 }
 
 /// The access point.
@@ -82,6 +85,21 @@ pub struct Gateway {
     pub mac: Mac,
     /// Its address; the phone's lies in the same /24.
     pub address: Ipv4Addr,
+    /// Its other side. With it the capture is taken there, behind its address translation: whatever is on the air has one
+    /// address, ports as they are unless two clients use the same one, and neither DHCP nor ARP nor names are seen.
+    pub outside: Option<Outside>,
+}
+
+/// The other side of an access point that translates addresses (NAPT, RFC 3022).
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outside {
+    /// Its Ethernet address there.
+    pub mac: Mac,
+    /// Its address there: everybody's.
+    pub address: Ipv4Addr,
+    /// The Ethernet address of the next router.
+    pub router: Mac,
 }
 
 /// A server.
@@ -181,6 +199,9 @@ pub struct Phase {
     /// What another machine sends in each run, so that it is known what would be found.
     #[serde(default)]
     pub spikes: Option<Spikes>,
+    /// Other machines on the same air, which are not the phone and of which no plan knows.
+    #[serde(default)]
+    pub others: Vec<Other>,
     /// Photos that are on the phone and that nobody touches.
     #[serde(default)]
     pub library: Vec<String>,
@@ -232,6 +253,18 @@ pub struct Spikes {
     pub over: Vec<Carrier>,
 }
 
+/// Another machine on the same air.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Other {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its address; no DHCP is played for it.
+    pub address: Ipv4Addr,
+    /// What it sends: files, identifiers and messages are those of the phone.
+    pub sends: Vec<Send>,
+}
+
 /// One thing that the firmware does in the network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -243,6 +276,8 @@ pub struct Send {
     /// Up to so much later, drawn for each run.
     #[serde(default)]
     pub spread: Span,
+    /// The message of a push service that sets it off; `after` and `spread` then count from its arrival.
+    pub on_push: Option<String>,
     /// In so many of a hundred runs, drawn for each run; absent: in every run.
     pub chance: Option<u32>,
     /// The server's name.
@@ -267,9 +302,28 @@ fn clear() -> Carrier {
 impl Send {
     /// The server's port.
     pub(super) fn port(&self) -> u16 {
-        self.port.unwrap_or_else(|| port(self.over))
+        self.port.unwrap_or_else(|| match self.requests.first() {
+            Some(Request::Ntp {}) => NTP_PORT,
+            Some(Request::Push { .. }) if is_encrypted(self.over) => MQTTS_PORT,
+            Some(Request::Push { .. }) => MQTT_PORT,
+            _ => port(self.over),
+        })
+    }
+
+    /// What it travels in, for the truth.
+    pub(super) fn carrier(&self) -> &'static str {
+        match self.requests.first() {
+            Some(Request::Ntp {}) => "udp",
+            Some(Request::Push { .. }) if !is_encrypted(self.over) => "tcp",
+            _ => self.over.name(),
+        }
     }
 }
+
+/// Ports of NTP and MQTT, in clear and in TLS (Service Name and Transport Protocol Port Number Registry).
+const NTP_PORT: u16 = 123;
+const MQTT_PORT: u16 = 1883;
+const MQTTS_PORT: u16 = 8883;
 
 /// The usual port of what requests travel in.
 pub(super) fn port(over: Carrier) -> u16 {
@@ -325,6 +379,18 @@ pub enum Request {
         /// The file's field name.
         field: String,
     },
+    /// The time of day, asked of an NTP server (SNTP, over UDP); nothing else is sent with it.
+    Ntp {},
+    /// A connection to a push service (MQTT 3.1.1) that stays open; nothing else is sent over it.
+    Push {
+        /// The phone shows that it is there so often.
+        alive: Span,
+        /// And so many times, before it leaves.
+        pings: u32,
+        /// What the service pushes.
+        #[serde(default)]
+        messages: Vec<Pushed>,
+    },
     /// Bytes of no known format, as an encrypted channel without keys shows them.
     Opaque {
         /// Bytes up.
@@ -332,6 +398,21 @@ pub enum Request {
         /// Bytes down.
         down: usize,
     },
+}
+
+/// A message of a push service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pushed {
+    /// Its name, for `on_push`: letters, digits and hyphens.
+    pub id: String,
+    /// The action in or after which it is pushed.
+    pub during: String,
+    /// From the action's start, if the phone is connected by then; else as soon as it is.
+    pub after: Span,
+    /// How many bytes it has, at least its name and that it is simulated.
+    #[serde(default)]
+    pub bytes: usize,
 }
 
 /// A field: a text, one of the phone's identifiers, or the message that the run received.
@@ -470,6 +551,16 @@ pub enum ModelError {
         /// Why not, if not never.
         why: &'static str,
     },
+    /// Two kinds of things in one send that can't share a connection.
+    #[error("play phase {phase}: {what} is the only request of its send, over nothing else than {over}")]
+    Alone {
+        /// The phase.
+        phase: String,
+        /// `ntp` or `push`.
+        what: &'static str,
+        /// What it may travel in.
+        over: &'static str,
+    },
     /// The phone never joins.
     #[error("play phase {phase}: no action joins the network")]
     NoJoin {
@@ -482,6 +573,14 @@ pub enum ModelError {
 const MAX_RUNS: u64 = 1_000;
 /// Bytes of one opaque message, which are held in memory.
 const MAX_OPAQUE: u64 = 64 << 20;
+/// Bytes of one pushed message.
+const MAX_PUSHED: u64 = 1 << 20;
+/// Signs of life on one connection, and messages pushed over it.
+const MAX_PINGS: u64 = 10_000;
+/// Machines beside the phone.
+const MAX_OTHERS: u64 = 8;
+/// An hour: clocks that are further off are no clocks.
+const MAX_AHEAD_MS: u64 = 3_600_000;
 /// Bytes of one photo.
 const MAX_PHOTO: u64 = 16 << 20;
 /// A week: times on the virtual clock stay far from overflowing.
@@ -546,7 +645,7 @@ impl Model {
 
     /// Whether anything in it travels in TLS.
     pub(super) fn uses_tls(&self) -> bool {
-        let sends = self.phases.iter().flat_map(|phase| phase.sends.iter().map(|send| send.over));
+        let sends = self.phases.iter().flat_map(|phase| phase.all_sends().map(|send| send.over));
         let spikes = self.phases.iter().flat_map(|phase| &phase.spikes).flat_map(|spikes| &spikes.over);
         sends.chain(spikes.copied()).any(is_encrypted)
     }
@@ -557,14 +656,32 @@ impl Model {
         };
         plain(&phase.id)?;
         phase.photos().map(|(path, _)| path).chain(phase.messages()).try_for_each(plain)?;
-        let opaque = phase.sends.iter().flat_map(|send| &send.requests).map(|request| match request {
+        let requests = || phase.all_sends().flat_map(|send| &send.requests);
+        let opaque = requests().map(|request| match request {
             Request::Opaque { up, down } => (*up).max(*down) as u64,
             _ => 0,
         });
+        let pushes: Vec<(Span, u64, &[Pushed])> = requests()
+            .filter_map(|request| match request {
+                Request::Push { alive, pings, messages } => {
+                    Some((*alive, u64::from(*pings), messages.as_slice()))
+                }
+                _ => None,
+            })
+            .collect();
+        let pushed = || pushes.iter().flat_map(|(_, _, messages)| *messages);
+        let bytes = pushed().map(|message| message.bytes.max(message.id.len()) as u64);
+        let stays = pushes.iter().map(|(alive, pings, _)| alive.micros.saturating_mul(*pings));
         let spans = phase.actions.iter().map(|action| action.at.micros.max(action.lasts.micros));
+        let spans = spans.chain(pushed().map(|message| message.after.micros)).chain(stays);
+        let signs = pushes.iter().map(|(_, pings, messages)| (*pings).max(messages.len() as u64));
         let sizes = phase.actions.iter().flat_map(|action| &action.sizes);
         let most = [
             ("bytes of a photo", sizes.max().map_or(0, |size| *size as u64), MAX_PHOTO),
+            ("bytes of a pushed message", bytes.max().unwrap_or(0), MAX_PUSHED),
+            ("signs of life or messages of one push service", signs.max().unwrap_or(0), MAX_PINGS),
+            ("machines beside the phone", phase.others.len() as u64, MAX_OTHERS),
+            ("milliseconds between clocks", self.phone.clock_ahead_ms.unsigned_abs(), MAX_AHEAD_MS),
             ("runs", u64::from(phase.runs) + u64::from(phase.twins), MAX_RUNS),
             ("bytes of no known format", opaque.max().unwrap_or(0), MAX_OPAQUE),
             ("microseconds", spans.chain([phase.tail.micros]).max().unwrap_or(0), MAX_MICROS),
@@ -580,7 +697,7 @@ impl Model {
                 return unknown("host", &spikes.to);
             }
         }
-        let carriers = phase.sends.iter().map(|send| send.over);
+        let carriers = phase.all_sends().map(|send| send.over);
         for over in carriers.chain(phase.spikes.iter().flat_map(|spikes| spikes.over.iter().copied())) {
             if over == Carrier::Http3 {
                 return Err(ModelError::Carrier { phase: phase.id.clone(), over: over.name(), why: "" });
@@ -588,14 +705,24 @@ impl Model {
         }
         let opaque =
             |send: &&Send| send.requests.iter().any(|request| matches!(request, Request::Opaque { .. }));
-        if let Some(send) = phase.sends.iter().filter(opaque).find(|send| send.over != Carrier::Http1) {
+        if let Some(send) = phase.all_sends().filter(opaque).find(|send| send.over != Carrier::Http1) {
             let why = ", if what it sends is of no known format";
             return Err(ModelError::Carrier { phase: phase.id.clone(), over: send.over.name(), why });
         }
         if !self.phone.fixed && !phase.actions.iter().any(|action| action.joins) {
             return Err(ModelError::NoJoin { phase: phase.id.clone() });
         }
-        for send in &phase.sends {
+        for message in pushed() {
+            plain(&message.id)?;
+            if !phase.actions.iter().any(|action| action.id == message.during) {
+                return unknown("action", &message.during);
+            }
+        }
+        for send in phase.all_sends() {
+            send.alone(phase)?;
+            if let Some(id) = send.on_push.as_ref().filter(|id| !pushed().any(|one| one.id == **id)) {
+                return unknown("pushed message", id);
+            }
             if !phase.actions.iter().any(|action| action.id == send.during) {
                 return unknown("action", &send.during);
             }
@@ -634,7 +761,32 @@ impl Model {
     }
 }
 
+impl Send {
+    /// Whether what can't share a connection has one of its own, and one that it can travel in.
+    fn alone(&self, phase: &Phase) -> Result<(), ModelError> {
+        let alone = |what, over| Err(ModelError::Alone { phase: phase.id.clone(), what, over });
+        let fits = |encrypted: &[Carrier]| {
+            self.requests.len() == 1 && (self.over == Carrier::Http1 || encrypted.contains(&self.over))
+        };
+        for request in &self.requests {
+            match request {
+                Request::Ntp {} if !fits(&[]) => return alone("ntp", "its own UDP"),
+                Request::Push { .. } if !fits(&[Carrier::Tls12, Carrier::Tls13]) => {
+                    return alone("push", "tls12 and tls13");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Phase {
+    /// What the phone and other machines send.
+    pub(super) fn all_sends(&self) -> impl Iterator<Item = &Send> {
+        self.sends.iter().chain(self.others.iter().flat_map(|other| &other.sends))
+    }
+
     /// Paths of all photos on the phone at the run's end, with the lengths that each may have.
     pub(super) fn photos(&self) -> impl Iterator<Item = (&str, &[usize])> {
         let made = self
@@ -655,7 +807,9 @@ impl Request {
     pub(super) fn file(&self) -> Option<&str> {
         match self {
             Self::Body { file, .. } | Self::Multipart { file, .. } => Some(file),
-            Self::Get { .. } | Self::Form { .. } | Self::Opaque { .. } => None,
+            Self::Get { .. } | Self::Form { .. } | Self::Opaque { .. } | Self::Ntp {} | Self::Push { .. } => {
+                None
+            }
         }
     }
 
@@ -665,7 +819,7 @@ impl Request {
             Self::Get { query, .. } | Self::Body { query, .. } => (query, &[]),
             Self::Form { query, fields, .. } => (query, fields),
             Self::Multipart { fields, .. } => (&[], fields),
-            Self::Opaque { .. } => (&[], &[]),
+            Self::Opaque { .. } | Self::Ntp {} | Self::Push { .. } => (&[], &[]),
         };
         query.iter().chain(fields)
     }
@@ -678,6 +832,8 @@ impl Request {
             Self::Body { .. } => "body",
             Self::Multipart { .. } => "multipart",
             Self::Opaque { .. } => "opaque",
+            Self::Ntp {} => "ntp",
+            Self::Push { .. } => "push",
         }
     }
 }

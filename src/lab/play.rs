@@ -1,11 +1,14 @@
 //! Plays a model: run by run, event by event.
 
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
 use super::{
-    encode::dhcp,
+    encode::{dhcp, http::Encoded},
     link::{End, Link},
     model::{self, Model, Phase},
+    nat::Nat,
     pcapng,
-    phone::{Outcome, Phone},
+    phone::{Clock, Outcome, Phone},
     record::{self, Carried, Run, Sent, later},
     script::{Planned, Script},
     seeded::Seeded,
@@ -120,16 +123,20 @@ pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
         };
         let stage = Stage { model, seed, run: &run };
         let photos = stage.photos();
-        let scripts: Vec<Script> = stage.scripts(&photos);
+        let scripts: Vec<Script> = stage.scripts(&phase.sends, "", &photos);
+        let others: Vec<Vec<Script>> = stage.others(&photos);
         let spikes = stage.spikes();
         let key_log = KeyLog::default();
         let tls = setup.as_ref().map(|setup| (setup, &key_log));
-        let (link, end, outcomes) = stage.play(&scripts, &spikes, tls)?;
-        let bytes = stage.capture(link, end);
+        let ran = stage.play(&scripts, &others, &spikes, tls)?;
+        let bytes = stage.capture(ran.link, ran.end);
         let keys = key_log.text();
         let kept = model.layout.keys.as_deref().filter(|_| !keys.is_empty() && stage.keeps_keys()).map(fill);
         captures.push(Made { path: run.capture.clone(), bytes });
-        sent.extend(stage.truth(scripts, &outcomes));
+        sent.extend(stage.truth(scripts, &ran.outcomes, None));
+        for ((other, scripts), outcomes) in phase.others.iter().zip(others).zip(&ran.others) {
+            sent.extend(stage.truth(scripts, outcomes, Some(other.address)));
+        }
         device.extend(photos.into_iter().map(|(path, bytes)| Made { path: run.on_device(&path), bytes }));
         device
             .extend(phase.messages().map(|path| Made { path: run.on_device(path), bytes: stage.messages() }));
@@ -143,7 +150,11 @@ pub fn play(model: &Model, seed: u64) -> Result<Played, PlayError> {
         }
         runs.push(run);
     }
-    let record = model.layout.record.clone().map(|path| Made { path, bytes: record::lines(&runs) });
+    let record = model
+        .layout
+        .record
+        .clone()
+        .map(|path| Made { path, bytes: record::lines(&runs, model.phone.clock_ahead_ms) });
     let truth = Made { path: model.layout.truth.clone(), bytes: record::truth(model, seed, &sent) };
     Ok(Played { captures, keys: key_logs, device, record, truth, sent })
 }
@@ -171,45 +182,69 @@ impl<'a> Stage<'a> {
         self.run.phase
     }
 
-    /// Turns the clock from event to event until the run's end; gives what passed, when it ended, and what became of each
-    /// script.
+    /// What other machines send, each its own; a run without instruments has them too.
+    fn others(&self, photos: &BTreeMap<String, Vec<u8>>) -> Vec<Vec<Script<'a>>> {
+        let others = self.phase().others.iter().enumerate();
+        others.map(|(no, other)| self.scripts(&other.sends, &format!("other {no} "), photos)).collect()
+    }
+
+    /// Turns the clock from event to event until the run's end.
     pub(super) fn play(
         &self,
         scripts: &[Script<'_>],
+        others: &[Vec<Script<'_>>],
         spikes: &[Planned],
         tls: Option<(&Setup, &KeyLog)>,
-    ) -> Result<(Link, u64, Vec<Outcome>), PlayError> {
+    ) -> Result<Ran, PlayError> {
         let model = self.model;
         let mut link = Link::new(model.link, self.seeded("link"));
         let lease_at = if model.phone.fixed { 0 } else { self.join(&mut link) };
         let mut random = self.seeded("stacks");
         let mut number = || u64::from(random.below(u32::MAX));
         let setup = tls.map(|(setup, _)| setup);
-        let mut servers = Servers::new(model, self.services(), setup, number(), self.seeded("servers"));
+        let start = (self.run.start, number());
+        let mut servers = Servers::new(model, self.duties(), setup, start, self.seeded("servers"));
         let stack = Stack::new(model.phone.mac, number());
-        let todo = scripts.iter().enumerate().map(|(no, script)| script.conversation(self, no, tls));
-        let todo = todo.collect::<Result<_, _>>().map_err(PlayError::tls)?;
-        let mut phone = Phone::new(stack, model.gateway.address, self.seeded("phone"), todo);
-        let mut other = None;
+        let todo = |scripts: &[Script<'_>]| -> Result<Vec<_>, PlayError> {
+            let todo = scripts.iter().enumerate().map(|(no, script)| script.conversation(self, no, tls));
+            todo.collect::<Result<_, _>>().map_err(PlayError::tls)
+        };
+        let clock = Clock { start: self.run.start, ahead_ms: model.phone.clock_ahead_ms };
+        let right = Clock { ahead_ms: 0, ..clock };
+        let gateway = model.gateway.address;
+        // The phone is the first of them.
+        let mut clients = vec![Phone::new(stack, gateway, self.seeded("phone"), clock, todo(scripts)?)];
         if let Some(planned) = self.phase().spikes.as_ref().filter(|_| !spikes.is_empty()) {
             let mut stack = Stack::new(planned.mac, number());
             stack.set_address(planned.address, model.gateway.address);
             let todo = spikes.iter().map(|spike| spike.conversation(&planned.to, self, tls));
             let todo = todo.collect::<Result<_, _>>().map_err(PlayError::tls)?;
-            other = Some(Phone::new(stack, model.gateway.address, self.seeded("spikes"), todo));
+            clients.push(Phone::new(stack, gateway, self.seeded("spikes"), right, todo));
+        }
+        let beside = clients.len();
+        for (no, (other, scripts)) in self.phase().others.iter().zip(others).enumerate() {
+            let mut stack = Stack::new(other.mac, number());
+            stack.set_address(other.address, gateway);
+            let seeded = self.seeded(&format!("other {no}"));
+            clients.push(Phone::new(stack, gateway, seeded, right, todo(scripts)?));
         }
 
         let ends = self.run.schedule.iter().map(|(action, at)| at + action.lasts.micros);
         let end = ends.max().unwrap_or(0) + self.phase().tail.micros;
         let mut now = lease_at;
-        phone.stack.set_address(model.phone.address, model.gateway.address);
+        if let Some(phone) = clients.first_mut() {
+            phone.stack.set_address(model.phone.address, gateway);
+        }
         for _ in 0..MAX_TURNS {
             if now >= end {
                 let unfinished = |host| PlayError::Unfinished { run: self.run.id.clone(), host };
-                other.map_or(Ok(Vec::new()), Phone::into_outcomes).map_err(unfinished)?;
-                return Ok((link, end, phone.into_outcomes().map_err(unfinished)?));
+                let ended = clients.into_iter().map(Phone::into_outcomes);
+                let mut ended = ended.collect::<Result<Vec<_>, _>>().map_err(unfinished)?;
+                let others = ended.split_off(beside);
+                let outcomes = ended.into_iter().next().unwrap_or_default();
+                return Ok(Ran { link, end, outcomes, others });
             }
-            now = turn(now, &mut link, &mut phone, other.as_mut(), &mut servers).unwrap_or(end).min(end);
+            now = turn(now, &mut link, &mut clients, &mut servers).unwrap_or(end).min(end);
         }
         Err(PlayError::Spins { run: self.run.id.clone(), micros: now })
     }
@@ -218,6 +253,10 @@ impl<'a> Stage<'a> {
     fn capture(&self, link: Link, end: u64) -> Vec<u8> {
         let start = self.run.start.0 / 1000;
         let (mut frames, dropped) = link.into_captured();
+        if let Some(outside) = self.model.gateway.outside {
+            let mut nat = Nat::new(outside, self.model.gateway.address);
+            frames = frames.into_iter().filter_map(|captured| nat.translated(captured)).collect();
+        }
         frames.iter_mut().for_each(|captured| captured.micros += start);
         let received = frames.len() as u64 + dropped;
         let statistics = pcapng::Statistics { from_to: [start, start + end], received, dropped };
@@ -243,15 +282,21 @@ impl<'a> Stage<'a> {
         start + DHCP_US.iter().max().copied().unwrap_or(0)
     }
 
-    fn truth(&self, scripts: Vec<Script<'_>>, outcomes: &[Outcome]) -> Vec<Sent> {
+    fn truth(&self, scripts: Vec<Script<'_>>, outcomes: &[Outcome], by: Option<Ipv4Addr>) -> Vec<Sent> {
         let mut sent = Vec::new();
         for (script, outcome) in scripts.into_iter().zip(outcomes) {
             let mut offset = 0;
             let opening = script.wire.opening.as_ref();
             offset += opening.map_or(0, |opening| opening.len() as u64);
             let times = outcome.times.iter().skip(usize::from(opening.is_some()));
-            let requests = script.wire.requests.iter().zip(&script.send.requests).zip(times);
-            for ((encoded, request), (begun, answered)) in requests {
+            // A question for the time is no stream: its packet is in no list.
+            let asked = Encoded { bytes: Vec::new(), places: Vec::new() };
+            let is_time = matches!(script.send.requests.first(), Some(model::Request::Ntp {}));
+            let requests = script.wire.requests.iter().chain(is_time.then_some(&asked));
+            for (no, (encoded, (begun, answered))) in requests.zip(times).enumerate() {
+                // All packets to a push service are of its one request.
+                let of = script.send.requests.get(no).or(script.send.requests.last());
+                let Some(request) = of else { continue };
                 let shift = |range: ByteRange| ByteRange::new(range.start + offset, range.end + offset);
                 let carried = |(what, place): &(String, ByteRange)| Carried {
                     what: what.clone(),
@@ -268,11 +313,13 @@ impl<'a> Stage<'a> {
                     address: outcome.address.map(|address| address.to_string()).unwrap_or_default(),
                     port: script.send.port(),
                     local_port: outcome.local_port,
-                    over: script.send.over,
+                    by,
+                    over: script.send.carrier(),
                     wrapper: request.wrapper(),
                     cleartext: !matches!(request, model::Request::Opaque { .. })
                         && !model::is_encrypted(script.send.over),
                     stream_range: shift(ByteRange::new(0, encoded.bytes.len() as u64)),
+                    clock_ahead_ms: outcome.clock_ahead_ms,
                     carries: encoded.places.iter().map(carried).collect(),
                 });
                 offset += encoded.bytes.len() as u64;
@@ -282,35 +329,40 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// What a run came to.
+pub(super) struct Ran {
+    /// What passed.
+    pub(super) link: Link,
+    /// When it ended.
+    pub(super) end: u64,
+    /// What became of each script of the phone.
+    pub(super) outcomes: Vec<Outcome>,
+    /// And of other machines.
+    others: Vec<Vec<Outcome>>,
+}
+
 /// Does everything that is due at `now`; says when something is due next.
-fn turn(
-    now: u64,
-    link: &mut Link,
-    phone: &mut Phone,
-    other: Option<&mut Phone>,
-    servers: &mut Servers,
-) -> Option<u64> {
-    let mut clients: Vec<&mut Phone> = [phone].into_iter().chain(other).collect();
+fn turn(now: u64, link: &mut Link, clients: &mut [Phone], servers: &mut Servers) -> Option<u64> {
     while let Some((to, frame)) = link.arrived(now) {
         if to == End::Net {
             servers.stack.card.received.push_back(frame);
             continue;
         }
         // All on the air hear it; each takes what is its own.
-        for client in &mut clients {
+        for client in clients.iter_mut() {
             client.stack.card.received.push_back(frame.clone());
         }
     }
     clients.iter_mut().for_each(|client| client.stack.poll(now));
     servers.stack.poll(now);
     let mut busy = false;
-    for client in &mut clients {
+    for client in clients.iter_mut() {
         busy |= client.step(now);
     }
-    busy |= servers.step();
+    busy |= servers.step(now);
     clients.iter_mut().for_each(|client| client.stack.poll(now));
     servers.stack.poll(now);
-    for client in &mut clients {
+    for client in clients.iter_mut() {
         for frame in std::mem::take(&mut client.stack.card.sent) {
             link.send(now, End::Phone, frame);
         }
@@ -319,8 +371,8 @@ fn turn(
         link.send(now, End::Net, frame);
     }
     let again = busy.then_some(now);
-    let mut next = vec![again, link.next(), servers.stack.poll_at(now)];
-    for client in &mut clients {
+    let mut next = vec![again, link.next(), servers.next(now), servers.stack.poll_at(now)];
+    for client in clients.iter_mut() {
         next.extend([client.next(now), client.stack.poll_at(now)]);
     }
     next.into_iter().flatten().min().map(|next| next.max(now + 1))

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::model::{Action, Model, Phase};
 use crate::{
-    case::scenario::{record::Spike, words::Carrier},
+    case::scenario::record::Spike,
     evidence::{ByteRange, Digest, Timestamp},
 };
 
@@ -29,14 +29,20 @@ pub struct Sent {
     pub port: u16,
     /// The phone's port.
     pub local_port: u16,
-    /// What it travels in.
-    pub over: Carrier,
-    /// `get`, `form`, `body`, `multipart` or `opaque`.
+    /// The address of the machine that sent it, where that was not the phone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<std::net::Ipv4Addr>,
+    /// What it travels in: a carrier's name, `udp`, `tcp`.
+    pub over: &'static str,
+    /// `get`, `form`, `body`, `multipart`, `opaque`, `ntp` or `push`.
     pub wrapper: &'static str,
     /// Whether anyone on the way can read it.
     pub cleartext: bool,
     /// Where the request lies among the bytes that the phone sent over this connection, inside of TLS.
     pub stream_range: ByteRange,
+    /// How far the phone's clock was ahead when it asked for the time, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
     /// What it carries.
     pub carries: Vec<Carried>,
 }
@@ -70,7 +76,7 @@ struct Line<'a> {
     clock_probes: [Probe; 1],
 }
 
-/// Phone and capture point share the virtual clock, so they never differ.
+/// How the phone's clock stands when the run begins. Actions are written down by the capture's clock.
 #[derive(Serialize)]
 struct Probe {
     at: Timestamp,
@@ -101,7 +107,7 @@ pub(super) struct Run<'a> {
 }
 
 /// The record: one line a run, each with the digest of the line before it (without its line feed).
-pub(super) fn lines(runs: &[Run<'_>]) -> Vec<u8> {
+pub(super) fn lines(runs: &[Run<'_>], clock_ahead_ms: i64) -> Vec<u8> {
     let mut record = Vec::new();
     let mut prev = Digest([0; 32]);
     for run in runs {
@@ -120,7 +126,7 @@ pub(super) fn lines(runs: &[Run<'_>]) -> Vec<u8> {
             twin: run.twin,
             rom: run.phase.rom,
             spikes: &run.spikes,
-            clock_probes: [Probe { at: run.start, offset_ms: 0, uncertainty_ms: 0 }],
+            clock_probes: [Probe { at: run.start, offset_ms: clock_ahead_ms, uncertainty_ms: 0 }],
         };
         let line = json(&line);
         prev = Digest::of(line.as_bytes());

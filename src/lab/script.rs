@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::{
     encode::{
         http::{self, Encoded},
-        http2, websocket,
+        http2, mqtt, websocket,
     },
     model::{self, is_encrypted, port},
     phone::{Answers, Conversation},
     photo,
     play::Stage,
     record::later,
-    servers::{Service, Services},
+    servers::{Duties, Service, Waiting},
     tls::{KeyLog, Setup, Version},
 };
 use crate::case::scenario::{
@@ -40,11 +40,17 @@ pub(super) struct Script<'a> {
     /// Its requests, as they are given to the stack or to TLS.
     pub(super) wire: Wire,
     at: u64,
+    /// What the machine that sends it is called in draws.
+    who: String,
 }
 
 /// What goes over one connection.
 pub(super) struct Wire {
     over: Carrier,
+    /// What is spoken inside TLS (RFC 7301).
+    speaks: &'static str,
+    /// How long after the opening each request waits at least, where it does.
+    pauses: Vec<u64>,
     /// What comes before the first request and has an answer of its own: the handshake of a WebSocket.
     pub(super) opening: Option<Vec<u8>>,
     /// The requests.
@@ -151,26 +157,52 @@ impl<'a> Stage<'a> {
         found.map_or(0, |(_, at)| *at)
     }
 
-    /// What the phone sends in this run.
-    pub(super) fn scripts(&self, photos: &BTreeMap<String, Vec<u8>>) -> Vec<Script<'a>> {
-        let sends = self.phase().sends.iter().enumerate();
+    /// What the phone sends in this run, or another machine, whose draws are called otherwise.
+    pub(super) fn scripts(
+        &self,
+        sends: &'a [model::Send],
+        who: &str,
+        photos: &BTreeMap<String, Vec<u8>>,
+    ) -> Vec<Script<'a>> {
+        let sends = sends.iter().enumerate();
         let script = |(no, send): (usize, &'a model::Send)| {
             let last = send.requests.len().saturating_sub(1);
             let millis = u32::try_from(send.spread.micros / 1000).unwrap_or(u32::MAX);
-            let spread = u64::from(self.seeded(&format!("spread {no}")).below(millis)) * 1000;
-            let mut wire = self.opening(send.over, &send.to, &format!("send {no}"));
+            let spread = u64::from(self.seeded(&format!("{who}spread {no}")).below(millis)) * 1000;
+            let mut wire = self.opening(send.over, &send.to, &format!("{who}send {no}"));
             let encode = |(index, request): (usize, &model::Request)| {
-                self.encode(&format!("send {no} {index}"), send, request, photos, (index, index == last))
+                self.encode(&format!("{who}send {no} {index}"), send, request, photos, (index, index == last))
             };
-            wire.requests = send.requests.iter().enumerate().map(encode).collect();
-            Script { send, at: self.action_at(&send.during) + send.after.micros + spread, wire }
+            match send.requests.first() {
+                Some(model::Request::Push { alive, pings, .. }) => {
+                    self.stay(&mut wire, &format!("{who}send {no}"), *alive, *pings);
+                }
+                Some(model::Request::Ntp {}) => {}
+                _ => wire.requests = send.requests.iter().enumerate().map(encode).collect(),
+            }
+            let begins = if send.on_push.is_some() { 0 } else { self.action_at(&send.during) };
+            Script { send, at: begins + send.after.micros + spread, wire, who: who.to_owned() }
         };
-        sends.filter(|(no, send)| self.happens(*no, send)).map(script).collect()
+        sends.filter(|(no, send)| self.happens(*no, who, send)).map(script).collect()
     }
 
     /// Whether a send happens in this run.
-    fn happens(&self, no: usize, send: &model::Send) -> bool {
-        send.chance.is_none_or(|percent| self.seeded(&format!("chance {no}")).below(100) < percent)
+    fn happens(&self, no: usize, who: &str, send: &model::Send) -> bool {
+        send.chance.is_none_or(|percent| self.seeded(&format!("{who}chance {no}")).below(100) < percent)
+    }
+
+    /// A connection to a push service: the phone says who it is, asks, and shows that it is there.
+    fn stay(&self, wire: &mut Wire, purpose: &str, alive: model::Span, pings: u32) {
+        let client = format!("simulated-{}", crate::evidence::hex(&self.seeded(purpose).bytes(6)));
+        let seconds = u16::try_from(alive.micros / 1_000_000).unwrap_or(u16::MAX);
+        let packets = [mqtt::connect(&client, seconds), mqtt::subscribe()].into_iter();
+        let pinged = (1..=u64::from(pings)).map(|no| (mqtt::ping(), alive.micros.saturating_mul(no)));
+        for (bytes, pause) in packets.map(|packet| (packet, 0)).chain(pinged) {
+            wire.requests.push(Encoded { bytes, places: Vec::new() });
+            wire.pauses.push(pause);
+        }
+        wire.speaks = "mqtt";
+        wire.farewell = mqtt::disconnect();
     }
 
     /// A connection over `over` on which nothing is asked yet.
@@ -184,7 +216,8 @@ impl<'a> Stage<'a> {
             Carrier::Http2 => (None, http2::farewell()),
             _ => (None, Vec::new()),
         };
-        Wire { over, opening, requests: Vec::new(), farewell }
+        let speaks = if over == Carrier::Http2 { "h2" } else { "http/1.1" };
+        Wire { over, speaks, pauses: Vec::new(), opening, requests: Vec::new(), farewell }
     }
 
     /// The request with its number on the connection, and whether it is the last one.
@@ -233,6 +266,10 @@ impl<'a> Stage<'a> {
             model::Request::Opaque { up, .. } => {
                 return Encoded { bytes: self.seeded(purpose).bytes(*up), places: Vec::new() };
             }
+            // These are no requests that stand among others.
+            model::Request::Ntp {} | model::Request::Push { .. } => {
+                return Encoded { bytes: Vec::new(), places: Vec::new() };
+            }
         };
         let plain = Plain { path, query: fields(query), body };
         self.encode_over(send.over, &send.to, &plain, place, purpose)
@@ -263,14 +300,24 @@ impl<'a> Stage<'a> {
         http::Field { name: field.name.clone(), value, label: identifier.cloned() }
     }
 
-    /// What listens where in this run.
-    pub(super) fn services(&self) -> Services {
+    /// What the servers do in this run.
+    pub(super) fn duties(&self) -> Duties {
         let address =
             |name: &str| self.model.hosts.iter().find(|host| host.name == name).map(|host| host.address);
         let http = |over| if is_encrypted(over) { Service::Https } else { Service::Http };
-        let service = |send: &model::Send| {
+        let mut pushes = Vec::new();
+        let mut time = None;
+        let mut service = |send: &model::Send| {
             let service = match send.requests.first() {
                 Some(model::Request::Opaque { up, down }) => Service::Opaque { up: *up, down: *down },
+                Some(model::Request::Ntp {}) => {
+                    time = Some(send.port());
+                    return None;
+                }
+                Some(model::Request::Push { messages, .. }) => {
+                    pushes.push(messages.iter().map(|message| self.waiting(message)).collect());
+                    Service::Push { list: pushes.len() - 1, encrypted: is_encrypted(send.over) }
+                }
                 _ => http(send.over),
             };
             Some(((address(&send.to)?, send.port()), service))
@@ -278,7 +325,13 @@ impl<'a> Stage<'a> {
         let spikes = self.phase().spikes.iter();
         let each = spikes.flat_map(|spikes| spikes.over.iter().map(move |over| (&spikes.to, *over)));
         let spikes = each.filter_map(|(to, over)| Some(((address(to)?, port(over)), http(over))));
-        self.phase().sends.iter().filter_map(service).chain(spikes).collect()
+        let services = self.phase().all_sends().filter_map(&mut service).chain(spikes).collect();
+        Duties { services, pushes, time }
+    }
+
+    fn waiting(&self, message: &model::Pushed) -> Waiting {
+        let at = self.action_at(&message.during) + message.after.micros;
+        Waiting { at, packet: mqtt::publish(&message.id, message.bytes) }
     }
 }
 
@@ -295,11 +348,16 @@ impl Script<'_> {
             _ => None,
         };
         let to = (self.send.to.as_str(), self.send.port());
-        let mut conversation = self.wire.conversation(self.at, to, stage, &format!("tls {no}"), tls)?;
+        let purpose = format!("{}tls {no}", self.who);
+        let mut conversation = self.wire.conversation(self.at, to, stage, &purpose, tls)?;
+        conversation.behind.clone_from(&self.send.on_push);
         let opaque: Option<Vec<usize>> = self.send.requests.iter().map(opaque).collect();
-        if let Some(lens) = opaque {
-            conversation.answers = Answers::Opaque(lens);
-        }
+        conversation.answers = match (self.send.requests.first(), opaque) {
+            (Some(model::Request::Ntp {}), _) => Answers::Time,
+            (Some(model::Request::Push { .. }), _) => Answers::Push,
+            (_, Some(lens)) => Answers::Opaque(lens),
+            _ => conversation.answers,
+        };
         Ok(conversation)
     }
 }
@@ -327,9 +385,8 @@ impl Wire {
         tls: Option<(&Setup, &KeyLog)>,
     ) -> Result<Conversation, rustls::Error> {
         let how = match self.over {
-            Carrier::Tls12 => Some((Version::Tls12, "http/1.1")),
-            Carrier::Tls13 => Some((Version::Tls13, "http/1.1")),
-            Carrier::Http2 => Some((Version::Tls13, "h2")),
+            Carrier::Tls12 => Some((Version::Tls12, self.speaks)),
+            Carrier::Tls13 | Carrier::Http2 => Some((Version::Tls13, self.speaks)),
             _ => None,
         };
         let tls = tls.zip(how);
@@ -337,10 +394,12 @@ impl Wire {
         let requests = self.requests.iter().map(|encoded| encoded.bytes.clone());
         Ok(Conversation {
             at,
+            behind: None,
             host: host.to_owned(),
             port,
             tls: tls.transpose()?,
             requests: self.opening.iter().cloned().chain(requests).collect(),
+            pauses: self.pauses.clone(),
             farewell: self.farewell.clone(),
             answers: match self.over {
                 Carrier::Http2 => Answers::Http2,

@@ -10,12 +10,14 @@ use smoltcp::{
 
 use super::{
     channel::Channel,
-    encode::{dns, http, http2, websocket},
+    encode::{dns, http, http2, mqtt, ntp, websocket},
     model::Model,
+    record::later,
     seeded::Seeded,
     stack::Stack,
     tls::Setup,
 };
+use crate::evidence::Timestamp;
 
 const DNS_PORT: u16 = 53;
 /// What a server answers to whatever was posted.
@@ -35,6 +37,33 @@ pub(super) enum Service {
         /// Bytes answered.
         down: usize,
     },
+    /// Pushes messages to whom asks for them, in TLS or not.
+    Push {
+        /// Which messages: their place among all lists of them.
+        list: usize,
+        /// Whether in TLS.
+        encrypted: bool,
+    },
+}
+
+/// A message that is pushed at its time.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    /// From the run's start.
+    pub(super) at: u64,
+    /// The packet.
+    pub(super) packet: Vec<u8>,
+}
+
+/// What the servers do in a run.
+#[derive(Default)]
+pub(super) struct Duties {
+    /// What listens where.
+    pub(super) services: Services,
+    /// Lists of messages that push services have.
+    pub(super) pushes: Vec<Vec<Waiting>>,
+    /// Where the time of day is asked for.
+    pub(super) time: Option<u16>,
 }
 
 /// Where a service listens.
@@ -47,6 +76,10 @@ pub(super) struct Servers<'s> {
     setup: Option<&'s Setup>,
     names: BTreeMap<String, Ipv4Addr>,
     name_server: SocketHandle,
+    /// When the run began, for whom asks.
+    start: Timestamp,
+    time_server: Option<SocketHandle>,
+    pushes: Vec<Vec<Waiting>>,
     listening: Vec<(Listener, SocketHandle)>,
     talking: Vec<Talk>,
     seeded: Seeded,
@@ -61,6 +94,8 @@ struct Talk {
     channel: Channel,
     received: Vec<u8>,
     answered: usize,
+    /// Messages still to be pushed, once they are asked for.
+    pushes: Option<Vec<Waiting>>,
 }
 
 /// What the client was seen to speak.
@@ -75,30 +110,41 @@ impl<'s> Servers<'s> {
     /// Servers that wait.
     pub(super) fn new(
         Model { gateway, hosts, .. }: &Model,
-        services: Services,
+        duties: Duties,
         setup: Option<&'s Setup>,
-        seed: u64,
+        (start, seed): (Timestamp, u64),
         seeded: Seeded,
     ) -> Self {
+        let Duties { services, pushes, time } = duties;
         let mut stack = Stack::new(gateway.mac, seed);
         stack.set_address(gateway.address, gateway.address);
         stack.take_any_address();
         let name_server = stack.udp(DNS_PORT);
         let names = hosts.iter().map(|host| (host.name.clone(), host.address)).collect();
         let listening = services.into_iter().map(|service| (service, listen(&mut stack, service))).collect();
-        Self { stack, setup, names, name_server, listening, talking: Vec::new(), seeded }
+        let time_server = time.map(|port| stack.udp(port));
+        let talking = Vec::new();
+        Self { stack, setup, names, name_server, start, time_server, pushes, listening, talking, seeded }
+    }
+
+    /// When something is to be done that no frame brings about.
+    pub(super) fn next(&self, now: u64) -> Option<u64> {
+        let waiting =
+            self.talking.iter().filter(|talk| talk.answered > 0).filter_map(|talk| talk.pushes.as_ref());
+        waiting.flatten().map(|waiting| waiting.at).filter(|at| *at > now).min()
     }
 
     /// Answers what has arrived; whether anything was done.
-    pub(super) fn step(&mut self) -> bool {
-        let mut busy = self.answer_names();
+    pub(super) fn step(&mut self, now: u64) -> bool {
+        let mut busy = self.answer_names() | self.tell_time(now);
         for (listener, socket) in &mut self.listening {
             if !self.stack.sockets.get::<tcp::Socket<'_>>(*socket).is_listening() {
                 let taken = std::mem::replace(socket, listen(&mut self.stack, *listener));
                 let ((address, _), service) = *listener;
+                let encrypted = matches!(service, Service::Https | Service::Push { encrypted: true, .. });
                 let tls = self
                     .setup
-                    .filter(|_| service == Service::Https)
+                    .filter(|_| encrypted)
                     .and_then(|setup| setup.server(address, self.seeded.fork()));
                 self.talking.push(Talk {
                     service,
@@ -107,15 +153,27 @@ impl<'s> Servers<'s> {
                     channel: Channel::new(tls),
                     received: Vec::new(),
                     answered: 0,
+                    pushes: None,
                 });
                 busy = true;
             }
         }
         for talk in &mut self.talking {
             let socket = self.stack.sockets.get_mut::<tcp::Socket<'_>>(talk.socket);
-            busy |= talk.step(socket, &mut self.seeded);
+            busy |= talk.step(now, socket, &self.pushes, &mut self.seeded);
         }
         busy
+    }
+
+    fn tell_time(&mut self, now: u64) -> bool {
+        let Some(handle) = self.time_server else { return false };
+        let socket = self.stack.sockets.get_mut::<udp::Socket<'_>>(handle);
+        let Ok((message, from)) = socket.recv() else { return false };
+        if let Some(answer) = ntp::answer(message, later(self.start, now)) {
+            // From the address that was asked. A full buffer loses the answer.
+            let _ = socket.send_slice(&answer, from);
+        }
+        true
     }
 
     fn answer_names(&mut self) -> bool {
@@ -139,10 +197,22 @@ fn listen(stack: &mut Stack, ((address, port), _): Listener) -> SocketHandle {
 }
 
 impl Talk {
-    fn step(&mut self, socket: &mut tcp::Socket<'_>, seeded: &mut Seeded) -> bool {
+    fn step(
+        &mut self,
+        now: u64,
+        socket: &mut tcp::Socket<'_>,
+        pushes: &[Vec<Waiting>],
+        seeded: &mut Seeded,
+    ) -> bool {
         let mut busy = self.channel.turn(socket, &mut self.received);
-        while let Some(answer) = self.take_request(seeded) {
+        while let Some(answer) = self.take_request(pushes, seeded) {
             self.channel.send(&answer);
+            busy = true;
+        }
+        for due in
+            self.pushes.iter_mut().flat_map(|waiting| waiting.extract_if(.., |waiting| waiting.at <= now))
+        {
+            self.channel.send(&due.packet);
             busy = true;
         }
         busy |= self.channel.turn(socket, &mut self.received);
@@ -155,11 +225,12 @@ impl Talk {
     }
 
     /// Takes a whole request off what was received, and gives its answer; a WebSocket's last frame has none.
-    fn take_request(&mut self, seeded: &mut Seeded) -> Option<Vec<u8>> {
+    fn take_request(&mut self, pushes: &[Vec<Waiting>], seeded: &mut Seeded) -> Option<Vec<u8>> {
         if self.answered == 0 && http2::opens(&self.received) {
             self.speaks = Speaks::Http2;
         }
         let len = match (self.service, self.speaks) {
+            (Service::Push { .. }, _) => mqtt::packet_len(&self.received),
             (Service::Opaque { up, .. }, _) => Some(up).filter(|up| *up > 0),
             (_, Speaks::Http) => http::message_len(&self.received),
             (_, Speaks::Http2) => http2::message_len(&self.received),
@@ -167,8 +238,16 @@ impl Talk {
         };
         let len = len.filter(|len| *len <= self.received.len())?;
         let request: Vec<u8> = self.received.drain(..len).collect();
-        if let Service::Opaque { down, .. } = self.service {
-            return Some(seeded.bytes(down));
+        match self.service {
+            Service::Opaque { down, .. } => return Some(seeded.bytes(down)),
+            Service::Push { list, .. } => {
+                if mqtt::subscribes(&request) {
+                    self.pushes = pushes.get(list).cloned();
+                }
+                self.answered += 1;
+                return mqtt::answer(&request);
+            }
+            Service::Http | Service::Https => {}
         }
         let answer = match self.speaks {
             Speaks::Websocket if websocket::is_close(&request) => return None,

@@ -101,7 +101,7 @@ pub fn spike(capture: &[u8], wanted: &Wanted) -> Result<Merged, MergeError> {
     let setup = setup.map_err(|error| failed(&error))?;
     let keys = KeyLog::default();
     let tls = setup.as_ref().map(|setup| (setup, &keys));
-    let (link, _, _) = stage.play(&[], &planned, tls).map_err(|error| failed(&error))?;
+    let link = stage.play(&[], &[], &planned, tls).map_err(|error| failed(&error))?.link;
     let (frames, _) = link.into_captured();
     let frames: Vec<(u64, Vec<u8>)> =
         frames.into_iter().map(|frame| (first + frame.micros * 1_000, frame.frame)).collect();
@@ -158,8 +158,9 @@ fn model(wanted: &Wanted, start: Timestamp, [machine, router, silent]: [Ipv4Addr
             address: silent,
             fixed: true,
             identifiers: BTreeMap::new(),
+            clock_ahead_ms: 0,
         },
-        gateway: Gateway { mac: ROUTER, address: router },
+        gateway: Gateway { mac: ROUTER, address: router, outside: None },
         hosts: vec![Host { name: HOST.to_owned(), address: HOST_ADDRESS }],
         layout: Layout {
             capture: wanted.name.clone(),
@@ -183,6 +184,7 @@ fn model(wanted: &Wanted, start: Timestamp, [machine, router, silent]: [Ipv4Addr
                 to: HOST.to_owned(),
                 over: wanted.over.clone(),
             }),
+            others: Vec::new(),
             library: Vec::new(),
             actions: Vec::new(),
             sends: Vec::new(),

@@ -106,7 +106,7 @@ impl Setup {
             let config =
                 config.with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
             let mut config = config.with_no_client_auth().with_single_cert(vec![certificate], key)?;
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            config.alpn_protocols = ["h2", "http/1.1", "mqtt"].map(|name| name.as_bytes().to_vec()).into();
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
             servers.insert(host.address, Arc::new(config));

@@ -126,7 +126,7 @@ fn length(len: usize) -> [u8; 2] {
 }
 
 /// RFC 1071 over parts of even length, but for the last.
-fn checksum(parts: &[&[u8]]) -> [u8; 2] {
+pub(in crate::lab) fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     let words = parts.iter().flat_map(|part| part.chunks(2));
     let mut sum: u32 = words
         .map(|pair| match *pair {
