@@ -108,6 +108,13 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
             }
         }
     }
+    let behind = || indexes.iter().find_map(|index| translated(plan, index, addresses));
+    // An address that is only guessed is bound to nobody anyway.
+    if bound_by == "declared"
+        && let Some(figure) = behind()
+    {
+        return Binding::Disputed { figure };
+    }
     match bound_by {
         "declared" | "mac" | "dhcp" if plan.phone.mac.is_none() && changes_hands(indexes, addresses) => {
             let how = format!("{bound_by}; different hardware addresses used it in different captures");
@@ -116,6 +123,25 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
         "declared" | "mac" | "dhcp" => Binding::Bound { how: bound_by.to_owned() },
         other => Binding::Assumed { how: other.to_owned() },
     }
+}
+
+/// What systems begin to count hops from (Linux and Android 64, Windows 128, routers 255, old systems 32).
+const FIRST_HOPS: [u8; 4] = [32, 64, 128, 255];
+
+/// Whether an IPv4 address stood behind a router where it was captured: then it may be that of everybody behind an address
+/// translation (RFC 3022), unless whoever recorded it says that nobody else was there.
+fn translated(plan: &Plan, index: &Index, addresses: &BTreeSet<IpAddr>) -> Option<String> {
+    if plan.phone.only_client {
+        return None;
+    }
+    let forwarded =
+        |address: &&IpAddr| index.hops_left(**address).is_some_and(|hops| !FIRST_HOPS.contains(&hops));
+    let address = addresses.iter().find(forwarded)?;
+    Some(format!(
+        "{address} stood behind a router in {} ({} hops were left), so others may have used it; `phone: {{only_client: true}}` says that nobody did",
+        index.capture,
+        index.hops_left(*address)?
+    ))
 }
 
 /// Whether an address had one user in one capture and another in the next: one phone that changes its hardware

@@ -161,6 +161,10 @@ section! {
         /// The IP addresses it had in the capture.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub addresses: Option<Names>,
+        /// Whether nobody else used these addresses, where a router stood between the phone and the point of capture: whoever
+        /// recorded it answers for that. Default: nobody says so.
+        #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+        pub only_client: Option<bool>,
         /// Where its software came from.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub provenance: Option<Provenance>,

@@ -103,6 +103,8 @@ pub struct Phone {
     pub mac: Option<String>,
     /// The addresses it had.
     pub addresses: Vec<IpAddr>,
+    /// Whether nobody else used them, behind a router.
+    pub only_client: bool,
     /// Kind (`imei`, `own_number`, …) to value.
     pub identifiers: BTreeMap<String, String>,
     /// What programs are known to put before or after a value before they hash it.

@@ -361,6 +361,7 @@ impl Resolver<'_> {
             model: phone.model.as_ref().map(|model| model.0.clone()),
             mac,
             addresses,
+            only_client: phone.only_client == Some(true),
             identifiers,
             salts,
             rom: phone

@@ -1,6 +1,6 @@
 //! A capture sorted into flows, and the streams of each.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 use super::{
     dhcp::Lease,
@@ -62,6 +62,8 @@ pub struct Index {
     pub anomalies: Vec<Anomaly>,
     pub(super) segments: Segments,
     pub(super) bindings: Vec<MacBinding>,
+    /// Hops that are left to the first SYN of an IPv4 address.
+    pub(super) hops_left: BTreeMap<IpAddr, u8>,
     pub(super) leases: Vec<Lease>,
     /// By end and frame.
     pub(super) urgent: Vec<(EndKey, FrameNo, u32)>,
@@ -139,6 +141,11 @@ impl Index {
     /// Hardware addresses and the addresses they sent for, sorted by address.
     pub fn mac_bindings(&self) -> &[MacBinding] {
         &self.bindings
+    }
+
+    /// The time to live of an IPv4 address's first SYN, as it stood at the point of capture.
+    pub fn hops_left(&self, address: IpAddr) -> Option<u8> {
+        self.hops_left.get(&address).copied()
     }
 
     /// Addresses that DHCP gave out, in order.

@@ -112,6 +112,8 @@ pub(super) struct Packet<'p> {
     pub(super) destination: SocketAddr,
     /// `None` for UDP.
     pub(super) tcp: Option<Tcp>,
+    /// The time to live of the innermost IPv4 header: each router takes one off it (RFC 791).
+    pub(super) hops_left: Option<u8>,
     pub(super) payload: View<'p>,
 }
 
@@ -228,7 +230,9 @@ pub(super) fn ipv4(view: View<'_>) -> Read<'_> {
             part: payload,
         }));
     }
-    transport(protocol, source, destination, payload)
+    let mut packet = transport(protocol, source, destination, payload)?;
+    packet.hops_left.get_or_insert(header.ttl());
+    Ok(packet)
 }
 
 /// RFC 8200, with the extension headers of IANA's registry.
@@ -328,6 +332,7 @@ fn tcp(source: IpAddr, destination: IpAddr, view: View<'_>) -> Read<'_> {
             scale: if flags.syn() { scale(view.data.get(20..header).unwrap_or_default()) } else { None },
             urgent: (flags.urg() && urgent > 0).then_some(urgent),
         }),
+        hops_left: None,
         payload: view.skip(header),
     })
 }
@@ -357,6 +362,7 @@ fn udp(source: IpAddr, destination: IpAddr, view: View<'_>) -> Read<'_> {
         source: SocketAddr::new(source, u16::from_be_bytes([s0, s1])),
         destination: SocketAddr::new(destination, u16::from_be_bytes([d0, d1])),
         tcp: None,
+        hops_left: None,
         payload,
     })
 }

@@ -88,6 +88,7 @@ pub(super) struct Pass {
     oddities: Oddities,
     truncated: Option<(FrameNo, u64, u64)>,
     bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
+    hops_left: BTreeMap<IpAddr, u8>,
     leases: Vec<Lease>,
     /// Payload about which fragments disagree.
     disputed: Vec<(EndKey, Disputed)>,
@@ -112,6 +113,7 @@ impl Pass {
             oddities: Oddities::default(),
             truncated: None,
             bindings: BTreeMap::new(),
+            hops_left: BTreeMap::new(),
             leases: Vec::new(),
             disputed: Vec::new(),
             urgent: Vec::new(),
@@ -306,6 +308,11 @@ impl Pass {
         let held: u64 = sources.iter().map(|source| source.range.len()).sum();
         let (seq, mark) = match &packet.tcp {
             Some(tcp) => {
+                if let Some(hops) = packet.hops_left.filter(|_| tcp.flags.syn() && !tcp.flags.ack())
+                    && (self.hops_left.len() < MAX_BINDINGS)
+                {
+                    self.hops_left.entry(packet.source.ip()).or_insert(hops);
+                }
                 flow.reset |= tcp.flags.rst();
                 if tcp.flags.rst() && is_outside_window(end, other, tcp) {
                     let words = "a RST outside its receiver's window, which ignores it".to_owned();
@@ -458,6 +465,7 @@ impl Pass {
             flows: self.flows,
             anomalies,
             segments,
+            hops_left: self.hops_left,
             bindings: bindings.map(|((address, mac), frame)| MacBinding { address, mac, frame }).collect(),
             leases: self.leases,
             urgent: {
