@@ -46,8 +46,9 @@ phone: {addresses: [ADDRESS]ALONE}
 clocks: {phone: {max_skew_ms: 100}}
 phases: [{id: stock, from: factory-reset}]
 actions: {list: [{id: boot, do: boot}, {id: shoot, do: take-photo, makes: [DCIM/1.jpg]}, {id: rest, do: idle, for: 100s}]}
+terms: {server: {hosts: [up.example]}}
 claims:
-  - {id: L1, says: connects by itself, connects: anywhere, attended: false}
+  - {id: L1, says: connects by itself, connects: server, attended: false}
   - {id: L2, says: photos, uploads: photo}
 "#;
 
@@ -159,10 +160,12 @@ fn a_push_service_keeps_a_connection_and_sets_off_an_upload() {
                 .all(|sent| sent.over == carrier && sent.port == if over == "http1" { 1_883 } else { 8_883 })
         );
         let upload = of(&played, "body")[0];
-        let pushed = "2026-11-20T10:01:20".parse::<String>().unwrap();
-        assert!(upload.begun.to_string() > pushed, "{}", upload.begun);
+        assert!(upload.begun.to_string().as_str() > "2026-11-20T10:01:20", "{}", upload.begun);
         let found = findings(home.path());
         assert_eq!(status(&found, "L2").0, Status::Supported);
+        let (by_itself, reasons) = status(&found, "L1");
+        assert_eq!(by_itself, Status::Inconclusive);
+        assert!(reasons.contains(&"answers_push".to_owned()), "{reasons:?}");
         let filter = "mqtt";
         let fields = ["mqtt.msgtype", "ip.src"];
         let Some(rows) = tshark(home.path(), filter, &fields) else { return skip("tshark") };
@@ -171,6 +174,18 @@ fn a_push_service_keeps_a_connection_and_sets_off_an_upload() {
         // 1 CONNECT, 2 CONNACK, 8 SUBSCRIBE, 9 SUBACK, 12 PINGREQ, 13 PINGRESP, 3 PUBLISH, 14 DISCONNECT.
         let expected = ["1", "2", "8", "9", "12", "13", "12", "13", "3", "12", "13", "12", "13", "14"];
         assert_eq!(kinds, expected, "{over}");
+    }
+}
+
+#[test]
+fn what_a_phone_does_long_after_a_push_it_does_by_itself() {
+    let late = ANSWER.replace("500ms", "15s");
+    let alone = late.replace("on_push: wake, ", "").replace("15s", "35s");
+    for sends in [[&PUSH.replace("OVER", "tls13"), late.as_str()].join(", "), alone] {
+        let played = World { sends: &sends, ..QUIET }.played();
+        let home = tempfile::tempdir().unwrap();
+        lay(&played, home.path(), "192.168.43.17", "");
+        assert_eq!(status(&findings(home.path()), "L1").0, Status::Supported);
     }
 }
 

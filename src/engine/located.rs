@@ -20,6 +20,7 @@ use super::{
     },
     observe::Observation,
     timeline::{window_at, window_id},
+    unasked::{self, Unasked},
     verdict,
     volume::{self, Burst, Uploads, Walked},
 };
@@ -104,8 +105,10 @@ pub(super) fn locate(road: &Road<'_>, outcome: &Outcome, scratch: &Scratch) -> R
         endpoints: Endpoints::default(),
         uploads: Uploads::default(),
         ledger: expected_windows(road),
+        unasked: unasked::matters(&road.case.plan).then(Unasked::default),
     };
     for (capture, index) in (0..).zip(&road.indexes) {
+        walk.unasked = walk.unasked.map(|_| Unasked::default());
         for flow in &index.flows {
             let flow_ref = FlowRef { capture, flow: flow.id.0 };
             walk.flow(index, flow, flow_ref, by_flow.get(&flow_ref).map_or(&[], Vec::as_slice))?;
@@ -137,6 +140,8 @@ struct Walk<'r, 'c> {
     endpoints: Endpoints,
     uploads: Uploads,
     ledger: LedgerBuilder,
+    /// Of the capture that is walked, its flows in the order in which they began; none where no claim asks.
+    unasked: Option<Unasked>,
 }
 
 impl<'r> Walk<'r, '_> {
@@ -158,6 +163,9 @@ impl<'r> Walk<'r, '_> {
         // A flow of other machines is none of the phone's uplink.
         if road.subject.uplink_side(flow).is_none() {
             return Ok(());
+        }
+        if let Some(unasked) = &mut self.unasked {
+            unasked.add(&up, &index.stream(id, up_side.other())?);
         }
         let destination = self.ledger.destination(family.as_deref(), remote);
         let (sum, bursts) = self.account(index, &up, hits, seen, &destination);
@@ -322,6 +330,7 @@ impl<'r> Walk<'r, '_> {
             handshake: flow.handshake,
             opened_by: opened_by.to_owned(),
             run: run.map(|run| run.id.clone()),
+            unasked_ms: self.unasked.as_ref().and_then(|unasked| unasked.before(flow.first)),
         };
         self.lines.push(&summary)?;
         let judged = has_hits || verdict::may_connect(&summary);

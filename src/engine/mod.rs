@@ -26,6 +26,7 @@ mod spikes;
 pub mod statistics;
 mod subject;
 pub mod timeline;
+mod unasked;
 pub mod verdict;
 mod volume;
 pub mod witness;

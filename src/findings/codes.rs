@@ -139,6 +139,9 @@ codes! {
     OrderUnknown = "order_unknown", Reason,
         "The upload and the action lie closer together than the clocks can tell apart.",
         "Measure the clocks' offsets, or leave more time between.";
+    AnswersPush = "answers_push", Reason,
+        "The connection began within ten seconds of something that a server had sent unasked, so it may be the answer to a push.",
+        "Look at connections that begin at other moments, or keep push services from reaching the phone.";
     NotObserved = "not_observed", Reason,
         "Nothing that would support it was observed; that alone does not show the contrary.",
         "";

@@ -349,6 +349,10 @@ record! {
         /// The run it belongs to.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub run: Option<String>,
+        /// Milliseconds before its first frame in which something came down unasked on another connection: it may be the answer
+        /// to a push. Said within ten seconds, and where a claim asks for what a phone does by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub unasked_ms: Option<u64>,
     }
 
     /// One thing that was on the phone.

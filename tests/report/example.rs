@@ -355,6 +355,7 @@ fn flow(name: &str, capture: &str, first_frame: u32, remote: &str) -> FlowSummar
         handshake: true,
         opened_by: "phone".to_owned(),
         run: Some("stock/01".to_owned()),
+        unasked_ms: None,
     }
 }
 

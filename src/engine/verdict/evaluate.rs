@@ -445,7 +445,8 @@ impl<'a> Evaluation<'a> {
             })
         };
         if within(skew) {
-            Fit::Carries
+            // What answers a push was not done by the phone alone.
+            if flow.unasked_ms.is_some() { Fit::Near(Code::AnswersPush) } else { Fit::Carries }
         } else if skew != 0 && within(skew.saturating_neg()) {
             Fit::Near(Code::OrderUnknown)
         } else {

@@ -283,6 +283,7 @@ fn flow(phase: &str, first: u64, names: &[&str]) -> FlowSummary {
         handshake: true,
         opened_by: "phone".into(),
         run: Some(format!("{phase}/01")),
+        unasked_ms: None,
     }
 }
 
