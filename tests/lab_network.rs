@@ -190,6 +190,20 @@ fn what_a_phone_does_long_after_a_push_it_does_by_itself() {
 }
 
 #[test]
+fn a_timer_sends_again_in_its_own_time() {
+    let beat = "{during: rest, after: 5s, spread: 1s, again: {every: 20s, times: 3}, to: up.example, requests: [get: {path: /beat}]}";
+    let played = World { sends: beat, ..QUIET }.played();
+    let begun: Vec<f64> = of(&played, "get").iter().map(|sent| sent.begun.0 as f64 / 1e9).collect();
+    assert_eq!(begun.len(), 4);
+    let pauses: Vec<f64> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.iter().all(|pause| (pause - 20.0).abs() < 1.5), "{pauses:?}");
+    assert!(
+        pauses.iter().any(|pause| (pause - 20.0).abs() > 0.01),
+        "each time is drawn by itself: {pauses:?}"
+    );
+}
+
+#[test]
 fn another_machine_on_the_air_is_not_the_phone() {
     let played = World { others: COPY, ..QUIET }.played();
     let home = tempfile::tempdir().unwrap();
@@ -243,6 +257,10 @@ fn what_can_not_be_played_is_refused() {
         ),
         (World { sends: &PUSH.replace("OVER", "http2"), ..QUIET }, "push is the only request"),
         (World { sends: ANSWER, ..QUIET }, "no pushed message is called wake"),
+        (
+            World { sends: &ANSWER.replace("on_push: wake", "again: {every: 1ms, times: 10001}"), ..QUIET },
+            "more than 10000 times of one send",
+        ),
         (World { ahead: "3600001", ..QUIET }, "more than 3600000 milliseconds between clocks"),
         (
             World { sends: &PUSH.replace("OVER", "http1").replace("300", "2000000"), ..QUIET },
@@ -258,4 +276,17 @@ fn what_can_not_be_played_is_refused() {
         let refused = Model::parse(&model).unwrap_err().to_string();
         assert!(refused.contains(why), "{refused}");
     }
+}
+
+#[test]
+fn the_example_of_the_documentation_plays() {
+    let docs = include_str!("../docs/behaviour-models.md");
+    let yaml = docs.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let model = Model::parse(yaml).unwrap();
+    let played = lab::play(&model, model.seed).unwrap();
+    assert_eq!((played.captures.len(), played.keys.len()), (3, 2), "two runs and a twin, which has no keys");
+    let mut wrappers: Vec<&str> = played.sent.iter().map(|sent| sent.wrapper).collect();
+    wrappers.sort_unstable();
+    wrappers.dedup();
+    assert_eq!(wrappers, ["body", "form", "get", "multipart", "ntp", "opaque", "push"]);
 }

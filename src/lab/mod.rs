@@ -15,6 +15,7 @@
 
 mod canary;
 mod channel;
+mod check;
 mod container;
 mod encode;
 mod link;
@@ -33,9 +34,10 @@ mod stack;
 mod tls;
 
 pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canaries};
+pub use check::ModelError;
 pub use container::{MAX_MERGED, MergeError};
 pub use model::{
-    Action, Field, Gateway, Host, Layout, Link, Mac, Model, ModelError, Other, Outside, Phase, Phone, Pushed,
+    Action, Again, Field, Gateway, Host, Layout, Link, Mac, Model, Other, Outside, Phase, Phone, Pushed,
     Request, Send, Span, Spikes,
 };
 pub use play::{Made, PlayError, Played, play};

@@ -164,8 +164,11 @@ impl<'a> Stage<'a> {
         who: &str,
         photos: &BTreeMap<String, Vec<u8>>,
     ) -> Vec<Script<'a>> {
-        let sends = sends.iter().enumerate();
-        let script = |(no, send): (usize, &'a model::Send)| {
+        let script = |(no, send, round): (usize, &'a model::Send, u32)| {
+            let who = if round == 0 { who.to_owned() } else { format!("{who}again {round} ") };
+            if !self.happens(no, &who, send) {
+                return None;
+            }
             let last = send.requests.len().saturating_sub(1);
             let millis = u32::try_from(send.spread.micros / 1000).unwrap_or(u32::MAX);
             let spread = u64::from(self.seeded(&format!("{who}spread {no}")).below(millis)) * 1000;
@@ -181,9 +184,13 @@ impl<'a> Stage<'a> {
                 _ => wire.requests = send.requests.iter().enumerate().map(encode).collect(),
             }
             let begins = if send.on_push.is_some() { 0 } else { self.action_at(&send.during) };
-            Script { send, at: begins + send.after.micros + spread, wire, who: who.to_owned() }
+            let later = send.again.map_or(0, |again| again.every.micros.saturating_mul(round.into()));
+            Some(Script { send, at: begins + send.after.micros + spread + later, wire, who })
         };
-        sends.filter(|(no, send)| self.happens(*no, who, send)).map(script).collect()
+        let rounds = |(no, send): (usize, &'a model::Send)| {
+            (0..=send.again.map_or(0, |again| again.times)).map(move |round| (no, send, round))
+        };
+        sends.iter().enumerate().flat_map(rounds).filter_map(script).collect()
     }
 
     /// Whether a send happens in this run.
