@@ -62,6 +62,7 @@ pub(super) struct Collected {
     pub(super) responses: Vec<ResponseHead>,
     pub(super) ends: Vec<(TransactionId, Direction, BodyEnd, u64)>,
     pub(super) places: Vec<(Direction, ByteRange, Place)>,
+    pub(super) sealed: Vec<(Direction, ByteRange)>,
     pub(super) anomalies: Vec<(AnomalyKind, String)>,
     pub(super) dns: Vec<DnsMessage>,
     pub(super) hellos: Vec<TlsHello>,
@@ -94,6 +95,10 @@ impl Sink for Collected {
 
     fn place(&mut self, direction: Direction, range: ByteRange, place: Place) {
         self.places.push((direction, range, place));
+    }
+
+    fn sealed(&mut self, direction: Direction, range: ByteRange) {
+        self.sealed.push((direction, range));
     }
 
     fn protocol(&mut self, name: &'static str) {

@@ -88,6 +88,10 @@ fn a_handshake_in_fragments_gives_its_hellos_and_every_byte_has_its_place() {
     let finished = sent - 13 - 30 - 40;
     let opaque = placed(&got, Direction::Up, Place::Opaque);
     assert_eq!(opaque, [ByteRange::new(finished, finished + 40), ByteRange::new(sent - 30, sent)]);
+    // Of these records nothing was sent in clear; of the handshake before them much was.
+    let sealed = |way| got.sealed.iter().filter(move |one| one.0 == way).map(|one| one.1).collect::<Vec<_>>();
+    let (finished, data) = (ByteRange::new(finished - 13, finished + 40), ByteRange::new(sent - 43, sent));
+    assert_eq!(sealed(Direction::Up), [finished, data]);
     let understood: u64 =
         placed(&got, Direction::Up, Place::Understood).iter().map(|range| range.len()).sum();
     assert_eq!(understood, 7 * 13 + 1);
@@ -97,6 +101,7 @@ fn a_handshake_in_fragments_gives_its_hellos_and_every_byte_has_its_place() {
         placed(&got, Direction::Down, Place::Understood).iter().map(|range| range.len()).sum();
     assert_eq!(understood, 2 * 13 + 5);
     assert_eq!(placed(&got, Direction::Down, Place::Opaque), [ByteRange::new(received - 30, received)]);
+    assert_eq!(sealed(Direction::Down), [ByteRange::new(received - 43, received)]);
 }
 
 #[test]
