@@ -147,6 +147,7 @@ pub(super) fn assemble(
         settings: settings(road),
         captures,
         runs,
+        unreported: timeline::unreported(&case.plan, &case.runs),
         ledger,
         endpoint_count: Some(ends.count).filter(|count| *count > ends.listed.len() as u64),
         endpoints: ends.listed,

@@ -3,16 +3,19 @@
 //! Traffic is attributed to actions, never finer than that. Without an action log nothing is said
 //! about timing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     case::{
         Case,
-        scenario::plan::{ActionDone, Run},
+        scenario::plan::{ActionDone, Plan, Run},
     },
     evidence::Timestamp,
-    findings::{ActionSummary, RunSummary, Window},
+    findings::{ActionSummary, RunSummary, Unreported, Window},
 };
+
+/// Ids of missing runs that are listed of one phase.
+const MAX_LISTED: usize = 100;
 
 /// The record, laid out by capture.
 pub struct Timeline<'c> {
@@ -54,6 +57,25 @@ impl<'c> Timeline<'c> {
     pub fn summaries(&self) -> Vec<RunSummary> {
         self.runs.iter().map(summary).collect()
     }
+}
+
+/// Planned runs that are not on record, by phase in the order of the plan; none where nobody kept a record.
+pub fn unreported(plan: &Plan, runs: &[Run]) -> Vec<Unreported> {
+    if !runs.iter().any(|run| run.recorded) {
+        return Vec::new();
+    }
+    let known: BTreeSet<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+    let phases = plan.phases.iter().map(|phase| {
+        let ids = || (1..=phase.repeat).map(|no| format!("{}/{no:02}", phase.id));
+        let missing = || ids().filter(|id| !known.contains(id.as_str()));
+        Unreported {
+            phase: phase.id.clone(),
+            planned: phase.repeat,
+            missing: u32::try_from(missing().count()).unwrap_or(u32::MAX),
+            runs: missing().take(MAX_LISTED).collect(),
+        }
+    });
+    phases.filter(|phase| phase.missing > 0).collect()
 }
 
 /// The last action that began at or before a moment, with the milliseconds since.
@@ -100,5 +122,38 @@ fn summary(run: &Run) -> RunSummary {
             })
             .collect(),
         device_state: run.device_state.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::scenario::plan::Phase;
+
+    fn runs(ids: &[&str], recorded: bool) -> Vec<Run> {
+        let run = |id: &&str| Run {
+            id: (*id).to_owned(),
+            phase: id.split('/').next().unwrap_or_default().to_owned(),
+            recorded,
+            ..Run::default()
+        };
+        ids.iter().map(run).collect()
+    }
+
+    #[test]
+    fn planned_runs_that_nobody_recorded_are_named() {
+        let phase = |id: &str, repeat| Phase { id: id.to_owned(), repeat, ..Phase::default() };
+        let plan = Plan {
+            phases: vec![phase("stock", 4), phase("cloud-on", 1), phase("more", 300)],
+            ..Plan::default()
+        };
+        let kept = ["stock/01", "stock/03", "cloud-on/01"];
+        let missing = unreported(&plan, &runs(&kept, true));
+        let told: Vec<_> = missing.iter().map(|one| (one.phase.as_str(), one.planned, one.missing)).collect();
+        assert_eq!(told, [("stock", 4, 2), ("more", 300, 300)]);
+        assert_eq!(missing[0].runs, ["stock/02", "stock/04"]);
+        assert_eq!(missing[1].runs.len(), MAX_LISTED);
+        assert_eq!(missing[1].runs[MAX_LISTED - 1], "more/100");
+        assert_eq!(unreported(&plan, &runs(&kept, false)), [], "nobody kept a record that could lack any");
     }
 }

@@ -60,6 +60,9 @@ record! {
         pub captures: Vec<CaptureSummary>,
         /// Runs, in the order of the record.
         pub runs: Vec<RunSummary>,
+        /// Planned runs that are not on record, by phase: whoever leaves out what does not fit shows here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub unreported: Vec<Unreported>,
         /// The place of each uplink byte.
         pub ledger: Ledger,
         /// Remote ends, most uplink bytes first: at most [`MAX_ENDS`], and those of flows that a finding names.
@@ -198,6 +201,18 @@ record! {
         pub windows: Vec<Window>,
         /// Settings read off the phone.
         pub device_state: BTreeMap<String, String>,
+    }
+
+    /// Runs of a phase that were planned and are not on record.
+    pub struct Unreported {
+        /// The phase.
+        pub phase: String,
+        /// How many runs the plan gives it.
+        pub planned: u32,
+        /// How many of them are missing.
+        pub missing: u32,
+        /// The ids of the first of these.
+        pub runs: Vec<String>,
     }
 
     /// One action as it happened.

@@ -307,6 +307,9 @@ fn runs(page: &mut String, findings: &Findings) {
     }
     line(page, "");
     cut(page, findings.runs.len(), "runs");
+    for missing in &findings.unreported {
+        line(page, &format!("{}.\n", escape(&words::unreported(missing))));
+    }
 }
 
 fn endpoints(page: &mut String, findings: &Findings) {

@@ -110,6 +110,9 @@ pub fn text(findings: &Findings) -> String {
     text.push('\n');
     list(&mut text, &findings.findings);
     text.push('\n');
+    for missing in &findings.unreported {
+        let _ = writeln!(text, "{}", clean(&words::unreported(missing)));
+    }
     for gate in findings.gates.iter().filter(|gate| gate.state != GateState::Held) {
         let (id, phase) = (clean(&gate.id), clean(&gate.phase));
         let _ = writeln!(text, "gate {id} in {phase}: {} ({})", gate.state.name(), clean(&gate.figure));

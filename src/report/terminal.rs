@@ -69,6 +69,9 @@ pub fn verdicts(findings: &Findings) -> String {
     }
     text.push('\n');
     outside(&mut text, findings);
+    for missing in &findings.unreported {
+        wrapped(&mut text, "", &sentence(&words::unreported(missing)));
+    }
     gates(&mut text, &findings.gates);
     controls(&mut text, &findings.controls);
     volume(&mut text, &findings.statistics);

@@ -4,7 +4,7 @@ use crate::{
     evidence::Direction,
     findings::{
         EndpointSummary, Finding, Findings, Grade, LeftOpen, Method, Part, Places, StatisticalTest, Status,
-        TestOutcome, Verdict,
+        TestOutcome, Unreported, Verdict,
         codes::{self, Explanation},
     },
     report::{
@@ -184,6 +184,24 @@ pub(super) fn not_the_same_as_not_sent(all: Places) -> String {
         "everything uploaded was read, and still this is \"not found in the listed encodings\"".to_owned()
     } else {
         format!("{}, so this is NOT \"not sent\"", shares.join(", "))
+    }
+}
+
+/// Runs that a sentence names one by one.
+const MAX_RUNS: usize = 8;
+
+/// Planned runs that nobody reports: `3 of 60 planned runs of stock are unreported: stock/02, stock/07, stock/09`.
+pub fn unreported(missing: &Unreported) -> String {
+    let Unreported { phase, planned, missing, runs } = missing;
+    let are = if *missing == 1 { "is" } else { "are" };
+    let planned = counted(u64::from(*planned), "planned run");
+    if runs.len() as u64 == u64::from(*missing) && runs.len() <= MAX_RUNS {
+        format!("{missing} of {planned} of {phase} {are} unreported: {}", runs.join(", "))
+    } else {
+        format!(
+            "{missing} of {planned} of {phase} {are} unreported, {} first",
+            runs.first().map_or("", String::as_str)
+        )
     }
 }
 

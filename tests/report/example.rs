@@ -9,7 +9,7 @@ use exhibit::{
     findings::{
         ActionSummary, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary, EndpointSummary,
         FORMAT, Finding, Findings, FlowSummary, Gate, GateState, Grade, Ledger, LedgerRow, Part, Places,
-        RunSummary, Scope, Settings, Status, Step, Subject, Uncovered, Verdict, Window,
+        RunSummary, Scope, Settings, Status, Step, Subject, Uncovered, Unreported, Verdict, Window,
     },
 };
 
@@ -58,6 +58,12 @@ pub(crate) fn rich() -> Findings {
         },
         captures: captures(),
         runs: runs(),
+        unreported: vec![Unreported {
+            phase: "stock".to_owned(),
+            planned: 3,
+            missing: 1,
+            runs: texts(&["stock/03"]),
+        }],
         ledger: Ledger {
             all: places(259_414, 18_220, 1_911, 412_008, 1_460),
             by_phase: vec![
