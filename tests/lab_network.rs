@@ -21,6 +21,7 @@ const MODEL: &str = r#"lab: 1
 seed: 11
 start: 2026-11-20T10:00:00Z
 every: 10m
+link: {LINK}
 phone: {name: simulated-phone, mac: "64:09:80:00:00:01", address: 192.168.43.17, static: true, clock_ahead_ms: AHEAD}
 gateway: {mac: "02:00:5e:10:00:01", address: 192.168.43.1OUTSIDE}
 hosts:
@@ -54,13 +55,14 @@ claims:
 
 /// A world, with what stands in the places of these words.
 struct World<'w> {
+    link: &'w str,
     ahead: &'w str,
     outside: &'w str,
     sends: &'w str,
     others: &'w str,
 }
 
-const QUIET: World<'_> = World { ahead: "0", outside: "", sends: "", others: "" };
+const QUIET: World<'_> = World { link: "", ahead: "0", outside: "", sends: "", others: "" };
 const NAT: &str =
     r#", outside: {mac: "02:00:5e:10:00:02", address: 198.51.100.77, router: "02:00:5e:10:00:03"}"#;
 const TIME: &str = "{during: boot, after: 1s, to: time.example, requests: [ntp: {}]}";
@@ -69,13 +71,17 @@ const ANSWER: &str = "{during: rest, on_push: wake, after: 500ms, to: up.example
 const COPY: &str = r#"{mac: "64:09:80:00:00:99", address: 192.168.43.99, sends: [{during: shoot, after: 4s, to: up.example, requests: [body: {path: /p, file: DCIM/1.jpg}]}]}"#;
 
 impl World<'_> {
-    fn played(&self) -> Played {
-        let model = MODEL
+    fn model(&self) -> String {
+        MODEL
+            .replace("LINK", self.link)
             .replace("AHEAD", self.ahead)
             .replace("OUTSIDE", self.outside)
             .replace("SENDS", self.sends)
-            .replace("OTHERS", self.others);
-        let model = Model::parse(&model).unwrap();
+            .replace("OTHERS", self.others)
+    }
+
+    fn played(&self) -> Played {
+        let model = Model::parse(&self.model()).unwrap();
         let played = lab::play(&model, model.seed).unwrap();
         assert!(lab::play(&model, model.seed).unwrap() == played, "the same model gives the same bytes");
         played
@@ -217,6 +223,25 @@ fn another_machine_on_the_air_is_not_the_phone() {
 }
 
 #[test]
+fn the_phones_own_capture_holds_its_traffic_alone() {
+    let own = "{during: shoot, after: 1s, to: up.example, requests: [body: {path: /p, file: DCIM/1.jpg}]}";
+    let played = World { link: "capture: phone, loss: 200", sends: own, others: COPY, ..QUIET }.played();
+    let home = tempfile::tempdir().unwrap();
+    lay(&played, home.path(), "192.168.43.17", "");
+    let found = findings(home.path());
+    assert_eq!(status(&found, "L2").0, Status::Supported);
+    assert_eq!(of(&played, "body").len(), 2, "two machines sent it");
+    assert!(found.findings.iter().all(|finding| !finding.caveats.contains(&"other_device".to_owned())));
+    let Some(others) = tshark(home.path(), "ip.addr == 192.168.43.99", &["frame.number"]) else {
+        return skip("tshark");
+    };
+    assert!(others.is_empty() && whole(home.path()));
+    // What was lost on the air was sent again, and the phone's own capture has both.
+    let again = tshark(home.path(), "tcp.analysis.retransmission && ip.src == 192.168.43.17", &["tcp.seq"]);
+    assert!(!again.unwrap().is_empty());
+}
+
+#[test]
 fn behind_an_address_translation_nobody_knows_who_it_was() {
     let own = "{during: boot, after: 1s, to: up.example, requests: [get: {path: /hello}]}";
     let played = World { outside: NAT, sends: own, others: COPY, ..QUIET }.played();
@@ -261,6 +286,7 @@ fn what_can_not_be_played_is_refused() {
             World { sends: &ANSWER.replace("on_push: wake", "again: {every: 1ms, times: 10001}"), ..QUIET },
             "more than 10000 times of one send",
         ),
+        (World { link: "capture: phone", outside: NAT, ..QUIET }, "play the phone's own capture"),
         (World { ahead: "3600001", ..QUIET }, "more than 3600000 milliseconds between clocks"),
         (
             World { sends: &PUSH.replace("OVER", "http1").replace("300", "2000000"), ..QUIET },
@@ -268,12 +294,7 @@ fn what_can_not_be_played_is_refused() {
         ),
         (World { others: &[COPY; 9].join(", "), ..QUIET }, "more than 8 machines beside the phone"),
     ] {
-        let model = MODEL
-            .replace("AHEAD", world.ahead)
-            .replace("OUTSIDE", world.outside)
-            .replace("SENDS", world.sends)
-            .replace("OTHERS", world.others);
-        let refused = Model::parse(&model).unwrap_err().to_string();
+        let refused = Model::parse(&world.model()).unwrap_err().to_string();
         assert!(refused.contains(why), "{refused}");
     }
 }

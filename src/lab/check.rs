@@ -79,6 +79,11 @@ pub enum ModelError {
         /// What it may travel in.
         over: &'static str,
     },
+    /// A capture can't be taken at two points.
+    #[error(
+        "play the phone's own capture: it is not taken behind the access point's translation of addresses"
+    )]
+    TwoPoints,
     /// The phone never joins.
     #[error("play phase {phase}: no action joins the network")]
     NoJoin {

@@ -30,6 +30,8 @@ pub(super) enum End {
 pub(super) struct Link {
     faults: model::Link,
     seeded: Seeded,
+    /// The phone's Ethernet address, where the capture is taken on it.
+    on_phone: Option<[u8; 6]>,
     under_way: BTreeMap<(u64, u64), (End, Vec<u8>)>,
     sent: u64,
     air_free: u64,
@@ -40,10 +42,11 @@ pub(super) struct Link {
 
 impl Link {
     /// A quiet way.
-    pub(super) fn new(faults: model::Link, seeded: Seeded) -> Self {
+    pub(super) fn new(faults: model::Link, phone: model::Mac, seeded: Seeded) -> Self {
         Self {
             faults,
             seeded,
+            on_phone: (faults.capture == model::Point::Phone).then_some(phone.0),
             under_way: BTreeMap::new(),
             sent: 0,
             air_free: 0,
@@ -71,7 +74,15 @@ impl Link {
                 (at, self.on_air(at, &frame))
             }
         };
-        let reached_capture = !(lost && from == End::Phone);
+        let (captured_at, reached_capture) = match (self.on_phone, from) {
+            (None, _) => (captured_at, !(lost && from == End::Phone)),
+            (Some(own), End::Phone) => (now, frame.get(6..12) == Some(&own)),
+            (Some(own), End::Net) => {
+                // The lowest bit of an address says that it is a group's (IEEE 802, section 8.2).
+                let heard = frame.get(..6) == Some(&own) || frame.first().is_some_and(|first| first & 1 > 0);
+                (arrives, heard && !lost)
+            }
+        };
         match (reached_capture, recorded) {
             (true, true) => self.record(captured_at, frame.clone()),
             (true, false) => self.unrecorded += 1,
@@ -175,10 +186,12 @@ impl phy::TxToken for Sending<'_> {
 mod tests {
     use super::*;
 
+    const PHONE: model::Mac = model::Mac([2; 6]);
+
     fn link(change: impl FnOnce(&mut model::Link)) -> Link {
         let mut faults = model::Link::default();
         change(&mut faults);
-        Link::new(faults, Seeded::new(1, "link"))
+        Link::new(faults, PHONE, Seeded::new(1, "link"))
     }
 
     fn send_hundred(link: &mut Link, from: End) -> Vec<u8> {
@@ -203,6 +216,22 @@ mod tests {
         let mut down = link(|faults| faults.loss = 1000);
         assert!(send_hundred(&mut down, End::Net).is_empty());
         assert_eq!(down.into_captured().0.len(), 100);
+    }
+
+    #[test]
+    fn a_capture_on_the_phone_holds_what_it_sends_and_what_reaches_it() {
+        let frame = |to: u8, from: u8| [[to; 6], [from; 6], [0; 6]].concat();
+        let captured = |loss: u32, end: End, frame: Vec<u8>| {
+            let mut link = link(|faults| (faults.capture, faults.loss) = (model::Point::Phone, loss));
+            link.send(5_000, end, frame);
+            link.into_captured().0.iter().map(|captured| captured.micros).collect::<Vec<_>>()
+        };
+        assert_eq!(captured(1_000, End::Phone, frame(8, 2)), [5_000], "it was sent, and lost then");
+        assert!(captured(0, End::Phone, frame(8, 6)).is_empty(), "another machine sent it");
+        assert!(captured(0, End::Net, frame(6, 8)).is_empty(), "and got the answer");
+        assert!(captured(1_000, End::Net, frame(2, 8)).is_empty(), "it never came");
+        assert!(captured(0, End::Net, frame(2, 8))[0] > 24_000, "it came over wire and air");
+        assert_eq!(captured(0, End::Net, frame(0xff, 8)).len(), 1, "it was for all");
     }
 
     #[test]

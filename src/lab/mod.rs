@@ -37,8 +37,8 @@ pub use canary::{Canaries, CanaryError, MAX_PHOTOS, MAX_RECORDS, Wanted, canarie
 pub use check::ModelError;
 pub use container::{MAX_MERGED, MergeError};
 pub use model::{
-    Action, Again, Field, Gateway, Host, Layout, Link, Mac, Model, Other, Outside, Phase, Phone, Pushed,
-    Request, Send, Span, Spikes,
+    Action, Again, Field, Gateway, Host, Layout, Link, Mac, Model, Other, Outside, Phase, Phone, Point,
+    Pushed, Request, Send, Span, Spikes,
 };
 pub use play::{Made, PlayError, Played, play};
 pub use record::{Carried, Sent};

@@ -157,6 +157,18 @@ pub struct Link {
     pub unrecorded: u32,
     /// Bytes of a frame that the capture holds at most.
     pub snap: usize,
+    /// Where the capture is taken.
+    pub capture: Point,
+}
+
+/// Where a capture is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Point {
+    /// At the access point, which hears everybody on the air.
+    Gateway,
+    /// On the phone: what it sends, even if it is lost on the air then, and what reaches it.
+    Phone,
 }
 
 /// More than any frame has.
@@ -173,6 +185,7 @@ impl Default for Link {
             reorder: 0,
             unrecorded: 0,
             snap: WHOLE,
+            capture: Point::Gateway,
         }
     }
 }
@@ -512,6 +525,9 @@ impl Model {
         let layout = [&model.layout.capture, &model.layout.device, &model.layout.truth];
         let optional = model.layout.record.iter().chain(&model.layout.keys);
         layout.into_iter().chain(optional).try_for_each(|path| plain(path))?;
+        if model.gateway.outside.is_some() && model.link.capture == Point::Phone {
+            return Err(ModelError::TwoPoints);
+        }
         model.phases.iter().try_for_each(|phase| model.check(phase))?;
         Ok(model)
     }

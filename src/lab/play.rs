@@ -197,7 +197,7 @@ impl<'a> Stage<'a> {
         tls: Option<(&Setup, &KeyLog)>,
     ) -> Result<Ran, PlayError> {
         let model = self.model;
-        let mut link = Link::new(model.link, self.seeded("link"));
+        let mut link = Link::new(model.link, model.phone.mac, self.seeded("link"));
         let lease_at = if model.phone.fixed { 0 } else { self.join(&mut link) };
         let mut random = self.seeded("stacks");
         let mut number = || u64::from(random.below(u32::MAX));
