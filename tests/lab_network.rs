@@ -271,6 +271,21 @@ fn behind_an_address_translation_nobody_knows_who_it_was() {
 }
 
 #[test]
+fn a_private_address_behind_a_router_may_be_one_phones_or_not() {
+    let own = "{during: shoot, after: 1s, to: up.example, requests: [body: {path: /p, file: DCIM/1.jpg}]}";
+    let outside = NAT.replace("198.51.100.77", "10.0.0.77");
+    let played = World { outside: &outside, sends: own, ..QUIET }.played();
+    let home = tempfile::tempdir().unwrap();
+    lay(&played, home.path(), "10.0.0.77", "");
+    let found = findings(home.path());
+    let gate = found.gates.iter().find(|gate| gate.id == "attribution").unwrap();
+    assert_eq!(gate.state, GateState::NotCheckable, "{}", gate.figure);
+    let claim = found.claims.iter().find(|claim| claim.id == "L2").unwrap();
+    assert_eq!(claim.status, Status::Supported);
+    assert!(claim.left_open.iter().any(|open| open.code == "another_machine"), "{:?}", claim.left_open);
+}
+
+#[test]
 fn what_can_not_be_played_is_refused() {
     for (world, why) in [
         (

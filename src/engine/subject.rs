@@ -108,12 +108,14 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
             }
         }
     }
-    let behind = || indexes.iter().find_map(|index| translated(plan, index, addresses));
     // An address that is only guessed is bound to nobody anyway.
-    if bound_by == "declared"
-        && let Some(figure) = behind()
-    {
-        return Binding::Disputed { figure };
+    let behind = indexes.iter().filter(|_| bound_by == "declared");
+    let mut behind = behind.flat_map(|index| behind_a_router(plan, index, addresses)).peekable();
+    if let Some((_, figure)) = behind.peek() {
+        let figure = figure.clone();
+        // One that is private may be translated once more; one that is not is everybody's behind the router.
+        let shared = behind.any(|(address, _)| !is_private(address));
+        return if shared { Binding::Disputed { figure } } else { Binding::Assumed { how: figure } };
     }
     match bound_by {
         "declared" | "mac" | "dhcp" if plan.phone.mac.is_none() && changes_hands(indexes, addresses) => {
@@ -128,20 +130,26 @@ fn binding(plan: &Plan, indexes: &[Index], addresses: &BTreeSet<IpAddr>, bound_b
 /// What systems begin to count hops from (Linux and Android 64, Windows 128, routers 255, old systems 32).
 const FIRST_HOPS: [u8; 4] = [32, 64, 128, 255];
 
-/// Whether an IPv4 address stood behind a router where it was captured: then it may be that of everybody behind an address
-/// translation (RFC 3022), unless whoever recorded it says that nobody else was there.
-fn translated(plan: &Plan, index: &Index, addresses: &BTreeSet<IpAddr>) -> Option<String> {
-    if plan.phone.only_client {
-        return None;
-    }
-    let forwarded =
-        |address: &&IpAddr| index.hops_left(**address).is_some_and(|hops| !FIRST_HOPS.contains(&hops));
-    let address = addresses.iter().find(forwarded)?;
-    Some(format!(
-        "{address} stood behind a router in {} ({} hops were left), so others may have used it; `phone: {{only_client: true}}` says that nobody did",
-        index.capture,
-        index.hops_left(*address)?
-    ))
+/// IPv4 addresses that stood behind a router where they were captured, each with words: such an address may be that of
+/// everybody behind an address translation (RFC 3022), unless whoever recorded it says that nobody else was there.
+fn behind_a_router<'i>(
+    plan: &Plan,
+    index: &'i Index,
+    addresses: &'i BTreeSet<IpAddr>,
+) -> impl Iterator<Item = (IpAddr, String)> + use<'i> {
+    let told = plan.phone.only_client;
+    addresses.iter().filter(move |_| !told).filter_map(|address| {
+        let hops = index.hops_left(*address).filter(|hops| !FIRST_HOPS.contains(hops))?;
+        let capture = &index.capture;
+        let figure = format!(
+            "{address} stood behind a router in {capture} ({hops} hops were left), so others may have used it; `phone: {{only_client: true}}` says that nobody did"
+        );
+        Some((*address, figure))
+    })
+}
+
+fn is_private(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_private() || address.is_link_local())
 }
 
 /// Whether an address had one user in one capture and another in the next: one phone that changes its hardware
