@@ -1,11 +1,7 @@
 //! What the lab plays beside requests: the time of day, a push service, other machines, an access point that translates
 //! addresses. tshark reads all of it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that meets the unexpected has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 use std::{path::Path, process::Command};
 

@@ -66,10 +66,10 @@ pub(in crate::lab) fn publish(id: &str, bytes: usize) -> Vec<u8> {
 
 /// What the service answers to a packet; nothing to one who leaves.
 pub(in crate::lab) fn answer(request: &[u8]) -> Option<Vec<u8>> {
-    match request.first()? {
-        &CONNECT => Some(packet(CONNACK, &[&[0, 0]])),
-        &SUBSCRIBE => Some(packet(SUBACK, &[&FIRST, &[0]])),
-        &PINGREQ => Some(packet(PINGRESP, &[])),
+    match *request.first()? {
+        CONNECT => Some(packet(CONNACK, &[&[0, 0]])),
+        SUBSCRIBE => Some(packet(SUBACK, &[&FIRST, &[0]])),
+        PINGREQ => Some(packet(PINGRESP, &[])),
         _ => None,
     }
 }
