@@ -12,6 +12,8 @@
 #[path = "support/carry.rs"]
 mod carry;
 mod support;
+#[path = "support/uploads.rs"]
+mod uploads;
 #[path = "support/wrap.rs"]
 mod wrap;
 
@@ -43,6 +45,7 @@ use serde_json::json;
 
 use carry::{CARRIERS, Cut, Declared};
 use support::{peer, run, write};
+use uploads::{Http, Naming, ranges};
 use wrap::WRAPPERS;
 
 /// A note with what coders escape, or a picture without pattern.
@@ -90,10 +93,10 @@ struct Way {
 
 /// Every whole file that is found in every wrapper over every carrier.
 fn ways() -> Vec<Way> {
-    let folder = tempfile::tempdir().unwrap();
-    let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new(folder.path()));
+    let limits = Limits::default();
     let mut ways = Vec::new();
     for content in contents() {
+        let digest = Digest::of(&content);
         let file = DeviceFile::new("file".to_owned(), Arc::new(content.clone())).unwrap();
         let devices = BTreeMap::from([("phone".to_owned(), Device { files: vec![file] })]);
         let catalog = Catalog::build(&devices, &BTreeMap::new(), &[], &limits).unwrap();
@@ -105,41 +108,58 @@ fn ways() -> Vec<Way> {
             {
                 let declared = Declared { coding: wrapper.coding, media: wrapper.media };
                 let (sent, received) = carrier.carry(&payload, declared, cut);
-                let (up, down) = (Stream::of_bytes(&sent), Stream::of_bytes(&received));
-                let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                let conversation = Conversation {
-                    transport: Transport::Tcp,
-                    up: &up,
-                    down: &down,
-                    local: address(40_000),
-                    remote: address(8_080),
-                };
-                let spool = Spool::new(scratch.clone());
-                let collector = Collector::new(&catalog, &spool, FlowRef { capture: 0, flow: 0 }, &limits);
-                let mut leaves = Leaves(collector);
-                walk(
-                    &conversation,
-                    &Context::new(&limits, &keys, &scratch),
-                    &mut Shared::default(),
-                    &mut leaves,
-                )
-                .unwrap();
-                let harvest = leaves.0.finish().unwrap();
-                let outcome = conclude(&catalog, spool, vec![harvest], &limits).unwrap();
-                let exact = outcome.hits.into_iter().filter(|hit| hit.grade == Grade::Exact);
-                let before = ways.len();
-                ways.extend(exact.map(|hit| Way {
-                    name: format!("{} over {}, {cut:?}", wrapper.name, carrier.name()),
-                    sent: sent.clone(),
-                    steps: hit.leaf.steps.clone(),
-                    leaf: hit.leaf_range.start as usize..hit.leaf_range.end as usize,
-                    digest: Digest::of(&content),
-                }));
-                assert!(ways.len() > before, "{} over {}", wrapper.name, carrier.name());
+                let name = format!("{} over {}, {cut:?}", wrapper.name, carrier.name());
+                find(&catalog, (name, sent, received), digest, &mut ways);
             }
+        }
+        for (http, coding) in HTTPS.into_iter().flat_map(|http| [(http, "gzip"), (http, "zstd")]) {
+            let wrapper = WRAPPERS.iter().find(|wrapper| wrapper.name == coding).unwrap();
+            let payload = wrapper.wrap(&content).unwrap();
+            // The second part sends some bytes again.
+            let len = payload.len();
+            let cuts = [0..len / 3, len / 4..len / 2, len / 2..len];
+            let sent = http.connection(&ranges(&payload, &cuts, Naming::ContentRange, None));
+            let name = format!("{coding} in parts, {http:?}");
+            let before = ways.len();
+            find(&catalog, (name.clone(), sent, Vec::new()), digest, &mut ways);
+            let new = &ways[before..];
+            assert!(new.iter().any(|way| way.steps.iter().any(|step| step.op == "parts")), "{name}");
         }
     }
     ways
+}
+
+const HTTPS: [Http; 3] = [Http::One, Http::OneInChunks, Http::Two];
+
+/// Adds the ways of a file out of what both ends sent.
+fn find(
+    catalog: &Catalog,
+    (name, sent, received): (String, Vec<u8>, Vec<u8>),
+    digest: Digest,
+    ways: &mut Vec<Way>,
+) {
+    let (limits, keys, scratch) = (Limits::default(), KeyLog::default(), Scratch::new(std::env::temp_dir()));
+    let (up, down) = (Stream::of_bytes(&sent), Stream::of_bytes(&received));
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (local, remote) = (address(40_000), address(8_080));
+    let conversation = Conversation { transport: Transport::Tcp, up: &up, down: &down, local, remote };
+    let spool = Spool::new(scratch.clone());
+    let collector = Collector::new(catalog, &spool, FlowRef { capture: 0, flow: 0 }, &limits);
+    let mut leaves = Leaves(collector);
+    let context = Context::new(&limits, &keys, &scratch);
+    walk(&conversation, &context, &mut Shared::default(), &mut leaves).unwrap();
+    let harvest = leaves.0.finish().unwrap();
+    let outcome = conclude(catalog, spool, vec![harvest], &limits).unwrap();
+    let exact = outcome.hits.into_iter().filter(|hit| hit.grade == Grade::Exact);
+    let before = ways.len();
+    ways.extend(exact.map(|hit| Way {
+        name: name.clone(),
+        sent: sent.clone(),
+        steps: hit.leaf.steps.clone(),
+        leaf: hit.leaf_range.start as usize..hit.leaf_range.end as usize,
+        digest,
+    }));
+    assert!(ways.len() > before, "{name}");
 }
 
 /// The page.
@@ -190,7 +210,9 @@ fn every_step_that_can_be_named_is_explained() {
     in_code(&engine.join("codec"), &mut names);
     assert!(names.len() > 50 && names.contains("zip.deflated"), "{names:?}");
     // Names without a dot, and those that are put together, as they come out.
-    names.extend(["stream.last", "tls.decrypt", "dtls.decrypt", "after-gap", "starttls"].map(str::to_owned));
+    names.extend(
+        ["stream.last", "tls.decrypt", "dtls.decrypt", "after-gap", "starttls", "parts"].map(str::to_owned),
+    );
     names.extend(ways().into_iter().flat_map(|way| way.steps).map(|step| step.op));
     let missing: Vec<&String> = names.difference(&documented).collect();
     assert!(missing.is_empty(), "docs/steps.md does not explain {missing:?}");

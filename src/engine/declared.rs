@@ -16,7 +16,7 @@ use crate::{
         Case,
         scenario::schema::{Account, Schema},
     },
-    engine::decode::sink::{LeafId, Origin, Source},
+    engine::decode::sink::{LeafId, Origin, PARTS, Source},
     evidence::{ByteRange, Direction, Step, Timestamp},
 };
 
@@ -169,7 +169,9 @@ impl<'d> Watch<'d> {
     /// Whether a leaf could hold what is declared.
     pub(super) fn wants(&self, origin: &Origin) -> bool {
         let op = origin.steps.last().map_or("", |step| step.op.as_str());
-        let fits = op == HEAD || BODIES.contains(&op);
+        // What is put together from several bodies is no message that a schema describes.
+        let joined = origin.steps.iter().any(|step| step.op == PARTS);
+        let fits = (op == HEAD || BODIES.contains(&op)) && !joined;
         fits && origin.direction == Direction::Up && !self.declared.is_empty()
     }
 

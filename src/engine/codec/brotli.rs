@@ -91,6 +91,10 @@ impl Coding for Brotli {
         self.decode(&[], budget, out)?;
         if self.done { Ok(()) } else { Err(Damage::CutOff) }
     }
+
+    fn is_at_end(&self) -> bool {
+        self.done
+    }
 }
 
 #[cfg(test)]

@@ -286,10 +286,11 @@ impl Coding for Inflate {
     }
 
     fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
-        match self.state {
-            State::Between | State::Done => Ok(()),
-            _ => Err(Damage::CutOff),
-        }
+        if self.is_at_end() { Ok(()) } else { Err(Damage::CutOff) }
+    }
+
+    fn is_at_end(&self) -> bool {
+        matches!(self.state, State::Between | State::Done)
     }
 }
 

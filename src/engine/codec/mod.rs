@@ -67,6 +67,11 @@ pub trait Coding {
     /// # Errors
     /// [`Damage::CutOff`] where the coding is not at its end.
     fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage>;
+
+    /// Whether it is at its end, so that nothing need follow. A coding that does not mark its end never is.
+    fn is_at_end(&self) -> bool {
+        false
+    }
 }
 
 /// Decoded bytes.

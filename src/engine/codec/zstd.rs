@@ -250,11 +250,15 @@ impl Coding for Zstd {
     }
 
     fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
-        if self.state == State::Magic && self.held.is_empty() && self.frames > 0 {
+        if self.is_at_end() {
             return Ok(());
         }
         self.give_up(budget, &mut |kind, bytes| out(Output { consumed: 0..0, bytes, kind }));
         Err(Damage::CutOff)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.state == State::Magic && self.held.is_empty() && self.frames > 0
     }
 }
 

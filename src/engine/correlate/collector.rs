@@ -135,10 +135,16 @@ impl<'c> Collector<'c> {
 
     /// Adds bytes to an open leaf; nothing happens when it is not open.
     pub fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
-        if bytes.is_empty() || self.failure.is_some() {
+        if self.failure.is_some() {
             return;
         }
         let Some(leaf) = self.open.get_mut(&leaf) else { return };
+        if bytes.is_empty() {
+            if let Source::Transformed(range) = from {
+                leaf.map.also(range);
+            }
+            return;
+        }
         leaf.map.push(bytes.len() as u64, from);
         leaf.digest(bytes, self.catalog);
         if leaf.origin.keep == Keep::Search {

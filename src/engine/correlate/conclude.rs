@@ -20,7 +20,7 @@ use super::{
     weight::Weight,
 };
 use crate::{
-    engine::decode::sink::TransactionId,
+    engine::decode::sink::{PARTS, TransactionId},
     evidence::{ByteRange, Limits, ReadError},
     findings::Grade,
 };
@@ -75,8 +75,60 @@ pub fn conclude(
     let mut hits: Vec<Hit> =
         found.into_iter().map(|found| weigh(found, catalog, &scales, (&totals, &beside, &lists))).collect();
     hits.sort_by(|one, other| one.key().cmp(&other.key()));
-    let hits = each_place_once(hits);
+    let hits = each_part_once(each_place_once(hits));
     Ok(Outcome { hits, searched: totals.searched, limits_reached })
+}
+
+/// What is found in a part of an upload is found again in the parts together. Content that lies in what was found there of
+/// the same file, byte for byte, is listed with that; a value is listed with the part.
+fn each_part_once(hits: Vec<Hit>) -> Vec<Hit> {
+    let joined = |hit: &Hit| hit.leaf.steps.iter().any(|step| step.op == PARTS);
+    if !hits.iter().any(joined) {
+        return hits;
+    }
+    let whose = |hit: &Hit| (hit.leaf.flow, hit.leaf.direction, hit.artifact);
+    let is_content = |hit: &Hit| matches!(hit.artifact, Artifact::Content(_));
+    let mut together: BTreeMap<_, (Vec<ByteRange>, Vec<ByteRange>)> = BTreeMap::new();
+    for hit in hits.iter().filter(|hit| joined(hit) && is_content(hit)) {
+        let (stream, artifact) = together.entry(whose(hit)).or_default();
+        stream.extend(&hit.stream_ranges);
+        artifact.push(hit.artifact_range);
+    }
+    for (stream, artifact) in together.values_mut() {
+        *stream = ByteRange::unite(std::mem::take(stream));
+        *artifact = ByteRange::unite(std::mem::take(artifact));
+    }
+    let place = |hit: &Hit| {
+        (whose(hit), hit.form, hit.leaf_range, hit.stream_ranges.first().map(|range| range.start))
+    };
+    let alone: BTreeSet<_> = hits.iter().filter(|hit| !joined(hit) && !is_content(hit)).map(place).collect();
+    let told = |hit: &Hit| match (is_content(hit), joined(hit)) {
+        (true, false) => together.get(&whose(hit)).is_some_and(|(stream, artifact)| {
+            // What was consumed for bytes is told roughly where chunks lie between.
+            let stands = |range: &ByteRange| match hit.transformed {
+                true => meets(stream, *range),
+                false => holds(stream, *range),
+            };
+            let is_part = hit.grade == Grade::Partial && holds(artifact, hit.artifact_range);
+            is_part && hit.stream_ranges.iter().all(stands)
+        }),
+        (false, true) => alone.contains(&place(hit)),
+        _ => false,
+    };
+    let keep: Vec<bool> = hits.iter().map(|hit| !told(hit)).collect();
+    hits.into_iter().zip(keep).filter_map(|(hit, keep)| keep.then_some(hit)).collect()
+}
+
+/// Whether one of the ranges, which are sorted and apart, holds all of another.
+fn holds(ranges: &[ByteRange], range: ByteRange) -> bool {
+    let first = ranges.partition_point(|one| one.end < range.end);
+    ranges.get(first).is_some_and(|one| one.start <= range.start)
+}
+
+/// Whether one of such ranges shares bytes with another.
+fn meets(ranges: &[ByteRange], range: ByteRange) -> bool {
+    let first = ranges.partition_point(|one| one.end <= range.start);
+    ranges.get(first).is_some_and(|one| one.start < range.end)
 }
 
 /// A value that stands in its container as it is, and fills a field of it, is found in both. Of hits of one value in the

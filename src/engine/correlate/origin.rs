@@ -46,6 +46,20 @@ impl StreamMap {
         }
     }
 
+    /// Says that a further range was consumed for the bytes added last.
+    pub(super) fn also(&mut self, stream: ByteRange) {
+        let full = self.runs.len() >= MAX_RUNS;
+        let Some(last) = self.runs.last_mut() else { return };
+        if full {
+            last.copied = false;
+            last.stream.start = last.stream.start.min(stream.start);
+            last.stream.end = last.stream.end.max(stream.end);
+        } else {
+            let leaf = last.leaf;
+            self.runs.push(Run { leaf, stream, copied: false });
+        }
+    }
+
     /// The ranges of the stream behind a range of the leaf, and whether any of its bytes were transformed
     /// (the stream's ranges then hold what was consumed for them, which may be more).
     pub(super) fn trace(&self, leaf: ByteRange) -> (Vec<ByteRange>, bool) {
@@ -91,6 +105,19 @@ mod tests {
         map.push(1_000, Source::Transformed(range(4, 50)));
         assert_eq!(map.trace(range(2, 10)), (vec![range(2, 50)], true));
         assert_eq!(map.trace(range(0, 4)), (vec![range(0, 4)], false));
+    }
+
+    #[test]
+    fn bytes_may_come_from_several_ranges_and_neighbours_keep_their_own() {
+        let mut map = StreamMap::default();
+        map.push(4, Source::Transformed(range(0, 10)));
+        map.push(6, Source::Transformed(range(10, 20)));
+        map.also(range(300, 310));
+        map.push(5, Source::Transformed(range(310, 320)));
+        assert_eq!(map.trace(range(4, 5)), (vec![range(10, 20), range(300, 310)], true));
+        assert_eq!(map.trace(range(0, 4)), (vec![range(0, 10)], true));
+        assert_eq!(map.trace(range(10, 15)), (vec![range(310, 320)], true));
+        assert_eq!(map.trace(range(0, 15)), (vec![range(0, 20), range(300, 320)], true));
     }
 
     #[test]

@@ -27,16 +27,25 @@ pub(super) struct Body {
     content: Content,
     range: ByteRange,
     gapped: bool,
+    /// Whether it is made of bodies that were searched.
+    joined: bool,
+}
+
+/// What is known of a body at its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished {
+    /// Where it stood.
+    pub(super) range: ByteRange,
+    /// Whether bytes are missing inside.
+    pub(super) gapped: bool,
+    /// The coding that its content is in and that goes on beyond its end.
+    pub(super) torn: Option<&'static str>,
 }
 
 impl Body {
     pub(super) fn new(head: &Head<'_>, framing: Framing) -> Self {
         let start = head.range().end;
-        let mut codings = tokens(head.values("content-encoding"));
-        codings.extend(tokens(head.values("transfer-encoding")).into_iter().filter(|name| name != "chunked"));
-        let messages = MESSAGE_CODINGS.iter().find_map(|name| head.value(name));
-        let media = head.value("content-type");
-        let declared = Declared { codings, media, messages, again: true, ..Declared::default() };
+        let declared = Declared { again: true, ..declared(head) };
         let chunked = framing == Framing::Chunked;
         let stage = |op, at, keep| Stage::new(op, None, at, keep);
         let op = "http1.body";
@@ -50,13 +59,21 @@ impl Body {
             content: Content::new(content, declared),
             range: ByteRange::new(start, start),
             gapped: false,
+            joined: false,
         }
     }
 
     /// A body that is a whole stream of its own, without framing; its root is called `op`.
     pub(super) fn whole(op: &'static str, declared: Declared) -> Self {
         let content = Content::new(root(op, 0), Declared { again: true, ..declared });
-        Self { op, chunked: None, content, range: ByteRange::new(0, 0), gapped: false }
+        Self { op, chunked: None, content, range: ByteRange::new(0, 0), gapped: false, joined: false }
+    }
+
+    /// A body that was put together from others, each of which was searched: its own bytes are digested.
+    pub(super) fn joined(op: &'static str, declared: Declared) -> Self {
+        let stage = Stage::new(op, None, 0, Keep::Digest);
+        let content = Content::new(stage, Declared { again: false, ..declared });
+        Self { op, chunked: None, content, range: ByteRange::new(0, 0), gapped: false, joined: true }
     }
 
     pub(super) fn push(&mut self, out: &mut Out<'_>, part: Part, data: &[u8], range: ByteRange) {
@@ -95,11 +112,11 @@ impl Body {
         wire.within(out, |out| content.gap(out, gap.len(), end));
     }
 
-    /// Ends the body: where it stood, and whether bytes are missing inside.
+    /// Ends the body.
     ///
     /// # Errors
     /// When bytes that must be searched after all can't be read again.
-    pub(super) fn finish(mut self, out: &mut Out<'_>) -> Result<(ByteRange, bool), ReadError> {
+    pub(super) fn finish(mut self, out: &mut Out<'_>) -> Result<Finished, ReadError> {
         let content = &mut self.content;
         let ended = match &mut self.chunked {
             None => content.finish(out),
@@ -113,11 +130,20 @@ impl Body {
                 ended
             }
         };
-        if ended == Ended::Again {
+        if ended == Ended::Again && !self.joined {
             as_it_is(out, self.op, self.range, self.chunked.is_some())?;
         }
-        Ok((self.range, self.gapped))
+        Ok(Finished { range: self.range, gapped: self.gapped, torn: self.content.torn() })
     }
+}
+
+/// What a head declares about its body.
+pub(super) fn declared(head: &Head<'_>) -> Declared {
+    let mut codings = tokens(head.values("content-encoding"));
+    codings.extend(tokens(head.values("transfer-encoding")).into_iter().filter(|name| name != "chunked"));
+    let messages = MESSAGE_CODINGS.iter().find_map(|name| head.value(name));
+    let media = head.value("content-type");
+    Declared { codings, media, messages, ..Declared::default() }
 }
 
 fn root(op: &'static str, start: u64) -> Stage {

@@ -78,6 +78,8 @@ pub(super) struct Content {
     again: bool,
     /// Whether there is a leaf even if no byte comes.
     expected: bool,
+    /// The coding that it is in and that its end cut off.
+    torn: Option<&'static str>,
     value: Option<Value>,
 }
 
@@ -119,6 +121,7 @@ impl Content {
             unread: false,
             again: false,
             expected: false,
+            torn: None,
             value: None,
         }
     }
@@ -210,17 +213,25 @@ impl Content {
         let end = self.stage.consumed_to();
         self.settle(out, end);
         let mut failed = false;
+        let mut torn = None;
         self.inside(out, |out, readings| {
             for reading in readings {
                 failed |= reading.finish(out);
+                torn = torn.or(reading.torn());
             }
         });
+        self.torn = torn;
         self.again |= failed && self.stage.kept() == Keep::Digest;
         if self.expected {
             self.stage.open(out);
         }
         self.stage.close(out);
         if self.again { Ended::Again } else { Ended::Searched }
+    }
+
+    /// The coding that the content is in and that goes on beyond its end, once it is finished.
+    pub(super) fn torn(&self) -> Option<&'static str> {
+        self.torn
     }
 
     /// Does something with the readings, within this layer.
@@ -557,6 +568,13 @@ impl Reading {
         declared
     }
 
+    /// The coding that was cut off, where somebody declared it or its first bytes are sure to be its own.
+    fn torn(&self) -> Option<&'static str> {
+        let Self::Coded(coded) = self else { return None };
+        let marked = matches!(coded.op, "gzip" | "zlib" | "zstd");
+        (coded.cut_off && (!coded.guessed || marked)).then_some(coded.op)
+    }
+
     /// True where a coding was declared and is not at its end.
     fn finish(&mut self, out: &mut Out<'_>) -> bool {
         match self {
@@ -594,6 +612,8 @@ pub(super) struct Coded {
     doubt: bool,
     /// Whether nothing can be said about the bytes that come.
     opaque: bool,
+    /// Whether its bytes end before it does.
+    cut_off: bool,
 }
 
 impl Coded {
@@ -609,6 +629,7 @@ impl Coded {
             guessed: false,
             doubt: false,
             opaque: false,
+            cut_off: false,
         }
     }
 
@@ -685,6 +706,7 @@ impl Coded {
                 false
             }
             Err(damage) => {
+                self.cut_off = damage == Damage::CutOff;
                 self.fail(out, damage, at);
                 !self.guessed
             }

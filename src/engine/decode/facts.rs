@@ -8,7 +8,13 @@ use crate::{
     evidence::{AnomalyKind, Direction},
 };
 
-use super::{content::Declared, layers::Out, sink::TransactionId, upgrade::Upgrade};
+use super::{
+    content::Declared,
+    layers::Out,
+    parts::{Name, OFFSETS},
+    sink::TransactionId,
+    upgrade::Upgrade,
+};
 
 /// A value that is remembered of a head. A boundary has at most 70 characters (RFC 2046 section 5.1.1).
 const MAX_VALUE: usize = 1 << 10;
@@ -30,6 +36,9 @@ pub(super) struct Facts {
     extensions: Option<Rc<[u8]>>,
     /// How messages in the content are compressed (gRPC).
     messages: Option<Rc<[u8]>>,
+    /// Content-Range, and the offsets of [`OFFSETS`]: which part of an upload follows.
+    range: Option<Rc<[u8]>>,
+    offsets: [Option<Rc<[u8]>>; OFFSETS.len()],
     codings: Vec<Rc<[u8]>>,
     lengths: Vec<Rc<[u8]>>,
 }
@@ -40,7 +49,10 @@ impl Facts {
         if value.len() > MAX_VALUE && name != b":path" {
             return;
         }
+        let offset = OFFSETS.iter().position(|offset| offset.as_bytes() == name);
         let place = match name {
+            _ if let Some(place) = offset.and_then(|no| self.offsets.get_mut(no)) => place,
+            b"content-range" => &mut self.range,
             b":method" => &mut self.method,
             b":path" => &mut self.path,
             b":authority" => &mut self.authority,
@@ -77,6 +89,20 @@ impl Facts {
     /// The length that is announced.
     pub(super) fn length(&self) -> Option<u64> {
         http1::content_length(self.lengths.iter().map(|value| &**value)).ok().flatten()
+    }
+
+    /// What the content may be a part of.
+    pub(super) fn part(&self) -> Name {
+        let plain = |value: &Option<Rc<[u8]>>| value.as_deref().unwrap_or_default().to_vec();
+        let field = |name: &str| {
+            let offset = || {
+                let no = OFFSETS.iter().position(|offset| *offset == name)?;
+                self.offsets.get(no)?.as_deref()
+            };
+            let value = if name == "content-range" { self.range.as_deref() } else { offset() };
+            value.map(<[u8]>::to_vec)
+        };
+        Name::of(&plain(&self.method), &plain(&self.authority), &plain(&self.path), field)
     }
 
     pub(super) fn is_connect(&self) -> bool {

@@ -17,15 +17,19 @@ use crate::{
 
 use super::{
     Context, Conversation, Shared,
-    body::Body,
+    body::{self, Body, Finished},
     heads,
     layers::Out,
     names::TunnelledHellos,
+    parts::{self, Name, Part as UploadPart, Uploads},
     raw::Raw,
     rest,
     sink::{BodyEnd, Place, RequestHead, ResponseHead, Sink, TransactionId},
     upgrade::{Answer, Answers, Exchange, MAX_OPEN, Request, Upgrade, is_interim},
 };
+
+/// The step that gives a body.
+const BODY: &str = "http1.body";
 
 /// Walks a conversation whose requests go in direction `requests`. Where both ends agree on another protocol, what
 /// follows is a conversation of its own.
@@ -72,6 +76,8 @@ fn read(
         loose: None,
         next: Next::Head,
         switched: None,
+        uploads: Uploads::default(),
+        part: None,
         result: Ok(()),
     };
     let mut parser = Parser::new(role, stream.from_start);
@@ -84,8 +90,12 @@ fn read(
     }
     parser.finish(&mut side);
     side.raw.close(&mut side.out);
-    side.result?;
-    Ok(side.switched)
+    let Side { out, uploads, switched, result, .. } = side;
+    result?;
+    let tally = out.tally();
+    let around = parts::Around { stream, direction, limits: context.limits, op: BODY };
+    uploads.finish(&around, tally, sink)?;
+    Ok(switched)
 }
 
 /// Whether a message of this side starts at any line within the first `limit` bytes.
@@ -155,6 +165,10 @@ struct Side<'s, 'e, 'r> {
     next: Next,
     /// Where another protocol begins.
     switched: Option<u64>,
+    /// Bodies of requests that may be parts of something.
+    uploads: Uploads,
+    /// What the body that is read may be a part of, its form, and where its content stands.
+    part: Option<(Name, UploadPart)>,
     result: Result<(), ReadError>,
 }
 
@@ -241,6 +255,28 @@ impl Side<'_, '_, '_> {
     }
 }
 
+impl Side<'_, '_, '_> {
+    /// What the body of a request may be a part of.
+    fn part(&self, head: &Head<'_>, framing: Framing) -> Option<(Name, UploadPart)> {
+        let StartLine::Request { method, target } = &head.start else { return None };
+        let field = |name: &str| head.values(name).next().map(<[u8]>::to_vec);
+        let authority = field("host").unwrap_or_default();
+        let name = Name::of(head.text(method), &authority, head.text(target), field);
+        let form = if framing == Framing::Chunked { parts::Form::Chunked } else { parts::Form::Plain };
+        let part = UploadPart {
+            transaction: self.out.transaction?,
+            form,
+            range: ByteRange::default(),
+            content: Vec::new(),
+            complete: false,
+            gapped: false,
+            declared: body::declared(head),
+            torn: None,
+        };
+        Some((name, part))
+    }
+}
+
 impl Handler for Side<'_, '_, '_> {
     fn head(&mut self, head: &Head<'_>) -> Framing {
         self.raw.close(&mut self.out);
@@ -258,6 +294,7 @@ impl Handler for Side<'_, '_, '_> {
         heads::leaves(&mut self.out, head, framing);
         let has_body = matches!(framing, Framing::Length(_) | Framing::Chunked | Framing::UntilClose);
         self.body = has_body.then(|| Body::new(head, framing));
+        self.part = self.body.is_some().then(|| self.part(head, framing)).flatten();
         framing
     }
 
@@ -265,17 +302,28 @@ impl Handler for Side<'_, '_, '_> {
         if let Some(body) = &mut self.body {
             body.push(&mut self.out, part, bytes, range);
         }
+        if let Some((_, upload)) = &mut self.part
+            && part == Part::Data
+        {
+            upload.came(range);
+        }
     }
 
     fn body_gap(&mut self, gap: ByteRange) {
         if let Some(body) = &mut self.body {
             body.gap(&mut self.out, gap);
         }
+        match &mut self.part {
+            // Where its chunks go on is not known.
+            Some((_, part)) if part.form == parts::Form::Chunked => self.part = None,
+            Some((_, part)) => part.came(gap),
+            None => {}
+        }
     }
 
     fn body_end(&mut self, complete: bool) {
         let Some(body) = self.body.take() else { return };
-        let (range, gapped) = match body.finish(&mut self.out) {
+        let Finished { range, gapped, torn } = match body.finish(&mut self.out) {
             Ok(end) => end,
             Err(error) => {
                 self.result = Err(error);
@@ -285,6 +333,9 @@ impl Handler for Side<'_, '_, '_> {
         if !complete {
             let detail = format!("the body ends after {} bytes, before its announced end", range.len());
             self.out.anomaly(AnomalyKind::HttpBodyIncomplete, Some(range.end.saturating_sub(1)), detail);
+        }
+        if let Some((name, part)) = self.part.take() {
+            self.uploads.take(name, UploadPart { range, complete, gapped, torn, ..part });
         }
         let end = if complete && !gapped { BodyEnd::Complete } else { BodyEnd::Incomplete };
         if let Some(transaction) = self.out.transaction {

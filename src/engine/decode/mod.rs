@@ -28,6 +28,7 @@ mod mqtt;
 mod multipart;
 mod names;
 mod opening;
+mod parts;
 mod pop3;
 mod quic;
 mod raw;

@@ -120,5 +120,5 @@ fn cut(stream: &Stream, from: u64, op: &str) -> (Stream, Wrap) {
     let mut places = Places::default();
     places.push(ByteRange::new(0, input.len()), from);
     let step = Step { op: op.to_owned(), param: None, input, output: input.len() };
-    (rest, Wrap { steps: vec![step], places })
+    (rest, Wrap { steps: vec![step], places, ..Wrap::default() })
 }

@@ -91,6 +91,9 @@ pub const CONTENT_OPS: [&str; 13] = [
 /// Steps that take a coding off a whole content: those of RFC 9110 section 8.4.1 and RFC 8878, and that of RFC 7692.
 pub const CONTENT_CODINGS: [&str; 6] = ["gzip", "zlib", "deflate", "br", "zstd", "permessage-deflate"];
 
+/// The step that puts bodies of several requests together: its parameter lists them.
+pub const PARTS: &str = "parts";
+
 /// The last step of a leaf that begins after bytes that are missing: its parameter says how many bytes of the layer stand before it.
 pub const AFTER_GAP: &str = "after-gap";
 
@@ -415,7 +418,7 @@ pub trait Sink {
     /// Opens a leaf. Several may be open at once (a part and the body around it).
     fn open(&mut self, origin: Origin) -> LeafId;
 
-    /// Adds bytes to an open leaf.
+    /// Adds bytes to an open leaf. No bytes: `from` was consumed for those before, too.
     fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source);
 
     /// Ends a leaf, with its steps' final ranges.

@@ -70,6 +70,8 @@ pub struct Wrap {
     pub steps: Vec<Step>,
     /// Where its bytes stand in the stream around it.
     pub places: Places,
+    /// Where in it begins what has a place of its own, sorted: what stands around it belongs to something else.
+    pub seams: Vec<u64>,
 }
 
 impl Wrap {
@@ -84,7 +86,15 @@ impl Wrap {
         }
         let input = places.hull(ByteRange::new(0, at));
         let step = Step { op: op.to_owned(), param, input, output: at };
-        (inner, Self { steps: vec![step], places })
+        (inner, Self { steps: vec![step], places, seams: Vec::new() })
+    }
+
+    /// A range, cut at seams.
+    fn at_seams(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
+        let first = self.seams.partition_point(|seam| *seam <= range.start);
+        let inside = self.seams.iter().skip(first).copied().take_while(move |seam| *seam < range.end);
+        let starts = std::iter::once(range.start).chain(inside.clone());
+        starts.zip(inside.chain([range.end])).map(|(start, end)| ByteRange::new(start, end))
     }
 }
 
@@ -131,10 +141,17 @@ impl Sink for Within<'_> {
 
     fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
         let Some(direction) = self.open.get(&leaf).copied() else { return };
-        let places = &self.wrap(direction).places;
+        let wrap = self.wrap(direction);
+        let places = &wrap.places;
         let range = match from {
             Source::Transformed(range) => {
-                return self.sink.write(leaf, bytes, Source::Transformed(places.hull(range)));
+                let mut bytes = bytes;
+                for part in wrap.at_seams(range) {
+                    self.sink.write(leaf, bytes, Source::Transformed(places.hull(part)));
+                    // The bytes came from all parts together: they are told once.
+                    bytes = &[];
+                }
+                return;
             }
             Source::Copied(range) => range,
         };
@@ -284,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_found_inside_is_told_in_outer_terms() {
         let step = |op: &str| Step { op: op.to_owned(), param: None, input: range(0, 0), output: 0 };
-        let wrap = Wrap { steps: vec![step("tls")], places: places() };
+        let wrap = Wrap { steps: vec![step("tls")], places: places(), ..Wrap::default() };
         let mut told = Told::default();
         let mut within = Within::new(&mut told, &wrap, &wrap);
         let origin = Origin {

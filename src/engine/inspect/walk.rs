@@ -68,6 +68,10 @@ impl Form {
     fn of(steps: &[Step]) -> Option<Self> {
         // What stands before is that of the streams around it.
         let content = steps.iter().rposition(|step| CONTENT_OPS.contains(&step.op.as_str()))?;
+        // What several bodies make together is the body of none of them.
+        if steps.iter().any(|step| step.op == sink::PARTS) {
+            return None;
+        }
         let op = steps.get(content).map(|step| step.op.as_str());
         let inside = steps.iter().skip(content + 1).map(|step| step.op.as_str());
         // What comes after a gap is one more run of the same.

@@ -9,6 +9,7 @@ use crate::{
 
 use super::super::{
     facts::{self, Facts},
+    parts::Name,
     sink::TransactionId,
     upgrade::Upgrade,
 };
@@ -39,6 +40,8 @@ pub(super) enum End {
 pub(super) struct Half {
     /// Its head, but for interim ones.
     pub(super) head: Option<Facts>,
+    /// What its content may be a part of.
+    pub(super) name: Option<Name>,
     /// After how many losses of frames its head came.
     pub(super) since: Option<u32>,
     /// Where its content stands.

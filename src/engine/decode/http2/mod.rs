@@ -21,9 +21,10 @@ use crate::{
 
 use super::{
     Context, Conversation, Shared, application,
-    body::Body,
+    body::{Body, Finished},
     facts::Facts,
     layers::{Out, Stage, Tally},
+    parts::{Around, Form, Part as UploadPart, Uploads},
     raw::Raw,
     sink::{BodyEnd, Sink, TransactionId},
     within::{Within, Wrap},
@@ -33,6 +34,9 @@ use side::{Announced, Side};
 
 /// How far into a stream whose start is missing frames are looked for: three of the usual 16 KiB stand anywhere in it.
 const SCAN: u64 = 256 << 10;
+
+/// The step that gives the content of a stream.
+const BODY: &str = "http2.body";
 
 /// Tunnels of one connection that are walked. Browsers open one for each WebSocket; more are searched as content.
 const MAX_TUNNELS: u32 = 256;
@@ -157,6 +161,7 @@ pub(super) fn walk(
         tallies: [Tally::new(context.limits), Tally::new(context.limits)],
         raw_from: [None, None],
         tunnels: 0,
+        uploads: Uploads::default(),
     };
     let mut requests = connection.read(Role::Requests, &mut exchanges, shared, sink)?;
     if let Some(upgrade) = upgrade {
@@ -168,6 +173,7 @@ pub(super) fn walk(
     for (stream, exchange) in exchanges.all {
         connection.exchange(stream, exchange, shared, sink)?;
     }
+    connection.join(sink)?;
     connection.rest(Role::Requests, sink)?;
     connection.rest(Role::Responses, sink)
 }
@@ -182,6 +188,8 @@ struct Connection<'c> {
     /// From where on each direction is searched as it stands.
     raw_from: [Option<u64>; 2],
     tunnels: u32,
+    /// Bodies of requests that may be parts of something.
+    uploads: Uploads,
 }
 
 impl<'c> Connection<'c> {
@@ -279,7 +287,10 @@ impl<'c> Connection<'c> {
         for role in roles {
             let half = std::mem::take(exchange.half(role));
             if has_content(&half) {
-                self.body(stream, role, transaction, &half, sink)?;
+                let part = self.body(stream, role, transaction, &half, sink)?;
+                if let Some(name) = half.name.filter(|_| half.late.is_empty()) {
+                    self.uploads.take(name, UploadPart { content: half.content, ..part });
+                }
             }
         }
         Ok(())
@@ -321,7 +332,7 @@ impl<'c> Connection<'c> {
         transaction: TransactionId,
         half: &Half,
         sink: &mut dyn Sink,
-    ) -> Result<(), ReadError> {
+    ) -> Result<UploadPart, ReadError> {
         let outer = self.stream(role);
         let param = || Some(format!("stream {stream}"));
         let (inner, wrap) = Wrap::parts(outer, &half.content, "http2.data", param());
@@ -330,7 +341,7 @@ impl<'c> Connection<'c> {
         let mut out = self.out(role, &inner, &mut within);
         out.transaction = Some(transaction);
         let declared = half.head.as_ref().map(Facts::declared).unwrap_or_default();
-        let mut body = Body::whole("http2.body", declared);
+        let mut body = Body::whole(BODY, declared.clone());
         let mut reader = inner.reader();
         while let Some(chunk) = reader.next_chunk()? {
             match chunk {
@@ -338,7 +349,7 @@ impl<'c> Connection<'c> {
                 Chunk::Gap(gap) => body.gap(&mut out, gap),
             }
         }
-        let (range, gapped) = body.finish(&mut out)?;
+        let Finished { range, gapped, torn } = body.finish(&mut out)?;
         let announced = half.head.as_ref().and_then(Facts::length);
         let complete = half.end == End::Complete && half.late.is_empty() && !gapped;
         if !complete && !gapped {
@@ -366,12 +377,23 @@ impl<'c> Connection<'c> {
         }
         let end = if complete { BodyEnd::Complete } else { BodyEnd::Incomplete };
         sink.body_end(transaction, direction, end, bytes);
+        let (form, content) = (Form::Stream(stream), Vec::new());
+        Ok(UploadPart { transaction, form, range, content, complete, gapped, declared, torn })
+    }
+
+    /// Reads bodies that are parts of one as one.
+    fn join(&mut self, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let uploads = std::mem::take(&mut self.uploads);
+        let stream = self.stream(Role::Requests);
+        let around = Around { stream, direction: self.client, limits: self.context.limits, op: BODY };
+        let tally = self.tally(Role::Requests).clone();
+        *self.tally(Role::Requests) = uploads.finish(&around, tally, sink)?;
         Ok(())
     }
 
     /// Content that comes after frames were lost, behind `before` bytes and a part that nobody knows the length of.
     fn late(&self, stream: &Stream, before: u64, out: &mut Out<'_>) -> Result<(), ReadError> {
-        Stage::after_gap("http2.body", before).whole(stream, out)
+        Stage::after_gap(BODY, before).whole(stream, out)
     }
 
     /// What is searched as it stands, since frames were lost before it.

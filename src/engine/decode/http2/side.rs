@@ -158,6 +158,8 @@ impl<'s, 'c> Side<'s, 'c> {
             let half = self.exchanges.get(stream)?.half(role);
             // Its target was told, and may be as long as the block.
             let mut head = facts;
+            half.name =
+                (role == self.role && role == Role::Requests && !block.end_stream).then(|| head.part());
             head.path = None;
             (half.head, half.since) = (Some(head), Some(self.losses));
             if block.end_stream {

@@ -26,7 +26,7 @@ use crate::{
 
 use super::{
     Context, Conversation, Shared, application,
-    body::Body,
+    body::{Body, Finished},
     facts::{self, Facts, text},
     heads,
     layers::{Bytes, Out, Stage, Tally},
@@ -445,7 +445,7 @@ impl<'w> Streams<'w> {
                     Chunk::Gap(gap) => body.gap(&mut out, gap),
                 }
             }
-            let (range, gapped) = body.finish(&mut out)?;
+            let Finished { range, gapped, .. } = body.finish(&mut out)?;
             (range.len(), gapped)
         } else {
             // Its start came in another flow, or its head is missing.

@@ -191,7 +191,7 @@ pub(super) fn without(segments: &[Segment], delivered: &[ByteRange]) -> (Vec<Seg
 fn wrap(op: &str, name: String, places: Places, output: u64) -> Wrap {
     let input = places.hull(ByteRange::new(0, output));
     let step = Step { op: op.to_owned(), param: Some(name), input, output };
-    Wrap { steps: vec![step], places }
+    Wrap { steps: vec![step], places, ..Wrap::default() }
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ fn inside(
             input: read.records,
             output: read.len,
         };
-        (read.stream, Wrap { steps: vec![step], places: read.places })
+        (read.stream, Wrap { steps: vec![step], places: read.places, ..Wrap::default() })
     };
     let both = |reads: Vec<Read>, what| {
         let mut reads = reads.into_iter().map(|read| wrap(read, what));

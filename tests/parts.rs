@@ -1,0 +1,359 @@
+//! A file that goes up compressed, and cut over several requests, is found whole, whichever way the parts are named; what is no
+//! upload in parts is never put together.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test may panic"
+)]
+#![allow(dead_code, reason = "wrappers of other tests")]
+
+mod support;
+#[path = "support/uploads.rs"]
+mod uploads;
+#[path = "support/wrap.rs"]
+mod wrap;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use exhibit::{
+    case::{
+        Case, Parts,
+        device::{Device, DeviceFile},
+        folder::Disk,
+        scenario::plan::Phone,
+    },
+    engine::{
+        self,
+        correlate::{Artifact, Catalog, Collector, FlowRef, Hit, Spool, conclude},
+        decode::{
+            Context, Conversation, Shared,
+            sink::{LeafId, Origin, Sink, Source},
+            walk,
+        },
+        net::stream::Stream,
+        proto::keylog::KeyLog,
+    },
+    evidence::{Anomaly, AnomalyKind, ByteRange, Limits, Scratch, Transport},
+    findings::{Grade, Step},
+};
+
+use support::packets;
+use uploads::{Http, Naming, SCHEMES, Sent, in_parts, noise};
+use wrap::WRAPPERS;
+
+/// A photo, and one that stays on the phone: bytes of six bits, so that each coding changes all of them.
+fn photos() -> [Vec<u8>; 2] {
+    [1, 2].map(|seed| {
+        let pixels = noise(seed, 40_000).into_iter().map(|byte| byte & 0x3f);
+        b"\xff\xd8\xff\xe0\0\x10JFIF\0".iter().copied().chain(pixels).collect()
+    })
+}
+
+fn wrapped(by: &str, bytes: &[u8]) -> Vec<u8> {
+    let wrapped = WRAPPERS.iter().find(|wrapper| wrapper.name == by).unwrap().wrap(bytes).unwrap();
+    assert!(wrapped.len() * 10 < bytes.len() * 9, "{by} leaves bytes as they are");
+    wrapped
+}
+
+struct Leaves<'c> {
+    collector: Collector<'c>,
+    anomalies: Vec<(AnomalyKind, String)>,
+}
+
+impl Sink for Leaves<'_> {
+    fn open(&mut self, origin: Origin) -> LeafId {
+        self.collector.open(origin)
+    }
+
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
+        self.collector.write(leaf, bytes, from);
+    }
+
+    fn close(&mut self, leaf: LeafId, steps: &[Step]) {
+        self.collector.close(leaf, steps);
+    }
+
+    fn anomaly(&mut self, kind: AnomalyKind, _: Option<exhibit::evidence::FrameNo>, detail: String) {
+        self.anomalies.push((kind, detail));
+    }
+}
+
+/// What is found of two photos in what a phone sends.
+fn found_in(up: &Stream) -> Vec<Hit> {
+    let scratch = Scratch::new(std::env::temp_dir());
+    let (limits, keys) = (Limits::default(), KeyLog::default());
+    let files = photos().into_iter().enumerate();
+    let files =
+        files.map(|(no, bytes)| DeviceFile::new(format!("{no}.jpg"), Arc::new(bytes)).unwrap()).collect();
+    let devices = BTreeMap::from([("phone".to_owned(), Device { files })]);
+    let catalog = Catalog::build(&devices, &BTreeMap::new(), &[], &limits).unwrap();
+    let down = Stream::of_bytes(b"");
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (local, remote) = (address(40_000), address(80));
+    let conversation = Conversation { transport: Transport::Tcp, up, down: &down, local, remote };
+    let spool = Spool::new(scratch.clone());
+    let collector = Collector::new(&catalog, &spool, FlowRef { capture: 0, flow: 0 }, &limits);
+    let mut leaves = Leaves { collector, anomalies: Vec::new() };
+    walk(&conversation, &Context::new(&limits, &keys, &scratch), &mut Shared::default(), &mut leaves)
+        .unwrap();
+    let limited = leaves.anomalies.iter().any(|(kind, _)| *kind == AnomalyKind::LimitReached);
+    assert!(!limited, "{:?}", leaves.anomalies);
+    let harvest = leaves.collector.finish().unwrap();
+    conclude(&catalog, spool, vec![harvest], &limits).unwrap().hits
+}
+
+fn found(sent: &[u8]) -> Vec<Hit> {
+    found_in(&Stream::of_bytes(sent))
+}
+
+fn whole(hits: &[Hit]) -> Vec<&Hit> {
+    hits.iter().filter(|hit| hit.grade == Grade::Exact).collect()
+}
+
+/// How many bytes of the photo were found.
+fn covered(hits: &[Hit]) -> u64 {
+    ByteRange::covered(hits.iter().map(|hit| hit.artifact_range))
+}
+
+/// Only the photo that was sent is found.
+fn assert_honest(hits: &[Hit], what: &str) {
+    let first = hits.iter().map(|hit| hit.artifact).min();
+    assert!(hits.iter().all(|hit| matches!(hit.artifact, Artifact::Content(_))), "{what}");
+    assert!(hits.iter().all(|hit| Some(hit.artifact) == first), "{what}: a photo that was not sent");
+}
+
+/// What the ranges of a hit hold, in order.
+fn bytes_of(hit: &Hit, sent: &[u8]) -> Vec<u8> {
+    let ranges = hit.stream_ranges.iter();
+    ranges.flat_map(|range| sent[range.start as usize..range.end as usize].iter().copied()).collect()
+}
+
+/// A hit's ranges hold the compressed bytes, each once, and nothing of what stands between parts. Magic bytes and checksums are none
+/// of the content.
+fn assert_of_parts(hit: &Hit, sent: &[u8], body: &[u8], what: &str) {
+    let held = bytes_of(hit, sent);
+    let at = body.windows(held.len()).position(|window| window == held);
+    assert!(
+        at.is_some_and(|at| at <= 18) && held.len() + 18 >= body.len(),
+        "{what}: {} of {}",
+        held.len(),
+        body.len()
+    );
+}
+
+#[test]
+fn a_compressed_file_in_four_parts_is_found_whole_however_parts_are_named() {
+    let [photo, _] = photos();
+    for http in [Http::One, Http::OneInChunks, Http::Two] {
+        for naming in SCHEMES {
+            for coding in ["gzip", "zlib", "br", "zstd"] {
+                // That a coding is declared is tried with and without names.
+                let tried = matches!(naming, Naming::ContentRange | Naming::None);
+                for declared in [None, Some(coding)].into_iter().take(1 + usize::from(tried)) {
+                    // Brotli has no first bytes of its own; on the wire "deflate" is zlib.
+                    let declared = declared.map(|coding| if coding == "zlib" { "deflate" } else { coding });
+                    if coding == "br" && declared.is_none() && naming == Naming::None {
+                        continue;
+                    }
+                    let body = wrapped(coding, &photo);
+                    let parts = in_parts(&body, 4, naming, declared);
+                    let sent = http.connection(&parts);
+                    let hits = found(&sent);
+                    let what = format!("{coding}, declared {declared:?}, {naming:?}, {http:?}");
+                    assert_honest(&hits, &what);
+                    let exact = whole(&hits);
+                    assert_eq!(exact.len(), 1, "{what}: {hits:#?}");
+                    assert_eq!(hits.len(), 1, "{what}: its parts are listed beside the whole: {hits:#?}");
+                    assert!(exact[0].leaf.steps.iter().any(|step| step.op == "parts"), "{what}");
+                    if http == Http::One {
+                        assert_of_parts(exact[0], &sent, &body, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plain_file_in_named_parts_is_found_whole() {
+    let [photo, _] = photos();
+    for naming in SCHEMES.into_iter().filter(|naming| *naming != Naming::None) {
+        let sent = Http::One.connection(&in_parts(&photo, 5, naming, None));
+        let hits = found(&sent);
+        assert_eq!((hits.len(), whole(&hits).len()), (1, 1), "{naming:?}: {hits:#?}");
+        assert_eq!(bytes_of(&hits[0], &sent), photo, "{naming:?}");
+    }
+}
+
+#[test]
+fn parts_may_come_in_any_order_and_again() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    for naming in SCHEMES.into_iter().filter(|naming| *naming != Naming::None) {
+        let parts = in_parts(&body, 4, naming, None);
+        for order in [vec![3, 1, 0, 2], vec![0, 1, 1, 2, 0, 3], vec![2, 3, 3, 1, 0]] {
+            let shuffled: Vec<Sent> = order.iter().map(|&no: &usize| parts[no].clone()).collect();
+            let sent = Http::One.connection(&shuffled);
+            let hits = found(&sent);
+            assert_eq!(whole(&hits).len(), 1, "{naming:?} {order:?}");
+            assert_honest(&hits, "order");
+        }
+    }
+    // Those that say nothing come in order; one may come twice.
+    let parts = in_parts(&body, 4, Naming::None, None);
+    let again: Vec<Sent> = [0, 0, 1, 2, 2, 3].iter().map(|&no: &usize| parts[no].clone()).collect();
+    assert_eq!(whole(&found(&Http::One.connection(&again))).len(), 1);
+}
+
+#[test]
+fn a_resumed_part_may_overlap_the_one_before() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    for naming in [Naming::ContentRange, Naming::UploadOffset] {
+        for http in [Http::One, Http::OneInChunks] {
+            let parts = uploads::ranges(&body, &[0..9_000, 7_000..30_000, 29_999..body.len()], naming, None);
+            let sent = http.connection(&parts);
+            let hits = found(&sent);
+            assert_eq!(whole(&hits).len(), 1, "{naming:?} {http:?}");
+            if http == Http::One {
+                assert_of_parts(whole(&hits)[0], &sent, &body, "each byte once");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_before_a_missing_part_is_found_and_nothing_after() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    for naming in SCHEMES {
+        let mut parts = in_parts(&body, 4, naming, None);
+        parts.remove(2);
+        let hits = found(&Http::One.connection(&parts));
+        assert_honest(&hits, "a missing part");
+        assert!(whole(&hits).is_empty(), "{naming:?}");
+        let (half, quarter) = (photo.len() as u64 / 2, photo.len() as u64 / 4);
+        let least = if naming == Naming::None { quarter } else { half } - 3_000;
+        let most = if naming == Naming::None { quarter } else { half } + 3_000;
+        assert!((least..most).contains(&covered(&hits)), "{naming:?}: {}", covered(&hits));
+    }
+}
+
+#[test]
+fn two_uploads_that_alternate_come_apart() {
+    let [photo, other] = photos();
+    for http in [Http::One, Http::Two] {
+        for naming in SCHEMES {
+            let one = in_parts(&wrapped("gzip", &photo), 4, naming, None);
+            let two = in_parts(&wrapped("zstd", &other), 4, naming, None);
+            let two = two.into_iter().map(|part| part.to("/other"));
+            let both: Vec<Sent> = one.into_iter().zip(two).flat_map(|(one, two)| [one, two]).collect();
+            let hits = found(&http.connection(&both));
+            let mut names: Vec<Artifact> = whole(&hits).iter().map(|hit| hit.artifact).collect();
+            names.dedup();
+            assert_eq!(names.len(), 2, "{naming:?} {http:?}");
+        }
+    }
+}
+
+#[test]
+fn one_target_takes_one_file_after_another() {
+    let [photo, other] = photos();
+    for naming in SCHEMES {
+        let both = [photo.as_slice(), &other].map(|photo| in_parts(&wrapped("gzip", photo), 3, naming, None));
+        let hits = found(&Http::One.connection(&both.concat()));
+        assert_eq!(whole(&hits).len(), 2, "{naming:?}");
+    }
+}
+
+#[test]
+fn versions_of_a_part_that_differ_are_not_put_together() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    for naming in SCHEMES.into_iter().filter(|naming| *naming != Naming::None) {
+        let mut parts = in_parts(&body, 4, naming, None);
+        let mut other = parts[1].clone();
+        other.body[3_000] ^= 1;
+        parts.insert(1, other);
+        let hits = found(&Http::One.connection(&parts));
+        assert!(whole(&hits).is_empty(), "{naming:?}: {hits:#?}");
+        assert_honest(&hits, "two versions");
+    }
+}
+
+#[test]
+fn bodies_that_are_no_upload_in_parts_are_not_put_together() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    let plain = in_parts(&body, 4, Naming::None, None);
+    let joined = |parts: &[Sent]| {
+        let hits = found(&Http::One.connection(parts));
+        assert_honest(&hits, "unrelated");
+        assert!(covered(&hits) < photo.len() as u64 / 2, "{}", covered(&hits));
+        hits.iter().any(|hit| hit.leaf.steps.iter().any(|step| step.op == "parts"))
+    };
+    let noisy = |no: usize| Sent { body: noise(90 + no as u64, plain[no].body.len()), ..plain[no].clone() };
+    // Another body follows; one lies between; the end is another's; paths, hosts or methods differ.
+    assert!(!joined(&[plain[0].clone(), noisy(1)]));
+    assert!(!joined(&[plain[0].clone(), noisy(1), plain[1].clone(), plain[2].clone(), plain[3].clone()]));
+    assert!(!joined(&[plain[0].clone(), plain[1].clone(), plain[2].clone(), noisy(3)]));
+    let elsewhere = |change: fn(Sent) -> Sent| {
+        let mut parts = plain.clone();
+        let first = parts.remove(0);
+        let rest = parts.into_iter().map(change);
+        std::iter::once(first).chain(rest).collect::<Vec<Sent>>()
+    };
+    assert!(!joined(&elsewhere(|part| part.to("/other"))));
+    assert!(!joined(&elsewhere(|part| Sent { host: "other.example".into(), ..part })));
+    assert!(!joined(&elsewhere(|part| Sent { method: "PUT".into(), ..part })));
+    // A byte more behind the end.
+    let mut more = plain.clone();
+    more[3].body.push(0);
+    let hits = found(&Http::One.connection(&more));
+    assert!(whole(&hits).is_empty(), "what does not end with a body is none");
+    // A range that is not as long as its body.
+    let mut ranged = in_parts(&body, 4, Naming::ContentRange, None);
+    for part in &mut ranged {
+        part.body.push(0);
+    }
+    assert!(!joined(&ranged));
+}
+
+#[test]
+fn a_capture_of_an_upload_in_parts_is_analysed_to_its_frames_and_its_ledger() {
+    let [photo, kept] = photos();
+    let body = wrapped("gzip", &photo);
+    let parts = in_parts(&body, 4, Naming::ContentRange, None);
+    let sent = Http::One.connection(&parts);
+    let (phone, server) = (([192, 168, 43, 17], 40_000), ([203, 0, 113, 9], 80));
+    let frames = packets::connection(phone, server, &sent, b"");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("DCIM")).unwrap();
+    fs::write(folder.path().join("DCIM/sent.jpg"), &photo).unwrap();
+    fs::write(folder.path().join("DCIM/kept.jpg"), &kept).unwrap();
+    fs::write(folder.path().join("a.pcap"), packets::pcap(&frames)).unwrap();
+    let scratch = Scratch::new(folder.path());
+    let phone = Phone { addresses: vec![Ipv4Addr::new(192, 168, 43, 17).into()], ..Phone::default() };
+    let parts = Parts {
+        captures: vec!["a.pcap".to_owned()],
+        files: vec!["DCIM".to_owned()],
+        phone,
+        ..Parts::default()
+    };
+    let case = Case::from_parts(&Disk::new(folder.path()), parts, &scratch).unwrap();
+    let findings = engine::analyze(&case, &scratch, &Limits::default()).unwrap().findings;
+    let listed: Vec<_> = findings.findings.iter().map(|one| (one.artifact.as_str(), one.grade)).collect();
+    assert_eq!(listed, [("DCIM/sent.jpg", Grade::Exact)]);
+    // Each compressed byte is matched once, no byte of a head is; nor are the 18 of gzip's own header and trailer (RFC 1952 section 2.3).
+    assert_eq!(findings.ledger.all.matched, body.len() as u64 - 18);
+    assert_eq!(findings.ledger.all.total, sent.len() as u64);
+    let anomalies: Vec<&Anomaly> = findings.anomalies.iter().collect();
+    assert!(anomalies.is_empty(), "{anomalies:#?}");
+}
