@@ -60,6 +60,65 @@ fn what_a_handshake_must_hold_is_understood_where_its_finished_verifies() {
     }
 }
 
+/// DTLS 1.2 with a pre-shared key, whose secret stands in a block of the capture. Of the client's handshake the cookie is
+/// left, 16 bytes, and the ClientKeyExchange, 12 and 6, with its identity; of the application all is opaque. All lengths
+/// stand in TShark's `dtls.handshake.cookie_length` and `dtls.handshake.length`.
+const DATAGRAMS: (&str, &str, u64) = ("wireshark__dtls12-aes128ccm8-dsb.pcapng", "127.0.0.1", 16 + 12 + 6);
+
+#[test]
+fn what_a_handshake_of_dtls_must_hold_is_understood_where_its_finished_verifies() {
+    let (capture, client, left) = DATAGRAMS;
+    let Some(folder) = captures() else { return };
+    let with = ledger(capture, client, None).unwrap();
+    assert_eq!(with.undetermined, left, "{with:?}");
+    assert_eq!(with.matched + with.understood + with.undetermined + with.opaque + with.lost, with.total);
+    let bytes = fs::read(folder.join(capture)).unwrap();
+    // Before a cookie the client offered another suite: its Finished is not about that hello, a head of 12 and 58 bytes.
+    let suites = [0, 2, 0xc0, 0xa8, 1, 0];
+    let first = changed(&bytes, &suites, &[0, 2, 0xc0, 0xa4, 1, 0]);
+    assert_eq!(ledger_of(&first, client).undetermined, left + 12 + 58);
+    // Another extension in the server's hello: the keys are the same, and the Finished does not verify.
+    let other = changed(&bytes, &[0, 0, 5, 0xff, 1, 0, 1], &[0, 0, 5, 0xff, 2, 0, 1]);
+    assert!(ledger_of(&other, client).undetermined > left + 100, "{:?}", ledger_of(&other, client));
+}
+
+#[test]
+fn what_a_hello_in_quic_must_hold_is_understood_where_the_finished_verifies() {
+    let Some(folder) = captures() else { return };
+    let bytes = fs::read(folder.join("wireshark__quic_follow_multistream.pcapng")).unwrap();
+    let client = "10.0.2.15";
+    let with = ledger_of(&bytes, client);
+    // Under another secret of the handshake no Finished is seen; what stands in the Initial packets is the same.
+    let name = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET";
+    let without = ledger_of(&changed(&bytes, name, b"XLIENT_HANDSHAKE_TRAFFIC_SECRET"), client);
+    assert_eq!(with.total, without.total);
+    assert!(without.undetermined > with.undetermined + 100, "{with:?} {without:?}");
+    assert!(without.opaque > with.opaque, "{with:?} {without:?}");
+}
+
+/// A capture in which bytes are others where they first stand.
+fn changed(capture: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = capture.windows(from.len()).position(|part| part == from).unwrap();
+    let mut capture = capture.to_vec();
+    capture.splice(at..at + from.len(), to.iter().copied());
+    capture
+}
+
+fn ledger_of(capture: &[u8], client: &str) -> Places {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(&at.join("files/a.jpg"), [7; 5_000]);
+    write(&at.join("c.pcapng"), capture);
+    let mut command = exhibit(at);
+    command
+        .args(["find", "--format", "json", "--phone", client])
+        .arg(at.join("c.pcapng"))
+        .arg(at.join("files"));
+    let printed = run(&mut command);
+    let findings: Findings = serde_json::from_str(&printed).unwrap();
+    findings.ledger.all
+}
+
 /// A line of a key log with another secret.
 fn other_secret(line: &str) -> String {
     let (start, secret) = line.rsplit_once(' ').unwrap_or((line, ""));

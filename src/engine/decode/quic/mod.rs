@@ -16,7 +16,7 @@ mod streams;
 use crate::{
     engine::{
         net::stream::{Chunk, Stream},
-        proto::quic::{ByRole, Missing, Role, Space, Version, packet::probe, stream::Part},
+        proto::quic::{ByRole, Missing, Prescribed, Role, Space, Version, packet::probe, stream::Part},
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, Limits, ReadError, Transport},
 };
@@ -203,6 +203,7 @@ impl<'w> Walk<'w> {
         let Some(known) = self.connections.get(place) else { return Ok(()) };
         let (name, crowded, gave_up) = (known.name(), known.crowded, known.state.gave_up());
         let protocol = known.state.protocol().map(ToOwned::to_owned);
+        let prescribed = known.state.prescribed(self.context.keys);
         self.sink.quic_connection(&record(known, &here));
         if crowded {
             let detail =
@@ -224,6 +225,11 @@ impl<'w> Walk<'w> {
                     let derived = self.source(direction).stream(flowing, "quic.crypto", name)?;
                     self.repeated(direction, &derived)?;
                     self.leaf(direction, &derived)?;
+                    if role == Role::Client {
+                        for one in prescribed.iter().filter(|one| one.space == space) {
+                            self.prescribed(direction, &derived, one)?;
+                        }
+                    }
                 }
             }
             let datagrams =
@@ -386,6 +392,32 @@ impl<'w> Walk<'w> {
         let name = derived.wrap.steps.first().and_then(|step| step.param.clone()).unwrap_or_default();
         let others = self.source(direction).runs(&runs, "quic.conflict", name);
         self.leaf(direction, &others)
+    }
+
+    /// Says what the protocol prescribes in a message, and where a server name stands in it, if what was put together is
+    /// what was read of it: where CRYPTO comes twice and differs, it need not be.
+    fn prescribed(
+        &mut self,
+        direction: Direction,
+        derived: &Derived,
+        one: &Prescribed,
+    ) -> Result<(), ReadError> {
+        let whole = ByteRange::new(one.at, one.at.saturating_add(one.bytes.len() as u64));
+        if self.source(direction).bytes(&derived.stream, whole)? != one.bytes {
+            return Ok(());
+        }
+        let part = |range: &std::ops::Range<usize>| {
+            ByteRange::new(one.at + range.start as u64, one.at + range.end as u64)
+        };
+        let mut within = Within::new(self.sink, &derived.wrap, &derived.wrap);
+        for range in &one.ranges {
+            within.place(direction, part(range), Accounted::Understood);
+        }
+        let name = one.name.as_ref().and_then(|range| Some((range, one.bytes.get(range.clone())?)));
+        if let Some((range, name)) = name {
+            within.name(direction, part(range), &String::from_utf8_lossy(name));
+        }
+        Ok(())
     }
 
     /// A derived stream as a leaf.

@@ -155,6 +155,16 @@ impl<'s> Source<'s> {
         }))
     }
 
+    /// What of a stream that was put together stands in a range.
+    pub(super) fn bytes(&self, stream: &Stream, range: ByteRange) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = Vec::new();
+        for piece in stream.pieces_in(range) {
+            let Some(part) = piece.range.intersection(range) else { continue };
+            bytes.extend(self.read(piece.at + (part.start - piece.range.start), part.len())?);
+        }
+        Ok(bytes)
+    }
+
     fn read(&self, at: u64, length: u64) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         read_exact_at(&*self.plain, &mut bytes, at)

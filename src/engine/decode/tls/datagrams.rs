@@ -10,7 +10,7 @@ use crate::{
         net::stream::{Chunk, Stream},
         proto::tls::{
             Hello, Opened, Over, Peer, Unread,
-            dtls::{self, Fragment, Keys, Messages, Opening, Record},
+            dtls::{self, Fragment, Keys, Message, Messages, Opening, Record},
         },
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError},
@@ -56,19 +56,27 @@ struct Association {
     keys: [Result<Keys, Unread>; 2],
     /// Bytes of application data that were opened, by client and server.
     decrypted: [u64; 2],
-    /// What the server said in the clear after its hello.
-    said: Vec<u8>,
+    /// Its handshake messages.
+    said: dtls::Said,
+    /// Where those of the client stand that are in one fragment, each with its place among what it said.
+    places: Vec<(usize, u64)>,
+    /// What the client's Finished holds, in its stream.
+    finished: Option<ByteRange>,
 }
 
-/// A handshake message that is no hello.
+/// A handshake message in clear.
 struct Said {
     frame: FrameNo,
     direction: Direction,
-    bytes: Vec<u8>,
+    message: Message,
+    /// Whether it stands in one fragment.
+    whole: bool,
 }
 
 /// Bytes of such messages that are kept of one conversation: a chain of certificates has 20 KiB.
 const MAX_SAID: usize = 1 << 20;
+/// What each of them counts beside its bytes, so that empty ones have an end too.
+const MESSAGE: usize = 64;
 
 fn place_of(peer: Peer) -> usize {
     usize::from(peer == Peer::Server)
@@ -89,6 +97,47 @@ impl Association {
 
     fn is_proven(&self, peer: Peer) -> bool {
         matches!(self.keys.get(place_of(peer)), Some(Ok(keys)) if keys.proven)
+    }
+
+    /// Takes a message in clear.
+    fn hears(&mut self, one: Said) {
+        let peer = self.peer(one.direction);
+        let Some(list) = self.said.clear.get_mut(place_of(peer)) else { return };
+        if peer == Peer::Client && one.whole {
+            self.places.push((list.len(), one.message.at));
+        }
+        list.push(one.message);
+    }
+
+    /// What the server said in the clear after its hello, as TLS writes it.
+    fn heard(&self) -> Vec<u8> {
+        let [_, server] = &self.said.clear;
+        server.iter().filter(|message| !message.is_hello()).flat_map(Message::bytes).collect()
+    }
+
+    /// Says what the protocol prescribes in the client's handshake, where its Finished verifies, and where server names stand.
+    fn prescribed(&mut self, sink: &mut dyn Sink) {
+        let genuine = match (&self.hellos, &self.keys) {
+            ([Some(client), Some(server)], [Ok(keys), _]) => self.said.is_genuine(client, server, keys),
+            _ => false,
+        };
+        let [client, _] = &self.said.clear;
+        for (place, at) in &self.places {
+            let Some(message) = client.get(*place) else { continue };
+            let (said, name) = message.prescribed();
+            let part = |range: std::ops::Range<usize>| {
+                ByteRange::new(at + range.start as u64, at + range.end as u64)
+            };
+            if let Some((range, text)) = name.zip(message.hello().and_then(|hello| hello.sni)) {
+                sink.name(self.client, part(range), &text);
+            }
+            for range in said.into_iter().filter(|_| genuine && self.said.counts(*place)) {
+                sink.place(self.client, part(range), Place::Understood);
+            }
+        }
+        if let Some(finished) = self.finished.filter(|_| genuine) {
+            sink.place(self.client, finished, Place::Understood);
+        }
     }
 
     fn tell(&self, closed: [bool; 2]) -> TlsConnection {
@@ -118,7 +167,7 @@ impl Association {
             unread: ways.map(unread),
             identity: client
                 .zip(server)
-                .and_then(|(client, server)| dtls::identity(client, server, &self.said)),
+                .and_then(|(client, server)| dtls::identity(client, server, &self.heard())),
         }
     }
 }
@@ -144,8 +193,8 @@ pub(in crate::engine::decode) fn datagrams(
     for one in said {
         // Those of an association stand before the first hello of the next one.
         let of = associations.iter_mut().rev().find(|association| association.frame <= one.frame);
-        if let Some(association) = of.filter(|association| association.client != one.direction) {
-            association.said.extend(one.bytes);
+        if let Some(association) = of {
+            association.hears(one);
         }
     }
     let (mut data, mut messages, mut closed) = (Vec::new(), Vec::new(), [false; 2]);
@@ -162,6 +211,9 @@ pub(in crate::engine::decode) fn datagrams(
             read.stream.datagrams = true;
             list.push(read);
         }
+    }
+    for association in &mut associations {
+        association.prescribed(sink);
     }
     for (frame, direction, hello) in &hellos {
         let decrypted = associations.iter().any(|association| {
@@ -235,15 +287,16 @@ fn survey(
             let mut at = range.start + record.payload().start as u64;
             let end = range.start + record.end as u64;
             for fragment in Fragment::all(data.get(record.payload()).unwrap_or_default()) {
-                let message = messages.push(fragment, at);
+                let (start, message) = (at, messages.push(fragment, at));
                 at += fragment.size() as u64;
                 let Some(message) = message else { continue };
                 let frame = out.frame(message.at).unwrap_or(FrameNo(0));
+                kept += MESSAGE + message.body.len();
+                if kept <= MAX_SAID {
+                    let whole = fragment.bytes.len() == fragment.len && message.at == start;
+                    said.push(Said { frame, direction, message: message.clone(), whole });
+                }
                 if !message.is_hello() {
-                    kept += message.body.len();
-                    if kept <= MAX_SAID {
-                        said.push(Said { frame, direction, bytes: message.bytes() });
-                    }
                     continue;
                 }
                 match message.hello() {
@@ -291,8 +344,9 @@ fn associations(
                 break;
             }
             let keys = [Err(Unread::HelloNotCaptured), Err(Unread::HelloNotCaptured)];
-            let (hellos, decrypted, said) = ([None, None], [0; 2], Vec::new());
-            list.push(Association { frame: *frame, client, hellos, keys, decrypted, said });
+            let (hellos, decrypted, said) = ([None, None], [0; 2], dtls::Said::default());
+            let (places, finished) = (Vec::new(), None);
+            list.push(Association { frame: *frame, client, hellos, keys, decrypted, said, places, finished });
         }
         if let Some(own) = list.last_mut().and_then(|last| last.hellos.get_mut(place)) {
             *own = Some(hello.clone());
@@ -459,6 +513,16 @@ impl Side {
             let told =
                 Opened { kind: opened.kind, refused, header, record: whole, content, number, protection };
             let application = opened.kind == APPLICATION_DATA;
+            if opened.kind == HANDSHAKE
+                && let Some(message) = Message::alone(buffer).filter(Message::is_finished)
+                && let Some(finished) =
+                    association.said.finished.get_mut(place_of(peer)).filter(|one| one.is_none())
+            {
+                *finished = Some(message);
+                if peer == Peer::Client {
+                    association.finished = Some(content);
+                }
+            }
             let plain = if application { &mut self.application } else { &mut self.messages };
             if !plain.push(&told, buffer, stream) {
                 let detail = format!("more than {MAX_RECORDS} records in one direction were not decrypted");

@@ -1,6 +1,6 @@
 //! One connection: its keys as they become known, and the packets that they open.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     ByRole, BySpace, Keys, Role, Space, Suite, Version,
@@ -126,8 +126,29 @@ pub struct Facts {
 struct Signed {
     hellos: Vec<Vec<u8>>,
     server: Vec<u8>,
+    /// What the client said between its hellos and its Finished.
+    client: Vec<u8>,
+    /// The client's hellos and its Finished, each with where in the CRYPTO of its space it starts.
+    placed: Vec<(Space, u64, Vec<u8>)>,
+    /// Whether the client's Finished was said.
+    finished: bool,
     /// Whether there was more than is kept.
     cut: bool,
+}
+
+/// A message of the client, and what is to be said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prescribed {
+    /// Whose CRYPTO it stands in.
+    pub space: Space,
+    /// Where in it the message starts.
+    pub at: u64,
+    /// The message, head included.
+    pub bytes: Vec<u8>,
+    /// What the protocol prescribes in it; nothing unless the client's Finished verifies.
+    pub ranges: Vec<Range<usize>>,
+    /// Where it holds a server name.
+    pub name: Option<Range<usize>>,
 }
 
 /// Bytes kept of what a server says up to its Finished: a chain of certificates has some ten KiB.
@@ -140,7 +161,7 @@ const MAX_HELLOS: usize = 2;
 const CLIENT_HELLO: u8 = 1;
 
 impl Signed {
-    fn take(&mut self, sender: Role, kind: u8, body: &[u8]) {
+    fn take(&mut self, sender: Role, (space, at): (Space, u64), kind: u8, body: &[u8]) {
         let [_, a, b, c] = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
         let head = [kind, a, b, c];
         match sender {
@@ -151,15 +172,49 @@ impl Signed {
             }
             Role::Client if kind == CLIENT_HELLO && self.hellos.len() < MAX_HELLOS => {
                 let hello = [&head, body].concat();
+                self.place(space, at, &hello);
                 // After a Retry the same one comes again (RFC 9000 section 17.2.5.2).
                 if self.hellos.last() != Some(&hello) {
                     self.hellos.push(hello);
                 }
             }
+            Role::Client if kind == FINISHED && !self.finished => {
+                self.finished = true;
+                self.place(space, at, &[&head, body].concat());
+            }
+            Role::Client if kind != CLIENT_HELLO && !self.finished => {
+                if self.client.len() + body.len() > MAX_SIGNED {
+                    self.cut = true;
+                    return;
+                }
+                self.client.extend(head);
+                self.client.extend_from_slice(body);
+            }
             Role::Client => {}
         }
     }
+
+    /// A later message at one place takes it: after a Retry the CRYPTO begins anew.
+    fn place(&mut self, space: Space, at: u64, bytes: &[u8]) {
+        self.placed.retain(|(known, start, _)| (*known, *start) != (space, at));
+        self.placed.push((space, at, bytes.to_vec()));
+    }
+
+    /// Whether the client's Finished verifies under one of some secrets.
+    fn is_genuine(&self, suite: tls::Suite, secrets: &[Vec<u8>]) -> bool {
+        let finished = self.placed.iter().find(|(_, _, bytes)| bytes.first() == Some(&FINISHED));
+        let Some(finished) = finished.and_then(|(_, _, bytes)| bytes.get(4..)) else { return false };
+        let said = (self.hellos.as_slice(), self.server.as_slice(), self.client.as_slice());
+        !self.cut
+            && secrets.iter().take(MAX_SECRETS).any(|secret| tls::verifies_13(suite, secret, said, finished))
+    }
 }
+
+/// FINISHED of RFC 8446 section 4.
+const FINISHED: u8 = 20;
+
+/// Secrets of one handshake that are tried: one, or some where logs disagree.
+const MAX_SECRETS: usize = 16;
 
 /// One connection.
 #[derive(Clone, Debug)]
@@ -225,9 +280,29 @@ impl Connection {
     pub fn identity(&self) -> Option<tls::Identity> {
         let server = self.facts.server_hello.as_ref()?;
         let suite = tls::Suite::of(*server.ciphers.first()?);
-        let Signed { hellos, server: said, cut } = &self.facts.signed;
+        let Signed { hellos, server: said, cut, .. } = &self.facts.signed;
         let identity = tls::identity_13(suite, hellos, said, server.pre_shared_key());
         Some(if *cut { identity.of_damaged() } else { identity })
+    }
+
+    /// What the protocol prescribes in the client's handshake, where its Finished verifies under what a key log holds: who
+    /// could make that took part in the handshake as it was captured.
+    pub fn prescribed(&self, log: &KeyLog) -> Vec<Prescribed> {
+        let Signed { placed, .. } = &self.facts.signed;
+        let suite =
+            self.facts.server_hello.as_ref().and_then(|hello| tls::Suite::of(*hello.ciphers.first()?));
+        let random = self.facts.random.as_ref().map_or(&[][..], |random| random);
+        let secrets = log.get(Label::ClientHandshakeTraffic, random);
+        let genuine = suite.is_some_and(|suite| self.facts.signed.is_genuine(suite, secrets));
+        let of = |(space, at, bytes): &(Space, u64, Vec<u8>)| {
+            let (ranges, name) = match bytes.first() {
+                Some(&FINISHED) => (std::iter::once(0..bytes.len()).collect(), None),
+                _ => tls::prescribed_in(bytes),
+            };
+            let ranges = if genuine { ranges } else { Vec::new() };
+            Prescribed { space: *space, at: *at, bytes: bytes.clone(), ranges, name }
+        };
+        placed.iter().map(of).collect()
     }
 
     /// Whether keys or numbers were tried so often in vain that only the likeliest are tried from now on.
@@ -405,7 +480,7 @@ impl Connection {
         let signed = &mut self.facts.signed;
         let whole = messages.push(offset, data, &mut |at, kind, body| {
             if space != Space::Application {
-                signed.take(sender, kind, body);
+                signed.take(sender, (space, at), kind, body);
             }
             found.extend(handshake::hello(kind, body, version).map(|hello| (at, hello)));
         });

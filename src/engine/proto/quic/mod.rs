@@ -19,7 +19,7 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Facts, Missing, Opened, Opening};
+pub use connection::{Connection, Facts, Missing, Opened, Opening, Prescribed};
 pub use cursor::Cursor;
 pub use handshake::{Hello, Parameters};
 pub use keys::{Keys, Suite, retry_is_genuine};

@@ -6,10 +6,11 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use super::{
     Header, Hello, Identity, Peer, Protection, Suite, Unread, Version,
-    handshake::{CLIENT_HELLO, SERVER_HELLO},
+    handshake::{CLIENT_HELLO, FINISHED, SERVER_HELLO, SERVER_HELLO_DONE},
     hello::Bytes,
     identity,
     keys::MAX_CANDIDATES,
+    prescribed,
     protection::{Chain, Opened},
     records::{CHANGE_CIPHER_SPEC, HANDSHAKE, MAX_RECORD},
     schedule::{self, Terms},
@@ -26,7 +27,7 @@ const RECORD_HEAD: usize = 13;
 const HEARTBEAT: u8 = 24;
 
 /// Bytes of the head of a fragment: type, length, number of the message, where the fragment stands in it, its length.
-const FRAGMENT_HEAD: usize = 12;
+pub(super) const FRAGMENT_HEAD: usize = 12;
 
 /// A message that is read: a chain of ten certificates has 20 KiB, lists of certificate authorities up to 64.
 const MAX_MESSAGE: usize = 256 << 10;
@@ -175,14 +176,7 @@ impl Message {
     /// Reads a hello. A client's has a cookie that TLS has not (RFC 6347 section 4.2.1).
     pub fn hello(&self) -> Option<Hello> {
         match self.kind {
-            CLIENT_HELLO => {
-                let mut rest = Bytes(&self.body);
-                rest.take(2 + 32)?;
-                rest.vector8()?;
-                let before = self.body.get(..self.body.len() - rest.0.len())?;
-                rest.vector8()?;
-                Hello::of_client(&[before, rest.0].concat())
-            }
+            CLIENT_HELLO => Hello::of_client(&self.without_cookie()?),
             SERVER_HELLO => Hello::of_server(&self.body),
             _ => None,
         }
@@ -192,6 +186,45 @@ impl Message {
     pub fn bytes(&self) -> Vec<u8> {
         let [_, a, b, c] = u32::try_from(self.body.len()).unwrap_or(u32::MAX).to_be_bytes();
         [&[self.kind, a, b, c], self.body.as_slice()].concat()
+    }
+
+    /// The body of a client's hello without its cookie (RFC 6347 section 4.2.1), as TLS has it.
+    fn without_cookie(&self) -> Option<Vec<u8>> {
+        let mut rest = Bytes(&self.body);
+        rest.take(2 + 32)?;
+        rest.vector8()?;
+        let before = self.body.get(..self.body.len() - rest.0.len())?;
+        rest.vector8()?;
+        Some([before, rest.0].concat())
+    }
+
+    /// The message as one fragment, which is what a Finished counts (RFC 6347 section 4.2.6).
+    pub(super) fn unfragmented(&self) -> Vec<u8> {
+        let [_, a, b, c] = u32::try_from(self.body.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let [high, low] = self.number.to_be_bytes();
+        [&[self.kind, a, b, c, high, low, 0, 0, 0, a, b, c], self.body.as_slice()].concat()
+    }
+
+    /// The only message of a record's content, in one fragment.
+    pub fn alone(content: &[u8]) -> Option<Self> {
+        let mut fragments = Fragment::all(content);
+        let Fragment { kind, number, len, at, bytes } = fragments.next()?;
+        (len == bytes.len() && at == 0 && bytes.len() + FRAGMENT_HEAD == content.len()).then(|| Self {
+            kind,
+            number,
+            body: bytes.to_vec(),
+            at: 0,
+        })
+    }
+
+    /// Whether it is a Finished.
+    pub fn is_finished(&self) -> bool {
+        self.kind == FINISHED
+    }
+
+    /// What the protocol prescribes in it where it stands in one fragment, and its server name, from the fragment's head on.
+    pub fn prescribed(&self) -> (Vec<Range<usize>>, Option<Range<usize>>) {
+        prescribed::of_datagram(self)
     }
 
     /// Whether it is a hello, well formed or not.
@@ -292,11 +325,90 @@ pub fn identity(client: &Hello, server: &Hello, said: &[u8]) -> Option<Identity>
     Some(identity::of_12(version, Suite::of(server.cipher()), randoms, said, resumed))
 }
 
+/// What the hellos of an association agree on; DTLS 1.0 takes over from TLS 1.1, and DTLS 1.2 from TLS 1.2.
+fn terms<'h>(client: &'h Hello, server: &'h Hello) -> Option<Terms<'h>> {
+    let version = match server.version() {
+        Version::DTLS10 => Version::TLS11,
+        Version::DTLS12 => Version::TLS12,
+        _ => return None,
+    };
+    let compressed = server.compression.iter().any(|method| *method != 0);
+    let suite = Suite::of(server.cipher()).filter(|suite| !compressed && suite.cipher.is_some());
+    Some(Terms {
+        version,
+        suite: suite?,
+        client_random: &client.random,
+        server_random: &server.random,
+        encrypt_then_mac: server.encrypt_then_mac(),
+        truncated_hmac: server.truncated_hmac(),
+    })
+}
+
+/// What was said in a handshake: messages in clear, and each end's Finished.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Messages of client and server that came before encryption, in the order of capture.
+    pub clear: [Vec<Message>; 2],
+    /// Their Finished.
+    pub finished: [Option<Message>; 2],
+}
+
+impl Said {
+    /// The client's hello that its Finished is about: the last one, after those that asked for a cookie.
+    fn hello(&self) -> Option<&Message> {
+        let [client, _] = &self.clear;
+        client.iter().rfind(|message| message.kind == CLIENT_HELLO)
+    }
+
+    /// Whether the client's Finished is about the message at a place among those of the client. A hello before it that asked
+    /// for a cookie is not, but says nothing else.
+    pub fn counts(&self, place: usize) -> bool {
+        let [client, _] = &self.clear;
+        let (Some(message), Some(hello)) = (client.get(place), self.hello()) else { return false };
+        if message.kind == CLIENT_HELLO {
+            return message.without_cookie() == hello.without_cookie();
+        }
+        let [finished, _] = &self.finished;
+        let again = client.iter().skip(place + 1).any(|later| later.number == message.number);
+        let before = finished.as_ref().is_some_and(|finished| message.number < finished.number);
+        message.number > hello.number && before && !again
+    }
+
+    /// Whether the client's Finished verifies under the keys that opened it (RFC 6347 section 4.2.6): the handshake went as
+    /// it was captured. Hellos before a cookie, and what asked for it, are not counted.
+    pub fn is_genuine(&self, client: &Hello, server: &Hello, keys: &Keys) -> bool {
+        let [from_client, from_server] = &self.clear;
+        let [Some(finished), servers_finished] = &self.finished else { return false };
+        let (Some(terms), Some(master)) = (terms(client, server), keys.master()) else { return false };
+        let Some(hello) = self.hello() else { return false };
+        let first = from_server.iter().rfind(|message| message.kind == SERVER_HELLO);
+        let Some(first) = first.map(|first| first.number) else { return false };
+        // Each number once: of two messages with one number nobody knows which was counted.
+        let numbered = |messages: &[Message], from: u16| -> BTreeMap<u16, Vec<u8>> {
+            let counted = messages.iter().filter(|message| message.number >= from);
+            counted.map(|message| (message.number, message.unfragmented())).collect()
+        };
+        let servers = numbered(from_server, first);
+        let clients = numbered(from_client, hello.number.saturating_add(1));
+        let clients: Vec<u8> =
+            clients.range(..finished.number).flat_map(|(_, bytes)| bytes.clone()).collect();
+        let servers: Vec<u8> = servers.into_values().flatten().collect();
+        // Where an earlier session is taken up, the server's Finished comes first.
+        let full =
+            from_server.iter().any(|message| message.number >= first && message.kind == SERVER_HELLO_DONE);
+        let before =
+            servers_finished.as_ref().filter(|_| !full).map(Message::unfragmented).unwrap_or_default();
+        let parts = [&hello.unfragmented()[..], &servers, &before, &clients];
+        schedule::finished_12(&terms, master, &parts).is_some_and(|holds| holds == finished.body)
+    }
+}
+
 /// What protects the records of one peer of an association after its handshake: that which a key log gives, until one
 /// secret has proved to be right.
 #[derive(Debug, Default)]
 pub struct Keys {
-    candidates: Vec<Arc<Protection>>,
+    /// What may protect records, each with its master secret.
+    candidates: Vec<(Arc<Protection>, Vec<u8>)>,
     /// Whether a record was opened.
     pub proven: bool,
 }
@@ -316,30 +428,17 @@ impl Keys {
         keys: &KeyLog,
     ) -> Result<Self, Unread> {
         let (Some(client), Some(server)) = (client, server) else { return Err(Unread::HelloNotCaptured) };
-        // What DTLS 1.0 takes over from TLS 1.1, and DTLS 1.2 from TLS 1.2.
-        let version = match server.version() {
-            Version::DTLS10 => Version::TLS11,
-            Version::DTLS12 => Version::TLS12,
-            _ => return Err(Unread::NotSupported),
-        };
-        let compressed = server.compression.iter().any(|method| *method != 0);
-        let suite = Suite::of(server.cipher()).filter(|suite| !compressed && suite.cipher.is_some());
-        let terms = Terms {
-            version,
-            suite: suite.ok_or(Unread::NotSupported)?,
-            client_random: &client.random,
-            server_random: &server.random,
-            encrypt_then_mac: server.encrypt_then_mac(),
-            truncated_hmac: server.truncated_hmac(),
-        };
+        let terms = terms(client, server).ok_or(Unread::NotSupported)?;
         let by_session: &[Vec<u8>] =
             if server.session.is_empty() { &[] } else { keys.get(Label::SessionId, &server.session) };
         let masters =
             keys.get(Label::ClientRandom, &client.random).iter().chain(by_session).take(MAX_CANDIDATES);
         let candidates: Vec<_> = masters
-            .filter_map(|master| schedule::protection(&terms, master, peer).map(Arc::new))
+            .filter_map(|master| {
+                Some((schedule::protection(&terms, master, peer).map(Arc::new)?, master.clone()))
+            })
             // Each datagram stands alone (RFC 6347 section 4.1).
-            .filter(|protection| !protection.is_sequential())
+            .filter(|(protection, _)| !protection.is_sequential())
             .collect();
         if candidates.is_empty() { Err(Unread::NoSecret) } else { Ok(Self { candidates, proven: false }) }
     }
@@ -360,13 +459,20 @@ impl Keys {
             return None;
         }
         let (header, number, chain) = (record.header, record.sequence(), Chain::default());
-        let (opened, protection) = self.candidates.iter().find_map(|protection| {
-            Some((protection.open(number, header, payload, &chain, out)?, protection.clone()))
+        let (opened, place) = self.candidates.iter().zip(0..).find_map(|((protection, _), place)| {
+            Some((protection.open(number, header, payload, &chain, out)?, place))
         })?;
         if !self.proven {
-            (self.proven, self.candidates) = (true, vec![protection.clone()]);
+            self.candidates = vec![self.candidates.swap_remove(place)];
+            self.proven = true;
         }
-        Some((opened, protection))
+        let (protection, _) = self.candidates.first()?;
+        Some((opened, protection.clone()))
+    }
+
+    /// The master secret, where a record was opened.
+    fn master(&self) -> Option<&[u8]> {
+        self.candidates.first().filter(|_| self.proven).map(|(_, master)| master.as_slice())
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) const FINISHED: u8 = 20;
 pub(super) const KEY_UPDATE: u8 = 24;
 
 /// Bytes of a message's type and length.
-const HEAD: usize = 4;
+pub(super) const HEAD: usize = 4;
 
 /// A message that is read: a chain of ten certificates has 20 KiB, lists of certificate authorities up to 64.
 const MAX_MESSAGE: usize = 256 << 10;

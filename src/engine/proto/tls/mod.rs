@@ -24,8 +24,10 @@ pub use connection::{Connection, Handler, Opened, Outcome, Unread};
 pub use hello::Hello;
 pub use identity::{Certificate, Identity, Proof, of_13 as identity_13};
 pub use ja4::{Over, ja4};
+pub use prescribed::in_message as prescribed_in;
 pub use protection::{Chain, Header, Protection};
 pub use suite::Suite;
+pub use transcript::verifies_13;
 
 /// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

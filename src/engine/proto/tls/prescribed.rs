@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use super::{
-    handshake::{CLIENT_HELLO, CLIENT_KEY_EXCHANGE, END_OF_EARLY_DATA, Message},
+    dtls,
+    handshake::{CLIENT_HELLO, CLIENT_KEY_EXCHANGE, END_OF_EARLY_DATA, HEAD, Message},
     hello::{ALPN, Bytes, SERVER_NAME},
     ja4::is_grease,
     suite::Suite,
@@ -46,16 +47,45 @@ const MAX_MODULUS: usize = 1_024;
 pub(super) fn of(message: &Message) -> Vec<Range<usize>> {
     let all = || std::iter::once(0..message.bytes.len()).collect();
     match message.kind {
-        CLIENT_HELLO => hello(&message.bytes).0,
+        CLIENT_HELLO => hello(&message.bytes, Form::Stream).0,
         CLIENT_KEY_EXCHANGE if is_key(message.body()) => all(),
         END_OF_EARLY_DATA if message.body().is_empty() => all(),
         _ => Vec::new(),
     }
 }
 
+/// What is prescribed in a message of TLS, and where a server name stands in it, head included. In QUIC, where messages
+/// come without records.
+pub fn in_message(bytes: &[u8]) -> (Vec<Range<usize>>, Option<Range<usize>>) {
+    match bytes.first() {
+        Some(&CLIENT_HELLO) => hello(bytes, Form::Stream),
+        _ => (Vec::new(), None),
+    }
+}
+
 /// Where the server name stands in a client's hello, head included.
 pub(super) fn server_name(message: &Message) -> Option<Range<usize>> {
-    hello(&message.bytes).1
+    hello(&message.bytes, Form::Stream).1
+}
+
+/// What is prescribed in a message of DTLS that stands in one fragment, and its server name; from the first byte of the
+/// fragment's header on.
+pub(super) fn of_datagram(message: &dtls::Message) -> (Vec<Range<usize>>, Option<Range<usize>>) {
+    let bytes = message.unfragmented();
+    match message.kind {
+        CLIENT_HELLO => hello(&bytes, Form::Datagrams),
+        CLIENT_KEY_EXCHANGE if is_key(&message.body) => (std::iter::once(0..bytes.len()).collect(), None),
+        _ => (Vec::new(), None),
+    }
+}
+
+/// How a hello is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// TLS, over TCP or QUIC.
+    Stream,
+    /// DTLS: a longer head, a cookie, versions that count down (RFC 6347 sections 4.2.1 and 4.2.2).
+    Datagrams,
 }
 
 /// A key with its length, in one of the forms of RFC 5246 section 7.4.7 and RFC 8422 section 5.7.
@@ -75,6 +105,7 @@ struct Walk<'a> {
     at: usize,
     said: Vec<Range<usize>>,
     name: Option<Range<usize>>,
+    form: Form,
 }
 
 impl<'a> Walk<'a> {
@@ -123,21 +154,30 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn hello(bytes: &[u8]) -> (Vec<Range<usize>>, Option<Range<usize>>) {
-    let mut walk = Walk { bytes, at: 0, said: Vec::new(), name: None };
+fn hello(bytes: &[u8], form: Form) -> (Vec<Range<usize>>, Option<Range<usize>>) {
+    let mut walk = Walk { bytes, at: 0, said: Vec::new(), name: None, form };
     let _ = read_hello(&mut walk);
     (walk.said, walk.name)
 }
 
 fn read_hello(walk: &mut Walk<'_>) -> Option<()> {
-    walk.say(4)?;
+    walk.say(if walk.form == Form::Stream { HEAD } else { dtls::FRAGMENT_HEAD })?;
     let version = walk.take(2)?;
-    if matches!(version, [3, 0..=3]) {
+    let usual = match walk.form {
+        Form::Stream => matches!(version, [3, 0..=3]),
+        Form::Datagrams => matches!(version, [0xfe, 0xfd | 0xff]),
+    };
+    if usual {
         walk.note(walk.at - 2..walk.at);
     }
     walk.say(32)?;
     let session = walk.u8().filter(|len| *len <= 32)?;
     walk.say(session)?;
+    if walk.form == Form::Datagrams {
+        // A cookie came from the server, or did not.
+        let cookie = walk.u8()?;
+        walk.take(cookie)?;
+    }
     let suites = walk.u16()?;
     walk.list(suites.into(), |suite| SIGNALS.contains(&suite) || Suite::of(suite).is_some())?;
     let methods = walk.u8()?;
@@ -194,6 +234,11 @@ fn extension(walk: &mut Walk<'_>, kind: u16, content: &[u8]) -> Option<()> {
         21 => content.iter().all(|byte| *byte == 0),
         27 => return short_list(walk, content, 1, |algorithm| (1..=3).contains(&algorithm)),
         28 => matches!(content, [0x40, 0 | 1]),
+        43 if walk.form == Form::Datagrams => {
+            return short_list(walk, content, 1, |version| {
+                (0xfefc..=0xfefd).contains(&version) || version == 0xfeff
+            });
+        }
         43 => return short_list(walk, content, 1, |version| (0x0300..=0x0304).contains(&version)),
         45 => matches!(content, [1, 0 | 1] | [2, 0, 1] | [2, 1, 0]),
         51 => return shares(walk, content),
@@ -319,7 +364,41 @@ mod tests {
         let bytes = rfc_8448();
         let name = place("736572766572");
         assert_eq!(left(&said(bytes.clone()), bytes.len()), std::slice::from_ref(&name));
-        assert_eq!(hello(&bytes).1, Some(name));
+        assert_eq!(hello(&bytes, Form::Stream).1, Some(name));
+    }
+
+    /// The hello of RFC 8448 as DTLS 1.2 would write it, with a cookie.
+    fn datagram(cookie: &[u8]) -> dtls::Message {
+        let mut body = rfc_8448().split_off(4);
+        body.splice(0..2, [0xfe, 0xfd]);
+        let len = u8::try_from(cookie.len()).unwrap();
+        body.splice(35..35, std::iter::once(len).chain(cookie.iter().copied()));
+        let at = body.windows(3).position(|part| part == [2, 3, 4]).unwrap();
+        body.splice(at + 1..at + 3, [0xfe, 0xfd]);
+        dtls::Message { kind: 1, number: 1, body, at: 0 }
+    }
+
+    #[test]
+    fn of_a_hello_of_dtls_name_and_cookie_are_left() {
+        for cookie in [&b""[..], b"twelve bytes"] {
+            let message = datagram(cookie);
+            let bytes = message.unfragmented();
+            let (said, name) = of_datagram(&message);
+            let name = name.unwrap();
+            assert_eq!(&bytes[name.clone()], b"server");
+            let left: Vec<_> = left(&said, bytes.len()).into_iter().map(|range| &bytes[range]).collect();
+            let wanted: Vec<_> = [cookie, b"server"].into_iter().filter(|part| !part.is_empty()).collect();
+            assert_eq!(left, wanted);
+        }
+        // A version of TLS has no place in it, nor has one of DTLS in TLS.
+        let mut message = datagram(b"");
+        message.body.splice(0..2, [3, 3]);
+        let bytes = message.unfragmented();
+        assert_eq!(left(&of_datagram(&message).0, bytes.len())[0], 12..14);
+        let bytes = changed("0303cb34", "fefdcb34");
+        assert_eq!(left(&said(bytes.clone()), bytes.len())[0], 4..6);
+        let other = dtls::Message { kind: 15, ..datagram(b"") };
+        assert_eq!(of_datagram(&other), (Vec::new(), None), "a signature holds what its maker chose");
     }
 
     #[test]

@@ -204,6 +204,19 @@ pub(super) struct Finished {
     pub(super) before: usize,
 }
 
+/// Whether a client's Finished of TLS 1.3 verifies under its handshake traffic secret, after its hellos, what the server said
+/// up to its own Finished, and the client's messages between (RFC 8446 section 4.4.4); all but `finished` with their heads.
+pub fn verifies_13(
+    suite: Suite,
+    secret: &[u8],
+    (hellos, server, client): (&[Vec<u8>], &[u8], &[u8]),
+    finished: &[u8],
+) -> bool {
+    let Ok(mut said) = identity::transcript_13(suite.hash, hellos, server) else { return false };
+    said.push(client.to_vec());
+    schedule::finished_13(suite.hash, secret, &said).is_some_and(|holds| holds == finished)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
