@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
         (_, Some(frame)) => {
             let mut follow = report::inspection::Follow::new(FrameNo(frame));
             let opened_nothing = walk(&mut follow, false)?;
-            let text = follow.text().ok_or_else(|| no_flow(FrameNo(frame)))?;
+            let text = follow.text(Terminal::columns()).ok_or_else(|| no_flow(FrameNo(frame)))?;
             write!(terminal.out, "{text}")?;
             opened_nothing
         }

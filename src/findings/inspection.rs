@@ -439,6 +439,22 @@ record! {
         /// Its content.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub body: Option<Body>,
+        /// What its content begins with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub begins: Option<Begins>,
+    }
+
+    /// The first bytes of a content, after its compression was taken off.
+    pub struct Begins {
+        /// How many they are: 64 at most.
+        pub len: u64,
+        /// The bytes.
+        pub hex: String,
+        /// The same as text, printable, where they are UTF-8 without control characters but tabs and ends of lines.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub text: Option<String>,
+        /// Whether there are more.
+        pub cut: bool,
     }
 
     /// One DNS message.

@@ -47,7 +47,12 @@ struct OpenLeaf {
     start: Option<u64>,
     digest: Option<Slot>,
     len: u64,
+    /// Its first bytes.
+    first: Vec<u8>,
 }
+
+/// Bytes that a message is shown to begin with: a line of hexadecimal, or some words.
+const MAX_FIRST: usize = 64;
 
 /// What a leaf is of its message's content.
 #[derive(Clone, Copy)]
@@ -320,7 +325,15 @@ impl Sink for Walk<'_> {
         self.next += 1;
         let Origin { direction, transaction, steps, .. } = origin;
         if let Some((transaction, form)) = transaction.zip(Form::of(&steps)) {
-            let leaf = OpenLeaf { direction, transaction, form, start: None, digest: None, len: 0 };
+            let leaf = OpenLeaf {
+                direction,
+                transaction,
+                form,
+                start: None,
+                digest: None,
+                len: 0,
+                first: Vec::new(),
+            };
             self.open.insert(id, leaf);
         }
         id
@@ -333,15 +346,25 @@ impl Sink for Walk<'_> {
             let slot = *leaf.digest.get_or_insert_with(|| digests.open());
             digests.write(slot, bytes);
             leaf.len += bytes.len() as u64;
+            let room = MAX_FIRST.saturating_sub(leaf.first.len());
+            leaf.first.extend(bytes.iter().take(room));
         }
     }
 
     fn close(&mut self, leaf: LeafId, steps: &[Step]) {
-        let Some(OpenLeaf { direction, transaction: id, form, start, digest, len }) = self.open.remove(&leaf)
+        let Some(OpenLeaf { direction, transaction: id, form, start, digest, len, first }) =
+            self.open.remove(&leaf)
         else {
             return;
         };
         let digest = digest.map_or_else(|| Digest::of(b""), |slot| lock(self.digests).finish(slot));
+        if let Some(message) = self.messages.get_mut(&id.0) {
+            let coded = matches!(form, Form::Decoded(_));
+            // The first run of it; without its compression where that is taken off.
+            if len > 0 && (coded || matches!(form, Form::Wire) && message.begins.is_none()) {
+                message.begins = Some(begins(&first, len));
+            }
+        }
         let forms = self.forms.entry((id, direction)).or_default();
         let runs = match form {
             Form::Wire => &mut forms.wire,
@@ -429,6 +452,7 @@ impl Sink for Walk<'_> {
             kind: printable(message.kind.as_bytes(), MAX_TEXT),
             name: printable(&message.name, MAX_TEXT),
             body: None,
+            begins: None,
         };
         self.messages.insert(message.n, message);
     }
@@ -567,6 +591,22 @@ impl Sink for Walk<'_> {
             detail,
         });
     }
+}
+
+/// What a content of `len` bytes begins with.
+fn begins(first: &[u8], len: u64) -> inspection::Begins {
+    let shown = first.len() as u64;
+    // A character that is cut at the end is no sign against text.
+    let valid = match std::str::from_utf8(first) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_none() && shown < len => {
+            std::str::from_utf8(first.get(..error.valid_up_to()).unwrap_or_default()).ok()
+        }
+        Err(_) => None,
+    };
+    let is_text = |text: &&str| text.chars().all(|c| !c.is_control() || matches!(c, '\t' | '\r' | '\n'));
+    let text = valid.filter(is_text).map(|text| printable(text.as_bytes(), MAX_FIRST));
+    inspection::Begins { len: shown, hex: hex(first), text, cut: shown < len }
 }
 
 /// What a signature shows.

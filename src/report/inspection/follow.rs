@@ -4,12 +4,12 @@ use std::{fmt::Write as _, io};
 
 use anstyle::{AnsiColor, Color, Style};
 
-use super::{TITLE, by_way, lost, target, time};
+use super::{TITLE, by_way, fold::fold, lost, target, time};
 use crate::{
     evidence::{FrameNo, printable},
     findings::inspection::{
-        Body, Certificate, Dns, End, Flow, Head, Hello, Message, Part, QuicConnection, Side, Signature, Tls,
-        Transaction, View,
+        Begins, Body, Certificate, Dns, End, Flow, Head, Hello, Message, Part, QuicConnection, Side,
+        Signature, Tls, Transaction, View,
     },
     report::quantity::{counted, grouped},
 };
@@ -33,8 +33,8 @@ impl Follow {
         Self { frame, found: None }
     }
 
-    /// What the flow shows; `None` where there is no such flow.
-    pub fn text(&self) -> Option<String> {
+    /// What the flow shows, on `room` columns of a terminal where there is one; `None` where there is no such flow.
+    pub fn text(&self, room: Option<usize>) -> Option<String> {
         let part = self.found.as_ref()?;
         let flow = part.flows.first()?;
         let mut text = String::new();
@@ -57,7 +57,7 @@ impl Follow {
             let more = grouped((events.len() - MAX_EVENTS) as u64);
             let _ = writeln!(text, "\n  … and {more} more (--format json lists all)");
         }
-        Some(text)
+        Some(fold(&text, room))
     }
 }
 
@@ -304,7 +304,16 @@ fn message(message: &Message, up: Option<bool>) -> Event {
         order: message.n.saturating_mul(2).saturating_add(2),
         up,
         title: format!("{} {} {}", message.protocol, message.kind, message.name).trim_end().to_owned(),
-        details: message.body.iter().flat_map(body).collect(),
+        details: message.body.iter().flat_map(body).chain(message.begins.iter().map(begins)).collect(),
+    }
+}
+
+/// The first bytes of a message: as text in quotes, or in hexadecimal.
+fn begins(begins: &Begins) -> String {
+    let (of, more) = (counted(begins.len, "byte"), if begins.cut { " …" } else { "" });
+    match &begins.text {
+        Some(text) => format!("begins \"{}\"{more}", line(text)),
+        None => format!("begins with {of}: {}{more}", begins.hex),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `inspect` prints for people: the capture, its flows, requests, messages, DNS and odd traffic.
 
+mod fold;
 mod follow;
 mod table;
 
@@ -8,7 +9,10 @@ use std::{fmt::Write as _, io};
 use anstyle::Style;
 
 pub use self::follow::Follow;
-use self::table::{Column, Table};
+use self::{
+    fold::fold,
+    table::{Column, Table},
+};
 use crate::{
     evidence::{Anomaly, Digest, FrameNo, Timestamp, printable},
     findings::inspection::{
@@ -153,7 +157,7 @@ impl Sheet {
             &self.anomalies,
         ];
         rest.into_iter().for_each(|section| section.write(room, &mut text));
-        text
+        fold(&text, room)
     }
 }
 
