@@ -67,6 +67,7 @@ struct Walked {
     requests: Vec<(String, Vec<u8>, Option<u64>)>,
     anomalies: Vec<(AnomalyKind, Option<FrameNo>, String)>,
     places: Vec<(Direction, ByteRange, Place)>,
+    sealed: Vec<(Direction, ByteRange)>,
 }
 
 fn held(stream: &Stream) -> Result<Held, ReadError> {
@@ -143,6 +144,10 @@ impl Sink for Walked {
 
     fn place(&mut self, direction: Direction, range: ByteRange, place: Place) {
         self.places.push((direction, range, place));
+    }
+
+    fn sealed(&mut self, direction: Direction, range: ByteRange) {
+        self.sealed.push((direction, range));
     }
 }
 
@@ -276,6 +281,11 @@ fn a_connection_is_named_and_its_streams_are_read() {
     assert_eq!(walked.hellos.len(), 2);
     assert_eq!(walked.anomalies, []);
     assert_eq!(walked.leaves(&["quic.stream", "stream"]), ["hello world", "yes", "more"]);
+    // Anybody can open the first packet, so what it holds was sent in clear; the others were not.
+    let first = quic::opening(PLAIN).len() as u64;
+    let sealed: Vec<ByteRange> =
+        walked.sealed.iter().filter(|(way, _)| *way == Direction::Up).map(|(_, range)| *range).collect();
+    assert!(sealed.len() == 2 && sealed[0].start == first && sealed[0].end == sealed[1].start, "{sealed:?}");
 }
 
 /// The right names with other secrets.

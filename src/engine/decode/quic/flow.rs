@@ -493,7 +493,10 @@ impl<'f> Flow<'f> {
         let start = range.start;
         let payload = start + opened.payload_at as u64;
         let end = payload + opened.payload.len() as u64;
-        self.sink.sealed(direction, range);
+        // The keys of Initial packets are public (RFC 9001 section 5.2): what they hold was sent in clear.
+        if kind != Kind::Initial {
+            self.sink.sealed(direction, range);
+        }
         self.place(direction, ByteRange::new(start, start + 1), Accounted::Understood);
         let number = ByteRange::new(start + number_at as u64, payload);
         if kind != Kind::OneRtt || waited == Waited::Yes {
