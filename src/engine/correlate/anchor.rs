@@ -46,6 +46,9 @@ pub(super) struct Anchor {
 /// Hashes bytes: four words at a time are multiplied with each other. Not for strangers' keys: what it finds
 /// equal is compared.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
+    if let Ok(block) = bytes.try_into() {
+        return hash_block(block, 0);
+    }
     bytes.chunks(BLOCK).fold(0, |hash, chunk| {
         let mut block = [0; BLOCK];
         block.iter_mut().zip(chunk).for_each(|(to, &from)| *to = from);

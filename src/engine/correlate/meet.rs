@@ -103,7 +103,9 @@ impl Table<'_> {
             if rest.first().is_none_or(|&word| key(word) != key(first)) {
                 continue;
             }
-            let (equal, _) = rest.split_at(rest.partition_point(|&word| key(word) == key(first)));
+            // Hardly ever more than one: looking from the start touches what is at hand.
+            let after = skip(rest, |&word| key(word) == key(first));
+            let (equal, _) = rest.split_at(rest.len() - after.len());
             for &block in blocks {
                 self.follow_all(place(block), equal)?;
             }

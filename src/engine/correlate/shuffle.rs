@@ -18,6 +18,11 @@ const GATHER: usize = 8 << 10;
 /// Bytes kept in memory before a scratch file is made.
 const IN_MEMORY: usize = 8 << 20;
 
+/// Words that are sorted as they are.
+const SHORT: usize = 1 << 10;
+/// Bits by which more are dealt out before they are sorted: a few words for each value.
+const DEAL_BITS: u32 = 12;
+
 /// Takes words for parts, from any thread.
 pub(super) struct Shuffle {
     scratch: Scratch,
@@ -126,7 +131,7 @@ impl Shuffled {
     /// Reads and sorts the words of a part: in which order they were added never shows.
     pub(super) fn read(&self, part: usize, words: &mut Vec<u64>) -> Result<(), ReadError> {
         words.clear();
-        let mut buffer = Vec::new();
+        let (mut buffer, mut dealt) = (Vec::new(), Vec::new());
         let first = self.pieces.partition_point(|&(of, _)| of < part);
         for (_, piece) in self.pieces.iter().skip(first).take_while(|&&(of, _)| of == part) {
             let bytes = match (piece, &self.file) {
@@ -142,14 +147,68 @@ impl Shuffled {
             };
             words.extend(bytes.as_chunks::<8>().0.iter().map(|&word| u64::from_le_bytes(word)));
         }
-        words.sort_unstable();
+        sort(words, &mut dealt);
         Ok(())
     }
+}
+
+/// Sorts words whose high bits are as good as random: dealt out by those, few are left to be compared. Any words
+/// are sorted; those that are alike just take longer.
+fn sort(words: &mut Vec<u64>, dealt: &mut Vec<u64>) {
+    let of = |word: u64| usize::try_from(word >> (u64::BITS - DEAL_BITS)).unwrap_or(0);
+    if words.len() < SHORT {
+        words.sort_unstable();
+        return;
+    }
+    let mut ends = vec![0_usize; 1 << DEAL_BITS];
+    for &word in &*words {
+        if let Some(count) = ends.get_mut(of(word)) {
+            *count += 1;
+        }
+    }
+    let mut start = 0;
+    for end in &mut ends {
+        start += mem::replace(end, start);
+    }
+    dealt.clear();
+    dealt.resize(words.len(), 0);
+    for &word in &*words {
+        if let Some(end) = ends.get_mut(of(word)) {
+            if let Some(to) = dealt.get_mut(*end) {
+                *to = word;
+            }
+            *end += 1;
+        }
+    }
+    let mut start = 0;
+    for end in ends {
+        if let Some(alike) = dealt.get_mut(start..end) {
+            alike.sort_unstable();
+        }
+        start = end;
+    }
+    mem::swap(words, dealt);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_sorted_whatever_their_high_bits_are() {
+        let mixed = |no: u64| no.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let cases: [&dyn Fn(u64) -> u64; 4] =
+            [&mixed, &|no| mixed(no) >> 20, &|no| mixed(no) | 7 << 61, &|_| 5];
+        for word in cases {
+            for count in [0, 1, SHORT as u64 - 1, SHORT as u64, 50_000] {
+                let mut words: Vec<u64> = (0..count).map(word).collect();
+                let mut expected = words.clone();
+                expected.sort_unstable();
+                sort(&mut words, &mut Vec::new());
+                assert!(words == expected, "{count} words");
+            }
+        }
+    }
 
     #[test]
     fn every_part_gives_its_words_sorted_from_memory_and_file() {
