@@ -52,7 +52,10 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex(&self.0))
+        // Without a text of its own: reports hold a digest or more for each flow.
+        let mut digits = [[0; 2]; 32];
+        digits.iter_mut().zip(self.0).for_each(|(to, byte)| *to = hex_digits(byte));
+        serializer.serialize_str(str::from_utf8(digits.as_flattened()).unwrap_or_default())
     }
 }
 
@@ -74,9 +77,14 @@ impl JsonSchema for Digest {
 
 /// Writes bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
-    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    let digits = bytes.iter().flat_map(|&byte| hex_digits(byte));
     String::from_utf8(digits.collect()).unwrap_or_default()
+}
+
+/// Both digits of a byte.
+fn hex_digits(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// Reads lower-case hex of even length; `None` for anything else.

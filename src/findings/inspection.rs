@@ -80,7 +80,7 @@ macro_rules! document {
             /// # Errors
             /// When `take` fails.
             pub fn items(&self, take: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>) -> io::Result<()> {
-                let (mut place, mut text) = (0, Vec::new());
+                let (mut place, mut text) = (0, Vec::with_capacity(ITEM));
                 $(
                     for item in &self.$list {
                         text.clear();
@@ -95,6 +95,9 @@ macro_rules! document {
         }
     };
 }
+
+/// Room for the text of an item: what a short flow shows.
+const ITEM: usize = 2 << 10;
 
 document! {
     head {

@@ -155,24 +155,19 @@ impl Flow {
 /// SHA-1 over seed, lower end's address, higher end's, protocol, a zero byte, ports in the same order.
 fn community_id(protocol: u8, one: SocketAddr, other: SocketAddr) -> String {
     const SEED: u16 = 0;
-    let (mut low, mut high) = (wire(one), wire(other));
-    if high < low {
-        std::mem::swap(&mut low, &mut high);
-    }
+    let key = |end: SocketAddr| (end.ip(), end.port());
+    // Octet by octet, as an address of its family is ordered.
+    let (low, high) = if key(other) < key(one) { (other, one) } else { (one, other) };
     let mut hasher = Sha1::new();
     hasher.update(SEED.to_be_bytes());
-    hasher.update(&low.0);
-    hasher.update(&high.0);
+    for end in [low, high] {
+        match end.ip() {
+            IpAddr::V4(ip) => hasher.update(ip.octets()),
+            IpAddr::V6(ip) => hasher.update(ip.octets()),
+        }
+    }
     hasher.update([protocol, 0]);
-    hasher.update(low.1.to_be_bytes());
-    hasher.update(high.1.to_be_bytes());
+    hasher.update(low.port().to_be_bytes());
+    hasher.update(high.port().to_be_bytes());
     format!("1:{}", STANDARD.encode(hasher.finalize()))
-}
-
-fn wire(end: SocketAddr) -> (Vec<u8>, u16) {
-    let address = match end.ip() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    (address, end.port())
 }
