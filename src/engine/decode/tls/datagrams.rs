@@ -403,7 +403,10 @@ fn walk(
                 && side.open(&mut out, &record, payload, (whole, frame), associations, stream, &mut buffer);
             if record.epoch > 0 {
                 side.encrypted = true;
-                out.sink.sealed(direction, whole);
+                // Without a hello anything may look like such a record.
+                if !associations.is_empty() {
+                    out.sink.sealed(direction, whole);
+                }
             }
             // What is searched as it stands: all that stays closed, and a number that its sender chose.
             let searched = match (opened, in_turn) {
