@@ -64,7 +64,9 @@ pub fn unreported(plan: &Plan, runs: &[Run]) -> Vec<Unreported> {
     if !runs.iter().any(|run| run.recorded) {
         return Vec::new();
     }
-    let known: BTreeSet<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+    // A run without instruments is beside the planned ones, whatever its number.
+    let planned = runs.iter().filter(|run| !run.twin);
+    let known: BTreeSet<&str> = planned.map(|run| run.id.as_str()).collect();
     let phases = plan.phases.iter().map(|phase| {
         let ids = || (1..=phase.repeat).map(|no| format!("{}/{no:02}", phase.id));
         let missing = || ids().filter(|id| !known.contains(id.as_str()));
@@ -154,6 +156,9 @@ mod tests {
         assert_eq!(missing[0].runs, ["stock/02", "stock/04"]);
         assert_eq!(missing[1].runs.len(), MAX_LISTED);
         assert_eq!(missing[1].runs[MAX_LISTED - 1], "more/100");
+        let mut with_twin = runs(&kept, true);
+        with_twin.push(Run { twin: true, ..runs(&["stock/04"], true).remove(0) });
+        assert_eq!(unreported(&plan, &with_twin)[0].missing, 2, "a twin stands for no planned run");
         assert_eq!(unreported(&plan, &runs(&kept, false)), [], "nobody kept a record that could lack any");
     }
 }
