@@ -29,15 +29,8 @@ pub(super) struct Unasked {
 
 /// Whether any claim asks for it: what the phone does by itself is no answer.
 pub(super) fn matters(plan: &Plan) -> bool {
-    fn asks(predicate: &Predicate) -> bool {
-        match predicate {
-            Predicate::Connects { attended, .. } => *attended == Some(false),
-            Predicate::AllOf(parts) | Predicate::AnyOf(parts) => parts.iter().any(asks),
-            Predicate::EachPhase(inner) => asks(inner),
-            _ => false,
-        }
-    }
-    plan.claims.iter().any(|claim| asks(&claim.predicate))
+    let mut tests = plan.claims.iter().flat_map(|claim| claim.predicate.tests());
+    tests.any(|test| matches!(test, Predicate::Connects { attended: Some(false), .. }))
 }
 
 impl Unasked {

@@ -333,21 +333,11 @@ impl Trial<'_> {
 
 /// What a claim asks of connections, each asked by itself in the phase of one of them.
 fn asked(flow: &FlowSummary, claim: &Claim, findings: &Findings) -> Vec<Claim> {
-    fn leaves(predicate: &Predicate, to: &mut Vec<Predicate>) {
-        match predicate {
-            Predicate::AllOf(parts) | Predicate::AnyOf(parts) => {
-                parts.iter().for_each(|part| leaves(part, to))
-            }
-            Predicate::EachPhase(inner) => leaves(inner, to),
-            Predicate::Connects { .. } => to.push(predicate.clone()),
-            _ => {}
-        }
-    }
-    let mut wanted = Vec::new();
-    leaves(&claim.predicate, &mut wanted);
+    let tests = claim.predicate.tests();
+    let wanted = tests.into_iter().filter(|test| matches!(test, Predicate::Connects { .. })).cloned();
     let run = findings.runs.iter().find(|run| Some(&run.id) == flow.run.as_ref());
     let phases: Vec<String> = run.map(|run| run.phase.clone()).into_iter().collect();
-    wanted.into_iter().map(|predicate| Claim { predicate, phases: phases.clone(), ..claim.clone() }).collect()
+    wanted.map(|predicate| Claim { predicate, phases: phases.clone(), ..claim.clone() }).collect()
 }
 
 fn copy(device: &Device, wanted: impl Fn(&str) -> bool) -> Device {

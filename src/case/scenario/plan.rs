@@ -271,6 +271,15 @@ pub enum Predicate {
 }
 
 impl Predicate {
+    /// The tests that it is put together of, in their order; itself where it is one.
+    pub fn tests(&self) -> Vec<&Self> {
+        match self {
+            Self::AllOf(parts) | Self::AnyOf(parts) => parts.iter().flat_map(Self::tests).collect(),
+            Self::EachPhase(inner) => inner.tests(),
+            test => vec![test],
+        }
+    }
+
     /// `existential`, `universal`, `consent`, `setting`, `conjunction`, `disjunction` or `untestable`.
     pub fn kind(&self) -> &'static str {
         match self {
