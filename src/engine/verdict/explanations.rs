@@ -88,9 +88,9 @@ impl Evaluation<'_> {
             "a key log opened it; the server's own signature shows that it took part in a handshake, not what was sent"
                 .to_owned()
         } else {
+            let all = flows.len();
             format!(
-                "a key log opened it, and of {unsigned} of {} flows the server signed nothing",
-                flows.len()
+                "a key log opened it, and no signature of the server was verified for {unsigned} of {all} flows"
             )
         })
     }
@@ -138,10 +138,8 @@ fn phases(outcome: &Outcome) -> impl Iterator<Item = &str> {
 
 /// Whether a predicate, or a part of it, asks when something happened.
 fn needs_time(predicate: &Predicate) -> bool {
-    match predicate {
-        Predicate::NeedsConsent { .. } | Predicate::Connects { attended: Some(_), .. } => true,
-        Predicate::AllOf(parts) | Predicate::AnyOf(parts) => parts.iter().any(needs_time),
-        Predicate::EachPhase(inner) => needs_time(inner),
-        _ => false,
-    }
+    let asks = |test: &Predicate| {
+        matches!(test, Predicate::NeedsConsent { .. } | Predicate::Connects { attended: Some(_), .. })
+    };
+    predicate.tests().into_iter().any(asks)
 }
