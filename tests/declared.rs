@@ -20,7 +20,7 @@ phone:
 gateway: {mac: "02:00:5e:10:00:01", address: 192.168.43.1}
 hosts:
   - {name: collect.example, address: 203.0.113.9}
-layout: {capture: "captures/{phase}-{run}.pcapng", device: "device/{phase}/{run}", record: record.jsonl, truth: truth.json}
+layout: {capture: "captures/{phase}-{run}.pcapng", keys: "keys/{phase}-{run}.keys", device: "device/{phase}/{run}", record: record.jsonl, truth: truth.json}
 phases:
   - id: stock
     runs: 1
@@ -32,6 +32,7 @@ phases:
       - during: idle
         after: 5s
         to: collect.example
+        over: OVER
         requests:
           - get: {path: /page}
           - form: {path: /v1, fields: [{name: theme, text: dark}]}
@@ -43,9 +44,13 @@ const SCHEMA: &str = r#"{"type": "object", "properties": {"theme": {"enum": ["li
   "additionalProperties": false}"#;
 
 fn findings(terms: &str, schema: &str) -> Findings {
+    findings_over("http1", terms, schema)
+}
+
+fn findings_over(over: &str, terms: &str, schema: &str) -> Findings {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    write(&at.join("lab.yaml"), MODEL);
+    write(&at.join("lab.yaml"), MODEL.replace("OVER", over));
     write(&at.join("schemas/preferences.json"), schema);
     write(
         &at.join("scenario.yaml"),
@@ -81,6 +86,26 @@ fn what_is_declared_is_understood() {
     assert_eq!(declared, [("preferences", "stock", 1, 10)]);
 }
 
+/// What a request's list of fields, a handshake of WebSocket and a hello of TLS say beside [`TEXTS`].
+const MORE: [&str; 2] = [
+    "SimulatedPhone/1.0 (exhibit lab)",
+    "SimulatedPhone/1.0 (exhibit lab), websocket, Upgrade, \"13\", /socket",
+];
+
+#[test]
+fn what_is_declared_is_understood_in_the_lists_of_http_2_and_in_messages() {
+    let texts = TEXTS.replace(MORE[0], MORE[1]);
+    // A page is asked for by an empty message over a socket, which is one of the schema's, too.
+    for (over, messages, counted) in [("http2", 1, 10), ("websocket", 2, 12)] {
+        let found = findings_over(over, &texts, SCHEMA);
+        let bytes = window(&found);
+        assert_eq!((bytes.matched, bytes.residual()), (15, 0), "{over}");
+        let declared: Vec<_> =
+            found.declared.iter().map(|one| (one.term.as_str(), one.messages, one.bytes)).collect();
+        assert_eq!(declared, [("preferences", messages, counted)], "{over}");
+    }
+}
+
 #[test]
 fn what_is_not_declared_stays_undetermined() {
     let bare = window(&findings("", SCHEMA));
@@ -96,6 +121,30 @@ fn what_is_not_declared_stays_undetermined() {
     let forms = "theme=dark".len() + "theme=dark&imei=".len();
     let types = 2 * "application/x-www-form-urlencoded".len();
     assert_eq!(bare.residual(), (5 + 3 + 3 + values + forms + types + 17) as u64);
+}
+
+#[test]
+fn what_is_not_declared_stays_undetermined_in_the_lists_of_http_2() {
+    let texts = TEXTS.replace(MORE[0], MORE[1]);
+    let bytes = |texts: &str, schema: &str| window(&findings_over("http2", texts, schema)).residual();
+    assert_eq!(bytes(&texts.replace("/page, ", ""), SCHEMA), 5);
+    // A value that no list holds, in both forms; the IMEI is found, and the separators around it have their place.
+    assert_eq!(bytes(&texts, &SCHEMA.replace("\"dark\"", "\"blue\"")), 26);
+    let bare = window(&findings_over("http2", "", SCHEMA));
+    let values = 3 * (15 + "SimulatedPhone/1.0 (exhibit lab)".len() + 3);
+    let types = 2 * "application/x-www-form-urlencoded".len();
+    let forms = "theme=dark".len() + "theme=dark&imei=".len();
+    // The name is asked for once, and stands once in the hello, there without lengths.
+    assert_eq!((bare.matched, bare.residual()), (15, (5 + 3 + 3 + values + types + forms + 17 + 15) as u64));
+}
+
+#[test]
+fn a_handshake_and_messages_of_a_socket_hold_what_is_not_declared() {
+    let texts = TEXTS.replace(MORE[0], MORE[1]);
+    let bytes = |texts: &str, schema: &str| window(&findings_over("websocket", texts, schema)).residual();
+    assert_eq!(bytes(&texts.replace(", /socket", ""), SCHEMA), 7);
+    // Two forms without the IMEI; `{}` stands for the page.
+    assert_eq!(bytes(&texts, &SCHEMA.replace("\"dark\"", "\"blue\"")), 26);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What the plan declares that may be sent, held against what was sent: bytes that it accounts for are understood.
 //!
 //! - A text of a term (`texts`, and its hosts) that stands alone where a protocol has a value: a request's target, the value of
-//!   a header field, a name that is asked for, a whole body.
-//! - A schema of a term in the body of a request, or in the query of a target whose path is such a text.
+//!   a header field, a name that is asked for, a whole body or message.
+//! - A schema of a term in the body of a request or a message of a WebSocket, or in the query of a target whose path is such a text.
 //!
 //! Each choice among declared values carries a few bits; that is covert capacity, outside what a verdict speaks of.
 
@@ -27,8 +27,8 @@ const MAX_SEEN: usize = 100_000;
 
 /// The step whose bytes are the head of a message.
 const HEAD: &str = "http1.head";
-/// Steps whose bytes are a request's body.
-const BODIES: [&str; 2] = ["http1.body", "http2.body"];
+/// Steps whose bytes are a message of a client: a request's body, a message of a WebSocket.
+const BODIES: [&str; 4] = ["http1.body", "http2.body", "http3.body", "websocket.message"];
 
 /// All that a plan declares.
 #[derive(Debug, Default)]
@@ -82,6 +82,25 @@ impl<'c> Declared<'c> {
         }
         let read = self.of_schemas(|schema| schema.json(bytes).or_else(|| schema.form(bytes)));
         read.map_or_else(Default::default, |(term, account)| (account.understood, term))
+    }
+
+    /// What is accounted for of a field's value in a list of fields that stands in `range`, and the message by a schema that
+    /// its target holds.
+    pub(super) fn field(
+        &self,
+        range: ByteRange,
+        name: &[u8],
+        value: &[u8],
+    ) -> (Vec<Range<usize>>, Option<Seen>) {
+        if value.len() > MAX_HELD {
+            return Default::default();
+        }
+        let (understood, term) = match name {
+            b":path" => self.target(value),
+            _ if self.texts.contains(value) => (std::iter::once(0..value.len()).collect(), None),
+            _ => Default::default(),
+        };
+        (understood, term.map(|term| Seen { term: term.to_owned(), range, time: Timestamp(0) }))
     }
 
     /// The target of a request, and the values of its fields.

@@ -1,6 +1,6 @@
 //! What one conversation gives beside its leaves: the protocol, names, places of bytes, odd traffic.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, ops::Range};
 
 use crate::{
     engine::{
@@ -213,6 +213,23 @@ impl Sink for Observer<'_, '_> {
         if direction == Direction::Up && self.declared.text(name) {
             self.seen.places.say(range, Place::Understood);
         }
+    }
+
+    fn field(
+        &mut self,
+        direction: Direction,
+        range: ByteRange,
+        name: &[u8],
+        value: &[u8],
+    ) -> Vec<Range<usize>> {
+        if direction != Direction::Up {
+            return Vec::new();
+        }
+        let (understood, seen) = self.declared.field(range, name, value);
+        if declared::admits(&self.seen.declared) {
+            self.seen.declared.extend(seen);
+        }
+        understood
     }
 
     fn protocol(&mut self, name: &'static str) {

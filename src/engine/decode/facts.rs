@@ -172,11 +172,11 @@ impl<'r> List<'r> {
     }
 
     /// Takes the next field.
-    pub(super) fn push(&mut self, hpack::Field { name, value, .. }: hpack::Field) {
-        let (Some(name), Some(value)) = (&name, &value) else {
+    pub(super) fn push(&mut self, hpack::Field { name, value, .. }: &hpack::Field) {
+        let (Some(name), Some(value)) = (name, value) else {
             self.unknown += 1;
             // A name that is not known does not hide its value.
-            if let Some(value) = value.filter(|value| self.size + value.len() as u64 <= self.most) {
+            if let Some(value) = value.as_ref().filter(|value| self.size + value.len() as u64 <= self.most) {
                 self.size += value.len() as u64;
                 self.fields.push((name.as_deref().map_or_else(|| "?".to_owned(), text), value.to_vec()));
             }

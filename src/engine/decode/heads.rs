@@ -1,11 +1,14 @@
 //! The leaves of an HTTP head, and which of its bytes are understood.
 
-use std::ops::Range;
+use std::{ops::Range, rc::Rc};
 
 use crate::{
     engine::{
         codec::{Base64, Coding as _, Output, Percent},
-        proto::http1::{Field, Framing, Head, StartLine},
+        proto::{
+            hpack,
+            http1::{Field, Framing, Head, StartLine},
+        },
     },
     evidence::ByteRange,
 };
@@ -24,7 +27,7 @@ const METHODS: [&[u8]; 9] =
 
 /// Field names that are ordinary (from the HTTP Field Name Registry, and a few that every client sends).
 /// Any other name could spell a value.
-const NAMES: [&str; 44] = [
+const NAMES: [&str; 49] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -62,6 +65,11 @@ const NAMES: [&str; 44] = [
     "proxy-connection",
     "range",
     "referer",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
     "server",
     "set-cookie",
     "te",
@@ -281,6 +289,64 @@ fn places(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
     for range in ByteRange::unite(understood) {
         out.place(range, Place::Understood);
     }
+}
+
+/// What a request's list of fields has in place of a start line (RFC 9113 section 8.3.1, RFC 9114 section 4.3.1).
+const PSEUDO: [&[u8]; 4] = [b":method", b":scheme", b":authority", b":path"];
+
+/// A Content-Length in a compressed list.
+#[derive(Clone, Debug)]
+pub(super) struct Length {
+    at: ByteRange,
+    value: Rc<[u8]>,
+}
+
+impl Length {
+    /// Where it stands, if it says only what the content shows, which has this many bytes.
+    pub(super) fn of(&self, bytes: u64) -> Option<ByteRange> {
+        (*self.value == *bytes.to_string().as_bytes()).then_some(self.at)
+    }
+}
+
+/// Says which bytes are understood of a compressed header list, a request's, that stands from `start` on in one piece: of each
+/// field with an ordinary name what names it, and its value where the protocol or what is known beside it accounts for all
+/// of it, or for parts of it that stand as they are. Gives back the first Content-Length.
+pub(super) fn compressed(out: &mut Out<'_>, start: u64, fields: &[hpack::Field]) -> Option<Length> {
+    let place = |range: Range<usize>| ByteRange::new(start + range.start as u64, start + range.end as u64);
+    let (mut length, mut target) = (None, false);
+    for field in fields {
+        let (Some(name), Some(value)) = (&field.name, &field.value) else { continue };
+        let ordinary = PSEUDO.contains(&&**name) || NAMES.iter().any(|known| known.as_bytes() == &**name);
+        if !ordinary || !field.coded.shortest {
+            continue;
+        }
+        let at = field.coded.value.clone();
+        out.place(place(field.place.start..at.start), Place::Understood);
+        let accounted = match &**name {
+            b":method" if METHODS.contains(&&**value) => std::iter::once(0..value.len()).collect(),
+            b":scheme" if [&b"http"[..], b"https"].contains(&&**value) => {
+                std::iter::once(0..value.len()).collect()
+            }
+            b"content-length" => {
+                length.get_or_insert_with(|| Length { at: place(at.clone()), value: value.clone() });
+                continue;
+            }
+            // A second target makes the request no better, and indexes could ask for a long one a thousand times.
+            b":path" if std::mem::replace(&mut target, true) => continue,
+            _ => out.sink.field(out.direction, place(field.place.clone()), name, value),
+        };
+        if field.coded.plain {
+            for part in accounted {
+                out.place(place(at.start + part.start..at.start + part.end), Place::Understood);
+            }
+        } else if ByteRange::covered(
+            accounted.iter().map(|part| ByteRange::new(part.start as u64, part.end as u64)),
+        ) == value.len() as u64
+        {
+            out.place(place(at), Place::Understood);
+        }
+    }
+    length
 }
 
 /// Whether a value says only what the body shows.

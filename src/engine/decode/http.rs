@@ -224,7 +224,12 @@ impl Side<'_, '_, '_> {
                 *upgrade = asked;
                 return Next::Perhaps;
             }
-            Answer::Agreed(switch) => *upgrade = asked.map(|asked| asked.agreed(&switch)),
+            Answer::Agreed(switch) => {
+                if let Some(key) = switch.key(head) {
+                    self.out.place(key, Place::Understood);
+                }
+                *upgrade = asked.map(|asked| asked.agreed(&switch));
+            }
         }
         Next::Switch
     }

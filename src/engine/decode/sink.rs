@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    ops::Range,
 };
 
 use crate::{
@@ -477,6 +478,19 @@ pub trait Sink {
     /// message, the server name of a hello.
     fn name(&mut self, direction: Direction, range: ByteRange, name: &str) {
         let _ = (direction, range, name);
+    }
+
+    /// A field of a request's head that stands compressed in `range`. Gives back which parts of its value are accounted
+    /// for by what is known beside the conversation; of the bytes that they stand in, none other stands for anything else.
+    fn field(
+        &mut self,
+        direction: Direction,
+        range: ByteRange,
+        name: &[u8],
+        value: &[u8],
+    ) -> Vec<Range<usize>> {
+        let _ = (direction, range, name, value);
+        Vec::new()
     }
 
     /// Bytes that stand in an encrypted record or packet, whether it was opened or not.

@@ -5,7 +5,10 @@ use crate::{
     engine::{
         codec::{Base64, Budget, Coding as _, Part},
         net::stream::{Chunk, Stream, StreamReader},
-        proto::http1::{Asked, Framing, Handler, Head, Parser, Role, StartLine, response_framing, tokens},
+        proto::{
+            http1::{Asked, Framing, Handler, Head, Parser, Role, StartLine, response_framing, tokens},
+            websocket,
+        },
     },
     evidence::{ByteRange, Direction, ReadError, Timestamp},
 };
@@ -131,6 +134,19 @@ pub(super) struct Switch {
     /// Which protocol the response names.
     pub(super) protocol: Option<String>,
     extensions: Vec<u8>,
+    /// Sec-WebSocket-Accept.
+    accept: Vec<u8>,
+}
+
+impl Switch {
+    /// Where a request's Sec-WebSocket-Key stands, if the server answered with its digest: then it is the random number that
+    /// RFC 6455 section 4.1 demands, and the server took it for that.
+    pub(super) fn key(&self, head: &Head<'_>) -> Option<ByteRange> {
+        let is_key = |name: &[u8]| name.eq_ignore_ascii_case(b"sec-websocket-key");
+        let mut keys = head.fields.iter().filter(|field| is_key(head.text(&field.name)));
+        let (key, None) = (keys.next()?, keys.next()) else { return None };
+        websocket::accepts(head.text(&key.value), &self.accept).then(|| head.place(&key.value))
+    }
 }
 
 /// What is known of the answer to a request that asks for another protocol.
@@ -241,6 +257,7 @@ impl Handler for Look<'_> {
                 Framing::Tunnel => Answer::Agreed(Switch {
                     protocol: tokens(head.values("upgrade")).into_iter().next(),
                     extensions: joined(head, "sec-websocket-extensions"),
+                    accept: joined(head, "sec-websocket-accept"),
                 }),
                 _ => Answer::Refused,
             };

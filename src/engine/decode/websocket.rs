@@ -169,6 +169,9 @@ impl<'s, 'e> Side<'s, 'e> {
         session::tell(&mut self.out, PROTOCOL, transaction, *at, (kind.as_bytes(), code.as_bytes()));
         self.out.transaction = Some(transaction);
         let bytes = payload.bytes();
+        if *opcode == CLOSE && complete && !gapped && websocket::closes_plainly(bytes.data) {
+            self.out.place(bytes.from, Place::Understood);
+        }
         let mut content = Content::new(stage(kind, bytes.from.start), Declared::default());
         content.push(&mut self.out, bytes, bytes.from.end);
         content.finish(&mut self.out);
@@ -210,8 +213,8 @@ impl Handler for Side<'_, '_> {
         self.framing.consumed(range.end);
         self.framing.write(&mut self.out, Bytes::wire(bytes, range));
         if header.shortest {
-            let mask = if header.mask.is_some() { 4 } else { 0 };
-            self.out.place(ByteRange::new(at, range.end - mask), Place::Understood);
+            // The mask is the random number that section 5.3 demands.
+            self.out.place(range, Place::Understood);
         }
         self.check(header, at);
         if header.is_control() {

@@ -1,6 +1,8 @@
 //! Streams inside streams: what decryption or a framing gives is a stream again, and what is found in it is told
 //! with its place in the captured one.
 
+use std::ops::Range;
+
 use crate::{
     engine::net::stream::Stream,
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step},
@@ -190,6 +192,17 @@ impl Sink for Within<'_> {
         for (_, outer) in self.wrap(direction).places.outer(range) {
             self.sink.name(direction, outer, name);
         }
+    }
+
+    fn field(
+        &mut self,
+        direction: Direction,
+        range: ByteRange,
+        name: &[u8],
+        value: &[u8],
+    ) -> Vec<Range<usize>> {
+        let outer = self.wrap(direction).places.hull(range);
+        self.sink.field(direction, outer, name, value)
     }
 
     fn sealed(&mut self, direction: Direction, range: ByteRange) {

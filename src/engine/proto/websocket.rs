@@ -4,6 +4,9 @@
 //! without the mask, its end. A length that is announced is trusted across a gap; where a header is missing, or is none, no
 //! frame is looked for any more.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use sha1::{Digest as _, Sha1};
+
 use crate::{engine::net::stream::Chunk, evidence::ByteRange};
 
 /// Opcodes (RFC 6455 section 11.8).
@@ -18,6 +21,21 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 /// Answers a PING, or stands alone.
 pub const PONG: u8 = 10;
+
+/// What a server joins to a key before it answers with the digest (RFC 6455 section 1.3).
+const ACCEPTED: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether a server's Sec-WebSocket-Accept answers a client's Sec-WebSocket-Key of 16 bytes (RFC 6455 section 4.2.2).
+pub fn accepts(key: &[u8], accept: &[u8]) -> bool {
+    let is_key = BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+    let digest = Sha1::new().chain_update(key).chain_update(ACCEPTED).finalize();
+    is_key && BASE64_STANDARD.encode(digest).as_bytes() == accept
+}
+
+/// Whether the payload of a CLOSE is a registered code without a reason (RFC 6455 section 7.4).
+pub fn closes_plainly(payload: &[u8]) -> bool {
+    matches!(payload, &[high, low] if (1000..=1014).contains(&u16::from_be_bytes([high, low])))
+}
 
 /// The longest header: two bytes, a length of eight, a mask of four.
 const MAX_HEADER: usize = 14;
@@ -312,6 +330,25 @@ fn unmask(bytes: &[u8], mask: &mut [u8; 4], plain: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_answered_by_its_digest() {
+        // RFC 6455 section 1.3.
+        let (key, accept) = (b"dGhlIHNhbXBsZSBub25jZQ==", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(accepts(key, accept));
+        assert!(!accepts(b"dGhlIHNhbXBsZSBub25jZA==", accept) && !accepts(key, b""));
+        // A key of fifteen digits is none, whatever the server answers.
+        let digest = BASE64_STANDARD
+            .encode(Sha1::new().chain_update("867622014512347").chain_update(ACCEPTED).finalize());
+        assert!(!accepts(b"867622014512347", digest.as_bytes()));
+    }
+
+    #[test]
+    fn a_plain_end_is_a_registered_code_alone() {
+        assert!(closes_plainly(&[3, 0xe8]) && closes_plainly(&[3, 0xf6]));
+        assert!(!closes_plainly(&[3, 0xe7]) && !closes_plainly(&[0x0f, 0xa0]));
+        assert!(!closes_plainly(b"") && !closes_plainly(b"\x03\xe8bye"));
+    }
 
     #[derive(Debug, Default, PartialEq)]
     struct Seen {

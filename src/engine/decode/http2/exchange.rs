@@ -9,6 +9,7 @@ use crate::{
 
 use super::super::{
     facts::{self, Facts},
+    heads::Length,
     parts::Name,
     sink::TransactionId,
     upgrade::Upgrade,
@@ -44,6 +45,8 @@ pub(super) struct Half {
     pub(super) name: Option<Name>,
     /// After how many losses of frames its head came.
     pub(super) since: Option<u32>,
+    /// The Content-Length of its head.
+    pub(super) length: Option<Length>,
     /// Where its content stands.
     pub(super) content: Vec<ByteRange>,
     /// The same after frames were lost: how much is missing before it is not known.
@@ -112,6 +115,11 @@ impl Exchanges {
         let newest = if stream.is_multiple_of(2) { &mut self.newest.1 } else { &mut self.newest.0 };
         *newest = stream.max(*newest);
         Ok(self.all.entry(stream).or_default())
+    }
+
+    /// The highest stream so far that the server opened.
+    pub(super) fn pushed(&self) -> u32 {
+        self.newest.1
     }
 
     /// A direction begins.

@@ -6,6 +6,7 @@
 
 mod exchange;
 mod side;
+mod usual;
 
 use crate::{
     engine::{
@@ -26,7 +27,7 @@ use super::{
     layers::{Out, Stage, Tally},
     parts::{Around, Form, Part as UploadPart, Uploads},
     raw::Raw,
-    sink::{BodyEnd, Sink, TransactionId},
+    sink::{BodyEnd, Place, Sink, TransactionId},
     within::{Within, Wrap},
 };
 use exchange::{End, Exchange, Exchanges, Half};
@@ -374,6 +375,9 @@ impl<'c> Connection<'c> {
             self.late(&late, bytes, &mut out)?;
             *self.tally(role) = out.tally();
             bytes += late.present();
+        }
+        if let Some(place) = half.length.as_ref().filter(|_| complete).and_then(|length| length.of(bytes)) {
+            sink.place(direction, place, Place::Understood);
         }
         let end = if complete { BodyEnd::Complete } else { BodyEnd::Incomplete };
         sink.body_end(transaction, direction, end, bytes);

@@ -18,6 +18,7 @@ use super::{
         sink::{Keep, Place, RequestHead, ResponseHead},
     },
     exchange::{End, Exchanges, TooMany},
+    usual::{Usual, is_usual_priority},
 };
 
 /// What a direction announced and used.
@@ -31,6 +32,13 @@ pub(super) struct Announced {
     pub(super) all_seen: bool,
 }
 
+/// A header list, taken out of its block.
+struct Taken {
+    list: Vec<(String, Vec<u8>)>,
+    facts: Facts,
+    length: Option<heads::Length>,
+}
+
 /// Takes what the parser finds.
 pub(super) struct Side<'s, 'c> {
     pub(super) out: Out<'s>,
@@ -40,6 +48,7 @@ pub(super) struct Side<'s, 'c> {
     decoder: hpack::Decoder,
     framing: Stage,
     room: Room,
+    usual: Usual,
     /// Since when frames are not found.
     lost: Option<u64>,
     /// How often that happened.
@@ -67,6 +76,7 @@ impl<'s, 'c> Side<'s, 'c> {
             decoder: hpack::Decoder::new(),
             framing: Stage::new("http2.framing", None, 0, Keep::Search),
             room: Room::default(),
+            usual: Usual::default(),
             lost: None,
             losses: 0,
             raw_from: None,
@@ -107,22 +117,40 @@ impl<'s, 'c> Side<'s, 'c> {
         }
     }
 
-    /// Reads a block: its fields, and what they say.
-    fn fields(&mut self, block: &Block<'_>) -> (Vec<(String, Vec<u8>)>, Facts) {
+    /// Says what is understood of a request's block; gives back its Content-Length.
+    fn account(&mut self, block: &Block<'_>, fields: &[hpack::Field]) -> Option<heads::Length> {
+        if let Some((at, priority)) = block.priority
+            && is_usual_priority(priority)
+        {
+            self.understood(ByteRange::new(at, at + 5));
+        }
+        let start = block.at.filter(|_| block.whole && self.raw_from.is_none())?;
+        heads::compressed(&mut self.out, start, fields)
+    }
+
+    /// Reads a block: its fields, what they say, and a request's Content-Length.
+    fn fields(&mut self, block: &Block<'_>) -> Taken {
         let mut list = List::new(&mut self.room, block.fragment.len());
-        let result = self.decoder.decode(block.fragment, &mut |field| list.push(field));
+        let mut coded = Vec::new();
+        let result = self.decoder.decode(block.fragment, &mut |field| {
+            list.push(&field);
+            if self.role == Role::Requests {
+                coded.push(field);
+            }
+        });
         let at = block.range.start;
         if let (Err(damage), true) = (result, block.whole) {
             self.out.anomaly(AnomalyKind::Http2Malformed, Some(at), format!("HPACK: {damage}"));
         }
         let (malformed, missing) = (AnomalyKind::Http2Malformed, AnomalyKind::Http2HeadersUnknown);
-        let taken = list.finish(&mut self.out, at, malformed, missing);
+        let (list, facts) = list.finish(&mut self.out, at, malformed, missing);
+        let length = result.ok().and_then(|()| self.account(block, &coded));
         if !block.whole {
             let detail = "a header block is not whole".to_owned();
             self.out.anomaly(AnomalyKind::Http2HeadersUnknown, Some(at), detail);
             self.decoder.lose();
         }
-        taken
+        Taken { list, facts, length }
     }
 
     fn header_block(&mut self, block: &Block<'_>) -> Result<(), TooMany> {
@@ -134,7 +162,7 @@ impl<'s, 'c> Side<'s, 'c> {
         let exchange = self.exchanges.get(stream)?;
         let transaction = *exchange.transaction.get_or_insert_with(|| self.shared.transaction());
         self.out.transaction = Some(transaction);
-        let (list, facts) = self.fields(block);
+        let Taken { list, facts, length } = self.fields(block);
         heads::list(&mut self.out, ("http2.headers", &format!("stream {stream}")), block.range, &list);
         let exchange = self.exchanges.get(stream)?;
         let half = exchange.half(role);
@@ -161,7 +189,7 @@ impl<'s, 'c> Side<'s, 'c> {
             half.name =
                 (role == self.role && role == Role::Requests && !block.end_stream).then(|| head.part());
             head.path = None;
-            (half.head, half.since) = (Some(head), Some(self.losses));
+            (half.head, half.since, half.length) = (Some(head), Some(self.losses), length);
             if block.end_stream {
                 half.end = End::Complete;
             }
@@ -264,7 +292,10 @@ impl Handler for Side<'_, '_> {
         }
     }
 
-    fn payload(&mut self, header: &Header, payload: &[u8], _: ByteRange) {
+    fn payload(&mut self, header: &Header, payload: &[u8], range: ByteRange) {
+        if self.role == Role::Requests && self.usual.holds(header, payload, self.exchanges.pushed()) {
+            self.understood(range);
+        }
         match header.kind {
             Kind::Settings => {
                 self.announced.table = self.announced.table.max(table(payload));

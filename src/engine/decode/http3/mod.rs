@@ -468,6 +468,9 @@ impl<'w> Streams<'w> {
             out.anomaly(AnomalyKind::HttpAmbiguousLength, Some(0), detail);
         }
         *self.tallies.get_mut(sender) = out.tally();
+        if let Some(place) = half.length.as_ref().filter(|_| complete).and_then(|length| length.of(bytes)) {
+            sink.place(direction, place, Place::Understood);
+        }
         let end = if complete { BodyEnd::Complete } else { BodyEnd::Incomplete };
         sink.body_end(transaction, direction, end, bytes);
         Ok(())

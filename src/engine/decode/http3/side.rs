@@ -36,6 +36,8 @@ const OF_HTTP2: [u64; 4] = [0x02, 0x06, 0x08, 0x09];
 pub(super) struct Half {
     /// Its head, but for interim ones.
     pub(super) head: Option<Facts>,
+    /// The Content-Length of its head, in the same flow.
+    pub(super) length: Option<heads::Length>,
     /// Where its content stands.
     pub(super) content: Vec<ByteRange>,
     /// Bytes of content in earlier flows.
@@ -65,7 +67,7 @@ impl Half {
         let before = self.before + self.content.iter().map(came).sum::<u64>();
         let open = self.content.last().filter(|content| content.end > end);
         let content = open.map(|open| ByteRange::new(open.start.max(end), open.end));
-        Self { before, content: content.into_iter().collect(), ..self.clone() }
+        Self { before, content: content.into_iter().collect(), length: None, ..self.clone() }
     }
 }
 
@@ -188,12 +190,29 @@ impl<'s, 'c> Side<'s, 'c> {
         let capacity = *self.session.capacities.get(sender.other());
         let mut list = List::new(self.session.rooms.get_mut(sender), section.len());
         let table = self.session.tables.get(sender);
-        let result = table.decode(section, frame, capacity, &mut |field| list.push(field));
+        let mut coded = Vec::new();
+        let result = table.decode(section, frame, capacity, &mut |field| {
+            list.push(&field);
+            if sender == Role::Client {
+                coded.push(field);
+            }
+        });
         let (malformed, missing) = (AnomalyKind::Http3Malformed, AnomalyKind::Http3HeadersUnknown);
         if let Err(damage) = result {
             self.out.anomaly(malformed, Some(range.start), format!("QPACK: {damage}"));
         }
-        list.finish(&mut self.out, range.start, malformed, missing)
+        let taken = list.finish(&mut self.out, range.start, malformed, missing);
+        // A section with its prefix, where that refers to no table (RFC 9204 section 4.5.1).
+        if result.is_ok() && sender == Role::Client && section.len() as u64 == range.len() {
+            if section.starts_with(&[0, 0]) {
+                self.out.place(ByteRange::new(range.start, range.start + 2), Place::Understood);
+            }
+            let length = heads::compressed(&mut self.out, range.start, &coded);
+            if self.half.head.is_none() {
+                self.half.length = length;
+            }
+        }
+        taken
     }
 
     /// Reads a section as a leaf of its own.

@@ -95,7 +95,7 @@ fn interleaved_bodies_come_apart_and_belong_to_their_requests() {
 }
 
 #[test]
-fn only_frame_headers_the_preface_and_zeros_are_understood() {
+fn frame_headers_the_preface_zeros_and_what_names_a_field_are_understood() {
     let client = [
         frame(1, 4, 1, &request("/", &[])),
         frame(0, 8, 1, b"\x02abc\0\0"),
@@ -113,12 +113,79 @@ fn only_frame_headers_the_preface_and_zeros_are_understood() {
         .collect();
     let head = client[0].len() as u64;
     let data = 24 + head;
+    // The method and the scheme whole, of authority and path (a byte each) all but the value.
+    let authority = 33 + (9 + 1 + 4) + (9 + 1 + 5) + (12 + 1);
     assert_eq!(
         understood,
-        [ByteRange::new(0, 33), ByteRange::new(data, data + 9), ByteRange::new(data + 13, data + 15 + 9)],
+        [
+            ByteRange::new(0, authority),
+            ByteRange::new(authority + 1, data - 1),
+            ByteRange::new(data, data + 9),
+            ByteRange::new(data + 13, data + 15 + 9)
+        ],
         "not: a stream out of turn, an unknown type, an undefined flag, padding that says something"
     );
     assert!(got.kinds().contains(&AnomalyKind::Http2Malformed), "padding that is not zero");
+}
+
+/// The ranges of the client's direction that are understood, and how the client's frames are read.
+fn understood(client: &[Vec<u8>]) -> Vec<(u64, u64)> {
+    let got = walk_both(client, &[]);
+    let places = got.places.iter();
+    let ours = places.filter(|(side, _, place)| (*side, *place) == (Direction::Up, Place::Understood));
+    ByteRange::unite(ours.map(|(_, range, _)| *range).collect::<Vec<_>>())
+        .iter()
+        .map(|range| (range.start, range.end))
+        .collect()
+}
+
+#[test]
+fn of_a_list_of_fields_odd_names_and_lengths_and_pieces_are_not_understood() {
+    // Each list stands alone, behind the preface and the header of its frame.
+    let of = |flags: u8, payload: &[u8]| understood(&[frame(1, flags, 1, payload)]);
+    let odd = [block(&[("x-867622014512347", "1")]), block(&[("cookie", "abc")])].concat();
+    // Index, length, name and length of the second; nothing of the first.
+    assert_eq!(of(5, &odd), [(0, 33), (33 + 21, 33 + 21 + 9)]);
+    // A length in more bytes than it needs: `accept` with an empty value, and a name as long as seven bits hold.
+    assert_eq!(of(5, &[&[0, 6][..], b"accept", &[0]].concat()), [(0, 33 + 9)]);
+    assert_eq!(of(5, &[&[0x0f, 0x80, 0x00, 1][..], b"a"].concat()), [(0, 33)]);
+    // The same field in two frames.
+    let field = block(&[("cookie", "abc")]);
+    let cut = [frame(1, 1, 1, &field[..4]), frame(9, 4, 1, &field[4..])];
+    assert_eq!(understood(&cut), [(0, 33), (37, 46)]);
+    // A usual priority and one that says something stand before the list.
+    let behind = |priority: [u8; 5]| [&priority[..], &field].concat();
+    assert_eq!(of(0x25, &behind([0x80, 0, 0, 0, 255])), [(0, 33 + 5 + 9)]);
+    assert_eq!(of(0x25, &behind([0, 0, 0, 9, 77])), [(0, 33), (38, 38 + 9)]);
+}
+
+#[test]
+fn a_content_length_is_understood_where_the_content_has_it() {
+    let request = |value: &str, end: u8, content: &[u8]| {
+        let head = block(&[(":method", "POST"), ("content-length", value)]);
+        let places = understood(&[frame(1, 4, 1, &head), frame(0, end, 1, content)]);
+        let at = 33 + 14 + 17;
+        places.iter().any(|&(start, to)| start <= at && at + value.len() as u64 <= to)
+    };
+    assert!(request("3", 1, b"abc"));
+    assert!(!request("4", 1, b"abc"), "another one");
+    assert!(!request("3", 0, b"abc"), "no end");
+    assert!(!request("03", 1, b"abc"), "a spelling of its own");
+}
+
+#[test]
+fn a_value_that_comes_again_by_its_index_is_a_choice() {
+    // Literals that are indexed: 62 is the last one, `cookie`, whose value nobody declared.
+    let field = |name: &str, value: &str| {
+        let mut field = block(&[(name, value)]);
+        field[0] = 0x40;
+        field
+    };
+    let first = [field(":method", "POST"), field("cookie", "abc")].concat();
+    let second = [0x80 | 63, 0x80 | 62];
+    let places = understood(&[frame(1, 5, 1, &first), frame(1, 5, 3, &second)]);
+    let again = 33 + first.len() as u64 + 9;
+    assert!(places.iter().any(|&(start, end)| (start, end) == (again - 9, again + 1)), "{places:?}");
 }
 
 #[test]

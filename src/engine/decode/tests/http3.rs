@@ -193,14 +193,16 @@ fn a_request_and_its_responses_are_read_with_bodies_and_trailers() {
     // The query's value is searched decoded.
     let value = one.leaves.iter().find(|leaf| leaf.path().contains("query.value")).unwrap();
     assert_eq!(value.bytes, b"A");
-    // Of frames the type and length are understood, of reserved ones they are not.
+    // Of frames the type and length are understood, of reserved ones they are not; of the list of fields what names them
+    // and what the protocol says, but for host and path.
     let understood: u64 = one
         .places
         .iter()
         .filter(|(side, _, place)| *side == Direction::Up && *place == Place::Understood)
         .map(|(_, range, _)| range.len())
         .sum();
-    assert_eq!(understood, 3 + 2 + 2 + 2, "two bytes each, of the long section three");
+    let list = 2 + (2 + 7 + 1 + 4) + (2 + 7 + 1 + 5) + (2 + 10 + 1) + (1 + 5 + 1) + (2 + 14 + 1 + 2);
+    assert_eq!(understood, 3 + 2 + 2 + 2 + list + 2, "two bytes each, of the long section three");
 }
 
 #[test]

@@ -164,14 +164,14 @@ fn frames_of_the_wrong_side_are_read_and_said_and_what_is_no_frame_is_raw() {
 }
 
 #[test]
-fn headers_are_understood_and_masks_and_payloads_are_not() {
+fn headers_with_their_masks_are_understood_and_payloads_are_not() {
     let frame = masked(0x81, b"text");
     let got = both(&[ASK, &frame], &[AGREED]);
     let start = ASK.len() as u64;
     let in_frame: Vec<_> =
         got.places.iter().filter(|(way, range, _)| *way == Direction::Up && range.end > start).collect();
     let [(_, range, Place::Understood)] = in_frame[..] else { panic!("{in_frame:?}") };
-    assert_eq!(range.end, start + 2, "{range:?}");
+    assert_eq!(range.end, start + 6, "{range:?}");
     let long = [&[0x81, 0xfe, 0, 4][..], &KEY, &[0; 4]].concat();
     let got = both(&[ASK, &long], &[AGREED]);
     assert!(got.places.iter().all(|(way, range, _)| *way == Direction::Down || range.end <= start));

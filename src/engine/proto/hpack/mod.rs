@@ -8,7 +8,7 @@ mod table;
 
 use std::{ops::Range, rc::Rc};
 
-pub use primitive::{Broken, Cursor};
+pub use primitive::{Broken, Coded, Cursor};
 pub use table::{DEFAULT_SIZE, MAX_SIZE};
 
 use table::{Entry, Lookup, Table};
@@ -22,6 +22,8 @@ pub struct Field {
     pub value: Option<Rc<[u8]>>,
     /// Where in the block it is coded.
     pub place: Range<usize>,
+    /// How.
+    pub coded: Coded,
 }
 
 /// Why a block can't be read beyond a place.
@@ -84,7 +86,7 @@ impl Decoder {
         let mut cursor = Cursor::new(block);
         let mut any = false;
         while let Some(first) = cursor.peek() {
-            let start = cursor.at();
+            let start = cursor.begin();
             // Section 6: the leading bits tell what it is.
             let entry = match first.leading_zeros() {
                 0 => self.indexed(cursor.integer(7)?)?,
@@ -104,7 +106,8 @@ impl Decoder {
                 _ => self.literal(&mut cursor, 4)?,
             };
             any = true;
-            each(Field { name: entry.name, value: entry.value, place: cursor.since(start) });
+            let coded = cursor.coded(start, first & 0x80 == 0);
+            each(Field { name: entry.name, value: entry.value, place: cursor.since(start), coded });
         }
         Ok(())
     }
@@ -287,6 +290,22 @@ mod tests {
         let block = bytes("20 3f e1 1f 82 86 0408 7a7a 7a7a 7a7a 7a7a");
         Decoder::new().decode(&block, &mut |field| places.push(field.place)).unwrap();
         assert_eq!(places, [4..5, 5..6, 6..16]);
+    }
+
+    #[test]
+    fn values_know_their_place_and_form() {
+        let mut forms = Vec::new();
+        // An index; a literal as it stands; one in Huffman code; a name whose length takes a byte too many.
+        let block = bytes("82 0402 2f61 0482 6402 007f8000");
+        let block = [block, vec![b'a'; 127], vec![1, b'b']].concat();
+        Decoder::new()
+            .decode(&block, &mut |field| {
+                let Coded { value, plain, shortest } = field.coded;
+                forms.push((value, plain, shortest));
+            })
+            .unwrap();
+        let wanted = [(0..1, false, true), (3..5, true, true), (7..9, false, true), (141..142, true, false)];
+        assert_eq!(forms, wanted);
     }
 
     #[test]

@@ -22,17 +22,32 @@ pub enum Broken {
     Huffman(#[from] huffman::Damage),
 }
 
+/// How a field is coded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coded {
+    /// Where in the block its value stands: a string without its length, or all of an index.
+    pub value: Range<usize>,
+    /// Whether the value stands there as it is, byte for byte.
+    pub plain: bool,
+    /// Whether every integer stands in as few bytes as it needs.
+    pub shortest: bool,
+}
+
 /// Reads bytes from the front of a slice, and knows how far it is.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether all integers so far stood in as few bytes as they need.
+    shortest: bool,
+    /// Where the last string stands, without its length, and whether it stands there as it is.
+    string: (Range<usize>, bool),
 }
 
 impl<'a> Cursor<'a> {
     /// Begins at the front.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, shortest: true, string: (0..0, true) }
     }
 
     /// How far it is.
@@ -59,6 +74,7 @@ impl<'a> Cursor<'a> {
             let byte = u64::from(self.next()?);
             value += (byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
+                self.shortest &= index == 0 || byte != 0;
                 return Ok(value);
             }
         }
@@ -74,6 +90,7 @@ impl<'a> Cursor<'a> {
         let length = usize::try_from(self.integer(prefix)?).map_err(|_| Broken::CutOff)?;
         let end = self.at.checked_add(length).ok_or(Broken::CutOff)?;
         let bytes = self.bytes.get(self.at..end).ok_or(Broken::CutOff)?;
+        self.string = (self.at..end, !coded);
         self.at = end;
         if !coded {
             return Ok(bytes.into());
@@ -81,6 +98,18 @@ impl<'a> Cursor<'a> {
         let mut text = Vec::new();
         huffman::decode(bytes, &mut text)?;
         Ok(text.into())
+    }
+
+    /// A field begins here: integers are judged from now on.
+    pub fn begin(&mut self) -> usize {
+        self.shortest = true;
+        self.at
+    }
+
+    /// How a value is coded that was read last: as a string, or by an index from `start` on.
+    pub fn coded(&self, start: usize, as_string: bool) -> Coded {
+        let (value, plain) = if as_string { self.string.clone() } else { (self.since(start), false) };
+        Coded { value, plain, shortest: self.shortest }
     }
 
     /// From `start` to here.
@@ -118,6 +147,23 @@ mod tests {
         assert_eq!(integer(&[0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0], 8), Err(Broken::IntegerTooLong));
         assert_eq!(integer(&[0xff, 0x80], 8), Err(Broken::CutOff));
         assert_eq!(integer(&[], 8), Err(Broken::CutOff));
+    }
+
+    #[test]
+    fn an_integer_in_more_bytes_than_it_needs_is_noticed() {
+        for (bytes, shortest) in [
+            (&[0x0a][..], true),
+            (&[0x1f, 0x9a, 0x0a], true),
+            (&[0x1f, 0x00], true),
+            (&[0x1f, 0x80, 0x00], false),
+            (&[0x1f, 0x9a, 0x8a, 0x00], false),
+        ] {
+            let mut cursor = Cursor::new(bytes);
+            let start = cursor.begin();
+            cursor.integer(5).unwrap();
+            assert_eq!(cursor.coded(start, false).shortest, shortest, "{bytes:x?}");
+            assert_eq!(cursor.coded(start, false).value, 0..bytes.len());
+        }
     }
 
     #[test]

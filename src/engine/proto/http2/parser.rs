@@ -34,6 +34,10 @@ pub struct Block<'a> {
     pub end_stream: bool,
     /// The block, without padding and priority.
     pub fragment: &'a [u8],
+    /// Where it stands, if it came in one frame.
+    pub at: Option<u64>,
+    /// Where a priority stands before it (RFC 7540 section 6.3), and the priority.
+    pub priority: Option<(u64, [u8; 5])>,
     /// From the header of its first frame to the end of its last one.
     pub range: ByteRange,
     /// Whether nothing is missing of it.
@@ -105,6 +109,8 @@ struct Open {
     promised: Option<u32>,
     end_stream: bool,
     fragment: Vec<u8>,
+    at: Option<u64>,
+    priority: Option<(u64, [u8; 5])>,
     start: u64,
     whole: bool,
 }
@@ -312,6 +318,7 @@ impl Parser {
                 Kind::Continuation => {
                     if let Some(open) = &mut self.open {
                         open.fragment.extend_from_slice(&payload);
+                        open.at = None;
                     }
                 }
                 _ => handler.payload(header, &payload, ByteRange::new(start, self.at)),
@@ -333,7 +340,10 @@ impl Parser {
             pad = payload.first().map_or(0, |&pad| usize::from(pad));
             front += 1;
         }
+        let mut priority = None;
         if header.has_priority() {
+            let bytes = payload.get(front..).and_then(|rest| rest.first_chunk::<5>());
+            priority = bytes.map(|bytes| (start + front as u64, *bytes));
             front += 5;
         }
         let mut promised = None;
@@ -358,6 +368,8 @@ impl Parser {
             promised,
             end_stream: header.end_stream(),
             fragment: fragment.unwrap_or_default().to_vec(),
+            at: (fragment.is_some() && all_there).then_some(start + front as u64),
+            priority,
             start: self.frame_at,
             whole: fragment.is_some() && all_there,
         });
@@ -396,6 +408,8 @@ impl Parser {
                 promised: open.promised,
                 end_stream: open.end_stream,
                 fragment: &open.fragment,
+                at: open.at,
+                priority: open.priority,
                 range: ByteRange::new(open.start, self.at),
                 whole: open.whole,
             });

@@ -59,7 +59,7 @@ impl Table {
         let mut cursor = Cursor::new(section);
         let base = self.base(&mut cursor, frame, capacity)?;
         while let Some(first) = cursor.peek() {
-            let start = cursor.at();
+            let start = cursor.begin();
             let entry = match first.leading_zeros() {
                 0 => {
                     let index = cursor.integer(6)?;
@@ -80,7 +80,9 @@ impl Table {
                     Entry { name: self.behind(base, index)?.name, value: Some(cursor.string(7)?) }
                 }
             };
-            each(Field { name: entry.name, value: entry.value, place: cursor.since(start) });
+            // Section 4.5: only indexed lines, of the table and behind the base, have no string for their value.
+            let coded = cursor.coded(start, !matches!(first.leading_zeros(), 0 | 3));
+            each(Field { name: entry.name, value: entry.value, place: cursor.since(start), coded });
         }
         Ok(())
     }
