@@ -220,7 +220,7 @@ fn find_files(home: &Path, capture: &Path, files: &Path) -> Findings {
         let words = text(&result.stderr);
         let (_, after) =
             words.split_once("the phone's: ").unwrap_or_else(|| panic!("{}: {words}", capture.display()));
-        result = find(&["--phone", after.split_whitespace().next().unwrap()]);
+        result = find(&["--phone", after.split([' ', ',']).next().unwrap()]);
     }
     assert_eq!(result.status.code(), Some(0), "{}: {}", capture.display(), text(&result.stderr));
     serde_json::from_slice(&result.stdout).unwrap()

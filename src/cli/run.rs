@@ -290,10 +290,13 @@ fn capture_hint(error: &CaseError) -> Option<String> {
 pub(crate) fn not_analyzed(error: &AnalysisError) -> Failure {
     let failure = Failure::of(error);
     match error {
-        AnalysisError::Phone(_) => {
-            failure.hint("name it: `--phone IP` for find, `phone: {addresses: [IP]}` in a scenario")
-        }
+        AnalysisError::Phone(_) => failure.hint(
+            "name it: `--phone IP` for find, `phone: {addresses: [IP]}` or `phone: {mac: MAC}` in a scenario",
+        ),
         AnalysisError::SameCapture { .. } => failure.hint("take one of them out of the plan and the record"),
+        AnalysisError::SharedFlow { .. } => {
+            failure.hint("give both to one run, or cut them so that no packet stands in two of them")
+        }
         AnalysisError::NoCapture | AnalysisError::View(_) => failure,
         AnalysisError::Read(_) => {
             failure.hint("the input must stay as it is until the analysis ends; is the disk full?")

@@ -18,10 +18,10 @@ use crate::{
 
 /// Several addresses could be the phone's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tell which address is the phone's: {} could be", .candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "))]
+#[error("tell which address is the phone's: {} could be", .candidates.join(" and "))]
 pub struct AmbiguousPhone {
-    /// The addresses.
-    pub candidates: Vec<IpAddr>,
+    /// Their addresses, those of hardware behind them where the captures show them.
+    pub candidates: Vec<String>,
 }
 
 /// The phone's addresses.
@@ -53,7 +53,7 @@ impl Subject {
                     (phone.addresses.into_iter().collect(), how)
                 }
                 PhoneGuess::Ambiguous { candidates } => {
-                    let candidates = candidates.into_iter().flat_map(|phone| phone.addresses).collect();
+                    let candidates = candidates.iter().map(named).collect();
                     return Err(AmbiguousPhone { candidates });
                 }
                 PhoneGuess::None => (BTreeSet::new(), "initiator (assumed)"),
@@ -78,6 +78,13 @@ impl Subject {
         let has = |side: Side| self.addresses.contains(&flow.address(side).ip());
         Side::BOTH.into_iter().find(|&side| has(side))
     }
+}
+
+/// A candidate by its addresses; two machines may have had one address after the other.
+fn named(phone: &phone::Phone) -> String {
+    let addresses: Vec<String> = phone.addresses.iter().map(ToString::to_string).collect();
+    let mac = phone.mac.map(|mac| format!(" ({mac})")).unwrap_or_default();
+    format!("{}{mac}", addresses.join(", "))
 }
 
 /// Addresses that the declared hardware address sent for.
