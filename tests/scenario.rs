@@ -159,6 +159,16 @@ fn every_key_of_the_grammar_reaches_the_plan() {
     let plan = parsed.plan;
     assert_eq!(plan.phone.mac.as_deref(), Some("64:09:80:aa:bb:01"));
     assert_eq!((plan.max_skew_ms, plan.windows_needed), (Some(1050), 60));
+    assert_eq!((plan.probe_every_ms, plan.washout_ms), (Some(60_000), Some(120_000)));
+    assert_eq!((plan.budget.depth, plan.budget.decoded_bytes), (Some(12), Some(8 << 30)));
+    assert_eq!(plan.reply.as_ref().map(|reply| (reply.party.as_str(), reply.days)), Some(("the maker", 30)));
+    assert_eq!(plan.beacon.as_ref().map(|beacon| beacon.value.as_str()), Some("9b2f64d1"));
+    let frozen = plan.frozen.unwrap().0;
+    assert_eq!(
+        plan.seed(),
+        Some(Digest::of(&[&frozen[..], b"9b2f64d1"].concat())),
+        "the draw as it is written"
+    );
     let required: Vec<String> = plan.phases[2].require.iter().map(ToString::to_string).collect();
     assert_eq!(
         required,
@@ -207,10 +217,13 @@ fn every_key_of_the_grammar_reaches_the_plan() {
 fn what_is_not_acted_on_is_named() {
     let not = plan(FULL).not_acted_on;
     assert!(not.windows(2).all(|pair| pair[0] < pair[1]), "{not:?}");
-    for key in ["actions.washout", "reply", "gates.budget"] {
-        assert!(not.iter().any(|there| there == key), "{key}: {not:?}");
-    }
+    assert_eq!(not, ["actions.evidence", "redaction"]);
     for key in [
+        "actions.washout",
+        "beacon",
+        "clocks.probe",
+        "gates.budget",
+        "reply",
         "freeze",
         "actions.order",
         "actions.sham",

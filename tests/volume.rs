@@ -23,6 +23,10 @@ struct World {
     /// The action behind which it goes out.
     behind: &'static [&'static str],
     sizes: &'static str,
+    /// What `actions` says beside its order and list.
+    rest: &'static str,
+    /// What was drawn in public when the lots were drawn, and when the case is judged.
+    beacon: [&'static str; 2],
 }
 
 impl World {
@@ -35,6 +39,8 @@ impl World {
             order: "randomized",
             behind: &["shoot"],
             sizes: "",
+            rest: "",
+            beacon: [""; 2],
         }
     }
 
@@ -68,25 +74,31 @@ phases:
             self.runs,
             self.sizes,
         );
-        let scenario = format!(
-            r#"exhibit: 1
+        let scenario = |beacon: &str| {
+            format!(
+                r#"exhibit: 1
 simulated: true
 freeze: {}
+{beacon}
 phone: {{addresses: [192.168.43.17]}}
 phases: [{{id: stock, from: factory-reset, repeat: {}, window: 20s}}]
 actions:
   order: {}
+  {}
   list: [{{id: shoot, do: take-photo, makes: [DCIM/1.jpg], sham: open-camera}}]
 claims:
   - {{id: L2, says: photos, uploads: photo}}
   - {{id: L3, says: messages, uploads: message}}
   - {{id: X1, says: no photos, never_uploads: photo, witness: stock}}
 "#,
-            self.freeze, self.planned, self.order
-        );
+                self.freeze, self.planned, self.order, self.rest
+            )
+        };
+        let [drawn, judged] = self.beacon;
         write(&folder.path().join("lab.yaml"), model);
-        write(&folder.path().join("scenario.yaml"), scenario);
+        write(&folder.path().join("scenario.yaml"), scenario(drawn));
         run(exhibit(folder.path()).args(["lab", "make"]).arg(folder.path()));
+        write(&folder.path().join("scenario.yaml"), scenario(judged));
         let printed =
             run(exhibit(folder.path()).args(["run", "--no-bundle", "--format", "json"]).arg(folder.path()));
         serde_json::from_str(&printed).unwrap()
@@ -166,6 +178,13 @@ fn what_was_not_fixed_before_or_not_done_as_fixed_carries_nothing() {
         ),
         (World { runs: 11, ..World::new() }, "11 runs are on record, 12 were planned"),
         (World { runs: 13, ..World::new() }, "13 runs are on record, 12 were planned"),
+        // Between the end of one action and the start of the next stand 28 seconds.
+        (
+            World { rest: "washout: 29s", ..World::new() },
+            "began 28000 ms after shoot ended in stock/01; a rest of 29000 ms is planned",
+        ),
+        (World { beacon: [BEACON, ""], ..World::new() }, "was not done in the order that the lots gave"),
+        (World { beacon: ["", BEACON], ..World::new() }, "was not done in the order that the lots gave"),
     ] {
         let findings = world.findings();
         let test = test(&findings, Method::Windows);
@@ -173,6 +192,15 @@ fn what_was_not_fixed_before_or_not_done_as_fixed_carries_nothing() {
         assert!(test.why.contains(why), "{}", test.why);
         assert_eq!((statuses(&findings), findings.findings.len()), (OPEN, 0), "{why}");
     }
+}
+
+/// A public draw that no plan could know.
+const BEACON: &str = "beacon: {value: 5f3a9c, source: a draw after the plan}";
+
+#[test]
+fn a_public_draw_enters_the_lots_and_actions_that_rest_long_enough_are_tested() {
+    let findings = World { beacon: [BEACON, BEACON], rest: "washout: 28s", ..World::new() }.findings();
+    assert_eq!(test(&findings, Method::Windows).outcome, TestOutcome::Significant);
 }
 
 #[test]

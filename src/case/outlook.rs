@@ -236,6 +236,12 @@ impl View<'_> {
         if count(&|run| run.clock_probes.is_empty()) > 0 {
             obstacles.push(format!("runs of {phase} record no `clock_probes`"));
         }
+        let too_rare = |run: &Run| {
+            run.from_probes_ms().zip(self.plan.probe_every_ms).is_some_and(|(far, every)| far > every)
+        };
+        if count(&|run| !run.clock_probes.is_empty() && too_rare(run)) > 0 {
+            obstacles.push(format!("runs of {phase} compare clocks less often than `clocks.probe` says"));
+        }
         if upload && self.plan.spikes.is_some() && count(&|run| !run.spikes.is_empty()) == 0 {
             obstacles.push(format!("no spike is on record in {phase}"));
         }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    assemble,
+    assemble, copies,
     correlate::{self, Catalog, Collector, FlowRef, Harvest, Spool},
     declared::{Declared, Watch},
     decode::{self, Context, Conversation, Shared, sink::Sink},
@@ -35,7 +35,7 @@ use super::{
     verdict::gates::Recall,
 };
 use crate::{
-    case::{Case, capture::Container},
+    case::{Case, scenario::plan::Budget},
     evidence::{Anomaly, AnomalyKind, Digest, Direction, Limits, ReadError, Scratch, Timestamp},
     findings::{Analysis, Control, InputDigest},
 };
@@ -59,6 +59,18 @@ pub enum AnalysisError {
         /// The other.
         second: String,
     },
+    /// Captures of two runs hold the same conversation: what was observed once would count twice.
+    #[error(
+        "use {second} beside {first}: both hold {flow} from its first packet on, and what was seen once would count for two runs"
+    )]
+    SharedFlow {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// The conversation's name in the first.
+        flow: String,
+    },
     /// The case holds no capture.
     #[error("find a capture in the case")]
     NoCapture,
@@ -72,10 +84,11 @@ pub enum AnalysisError {
 /// # Errors
 /// When an input can't be read or changed while it was read, or when two addresses could be the phone's.
 pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analysis, AnalysisError> {
+    let limits = &within_budget(limits, &case.plan.budget);
     let catalog =
         Catalog::build(&case.devices, &case.plan.phone.identifiers, &case.plan.phone.salts, limits)?;
     let indexes = index_all(case, limits)?;
-    no_copies(&indexes)?;
+    copies::refuse(case, &indexes)?;
     let subject = Subject::determine(&case.plan, &indexes)?;
     let spool = Spool::new(scratch.clone());
     let keys = keys(case, &indexes)?;
@@ -162,26 +175,13 @@ fn index_all(case: &Case, limits: &Limits) -> Result<Vec<Index>, ReadError> {
     case.captures.values().map(|capture| net::index(capture, limits)).collect()
 }
 
-/// Refuses a capture that stands there twice, as it is or packed in another way.
-fn no_copies(indexes: &[Index]) -> Result<(), AnalysisError> {
-    let mut known: BTreeMap<_, Vec<&Index>> = BTreeMap::new();
-    for index in indexes.iter().filter(|index| index.container.packets > 0) {
-        let Container { packets, first, last, .. } = &index.container;
-        let alike = known.entry((*packets, *first, *last, index.flows.len())).or_default();
-        let is_copy = |other: &&&Index| {
-            let repacked = other.container.format.packing != index.container.format.packing;
-            let flows = || other.flows.iter().zip(&index.flows);
-            other.container.digest == index.container.digest
-                || repacked
-                    && flows().all(|(a, b)| (a.community_id(), a.frames) == (b.community_id(), b.frames))
-        };
-        if let Some(other) = alike.iter().find(is_copy) {
-            let (first, second) = (other.capture.clone(), index.capture.clone());
-            return Err(AnalysisError::SameCapture { first, second });
-        }
-        alike.push(index);
+/// What the plan lets decoding spend, where that is less than it would spend by itself, or a size of its own.
+fn within_budget(limits: &Limits, budget: &Budget) -> Limits {
+    Limits {
+        max_depth: budget.depth.map_or(limits.max_depth, |depth| depth.min(limits.max_depth)),
+        max_decoded: budget.decoded_bytes.unwrap_or(limits.max_decoded),
+        ..*limits
     }
-    Ok(())
 }
 
 /// All flows, in order of capture and first frame; those that need each other stand together.

@@ -28,7 +28,7 @@ use crate::{
     },
     findings::{
         self, Analysis, Answer, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary,
-        FileProbe, Finding, Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, Settings,
+        FileProbe, Finding, Findings, FlowSummary, Grade, InputDigest, MAX_FLOWS, Part, ReplyAsked, Settings,
         StatisticalTest, Subject, codes::Code,
     },
 };
@@ -143,6 +143,11 @@ pub(super) fn assemble(
         case: case.plan.id.clone(),
         title: case.plan.title.clone(),
         simulated: case.plan.simulated,
+        reply: case
+            .plan
+            .reply
+            .as_ref()
+            .map(|reply| ReplyAsked { party: reply.party.clone(), days: reply.days }),
         subject: subject(road),
         settings: settings(road),
         captures,

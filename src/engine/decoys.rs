@@ -162,13 +162,10 @@ impl Draw {
 /// The seed of a case for a purpose: the frozen plan's, so that nobody can choose it once the traffic is known. Of a
 /// plan that freezes nothing, made of what it is called and says of the phone. The same case has the same decoys.
 fn seed(plan: &Plan, purpose: &str) -> String {
-    let case = plan.frozen.map_or_else(
-        || {
-            let kinds: Vec<&str> = plan.phone.identifiers.keys().map(String::as_str).collect();
-            Digest::of(format!("{}\0{}", plan.id, kinds.join("\0")).as_bytes())
-        },
-        |frozen| seed::plan_seed(frozen, None),
-    );
+    let case = plan.seed().unwrap_or_else(|| {
+        let kinds: Vec<&str> = plan.phone.identifiers.keys().map(String::as_str).collect();
+        Digest::of(format!("{}\0{}", plan.id, kinds.join("\0")).as_bytes())
+    });
     hex(&seed::labelled(case, purpose).0)
 }
 

@@ -7,6 +7,7 @@ mod analyze;
 mod answers;
 mod assemble;
 pub mod codec;
+mod copies;
 pub mod correlate;
 mod declared;
 pub mod decode;

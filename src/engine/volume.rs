@@ -576,7 +576,7 @@ impl Powers {
 
 /// Why a design carries no verdict.
 fn exploratory(plan: &Plan, phase: &Phase, blocks: &[Block<'_>]) -> Option<String> {
-    let Some(frozen) = plan.frozen else { return Some("the plan freezes nothing".to_owned()) };
+    let Some(seed) = plan.seed() else { return Some("the plan freezes nothing".to_owned()) };
     if let Some(open) = FIXED.iter().find(|section| !plan.frozen_sections.contains(section)) {
         return Some(format!("the plan does not freeze its {}", open.name()));
     }
@@ -586,13 +586,30 @@ fn exploratory(plan: &Plan, phase: &Phase, blocks: &[Block<'_>]) -> Option<Strin
     if u32::try_from(blocks.len()) != Ok(phase.repeat) {
         return Some(format!("{} runs are on record, {} were planned", blocks.len(), phase.repeat));
     }
-    let seed = seed::plan_seed(frozen, None);
     let departs = |block: &&Block<'_>| {
         let done: Vec<&str> = block.run.actions.iter().map(|action| action.id.as_str()).collect();
         done != seed::order(seed, &block.run.id, plan)
     };
-    let departed = blocks.iter().find(departs)?;
-    Some(format!("{} was not done in the order that the lots gave", departed.run.id))
+    if let Some(departed) = blocks.iter().find(departs) {
+        return Some(format!("{} was not done in the order that the lots gave", departed.run.id));
+    }
+    blocks.iter().find_map(|block| without_rest(plan, block.run))
+}
+
+/// Where actions of a run stand closer than the plan's washout: what one of them sent late would count for the next.
+fn without_rest(plan: &Plan, run: &Run) -> Option<String> {
+    let planned = i64::try_from(plan.washout_ms?).unwrap_or(i64::MAX);
+    let mut actions: Vec<_> = run.actions.iter().collect();
+    actions.sort_by_key(|action| action.start);
+    actions.iter().zip(actions.iter().skip(1)).find_map(|(before, after)| {
+        let rest = after.start.millis_since(before.end);
+        (rest < planned).then(|| {
+            format!(
+                "{} began {rest} ms after {} ended in {}; a rest of {planned} ms is planned",
+                after.id, before.id, run.id
+            )
+        })
+    })
 }
 
 /// Bytes of the photo that an action made in a run: one, or it has no size to look for.

@@ -42,6 +42,14 @@ pub use flows::{FlowLines, FlowWriter};
 pub use statistics::{Method, StatisticalTest, TestOutcome};
 
 record! {
+    /// A party that is to be asked for a reply.
+    pub struct ReplyAsked {
+        /// The party.
+        pub party: String,
+        /// Days that it is given.
+        pub days: u32,
+    }
+
     /// Everything that came out of one case.
     pub struct Findings {
         /// [`FORMAT`].
@@ -52,6 +60,9 @@ record! {
         pub title: String,
         /// Whether the captures were made by the lab.
         pub simulated: bool,
+        /// Who is to be asked for a reply before publication, as the plan says.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub reply: Option<ReplyAsked>,
         /// The phone.
         pub subject: Subject,
         /// What the analysis was asked to do.

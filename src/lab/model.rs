@@ -540,8 +540,8 @@ impl Model {
     /// Takes the order of actions from `plan`, where the model says so and the plan draws one.
     #[must_use]
     pub fn with_plan(mut self, plan: &Plan) -> Self {
-        if let Some(frozen) = plan.frozen.filter(|_| self.order.is_some() && plan.randomized) {
-            self.lots = Some(Lots { seed: seed::plan_seed(frozen, None), plan: plan.clone() });
+        if let Some(seed) = plan.seed().filter(|_| self.order.is_some() && plan.randomized) {
+            self.lots = Some(Lots { seed, plan: plan.clone() });
         }
         self
     }

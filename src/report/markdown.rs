@@ -55,6 +55,9 @@ fn heading(page: &mut String, findings: &Findings, provenance: &Provenance) {
         };
         line(page, &format!("- Captured at: {}", escape(&format!("{point}{blind}"))));
     }
+    if let Some(reply) = &findings.reply {
+        line(page, &format!("- Before publication: {}", escape(&words::reply(reply))));
+    }
     line(page, &format!("- {}\n", escape(&words::residual(findings))));
 }
 

@@ -3,8 +3,8 @@
 use crate::{
     evidence::Direction,
     findings::{
-        EndpointSummary, Finding, Findings, Grade, LeftOpen, Method, Part, Places, StatisticalTest, Status,
-        TestOutcome, Unreported, Verdict,
+        EndpointSummary, Finding, Findings, Grade, LeftOpen, Method, Part, Places, ReplyAsked,
+        StatisticalTest, Status, TestOutcome, Unreported, Verdict,
         codes::{self, Explanation},
     },
     report::{
@@ -23,6 +23,12 @@ pub const UNVERIFIED: &str = "Not verified: rendered from findings alone. Whethe
 
 /// The rule that stands beside every list of findings.
 pub const NOT_FOUND: &str = "“Not found” means not found in the listed encodings; it never means “not sent”.";
+
+/// What the plan promises the party that is accused.
+pub fn reply(asked: &ReplyAsked) -> String {
+    let days = counted(u64::from(asked.days), "day");
+    format!("{} is to be asked for a reply and given {days}; these findings hold none.", asked.party)
+}
 
 /// What stands over a report about its own standing.
 pub fn standing(provenance: &Provenance) -> String {

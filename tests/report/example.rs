@@ -9,7 +9,8 @@ use exhibit::{
     findings::{
         ActionSummary, ArtifactSummary, CaptureSummary, Control, Custody, DeclaredSummary, EndpointSummary,
         FORMAT, Finding, Findings, FlowSummary, Gate, GateState, Grade, Ledger, LedgerRow, Part, Places,
-        RunSummary, Scope, Settings, Status, Step, Subject, Uncovered, Unreported, Verdict, Window,
+        ReplyAsked, RunSummary, Scope, Settings, Status, Step, Subject, Uncovered, Unreported, Verdict,
+        Window,
     },
 };
 
@@ -41,6 +42,7 @@ pub(crate) fn rich() -> Findings {
         case: "redmi-note".to_owned(),
         title: "Does the phone upload photos, messages and identifiers by itself?".to_owned(),
         simulated: true,
+        reply: Some(ReplyAsked { party: "Example Phones <Ltd>".to_owned(), days: 30 }),
         subject: Subject {
             model: Some("Redmi Note".to_owned()),
             addresses: texts(&["192.168.43.17"]),

@@ -50,6 +50,10 @@ section! {
         /// Sections whose digest is fixed before the first run.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub freeze: Option<Vec<Section>>,
+        /// What was drawn in public after the frozen digest was time-stamped. It enters every lot, so that nobody can try
+        /// plans until one has the lots that suit.
+        #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+        pub beacon: Option<Beacon>,
         /// Where claims were read, by name.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub sources: Option<BTreeMap<At<Text>, Source>>,
@@ -110,6 +114,14 @@ section! {
         /// A note for people.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub note: Option<At<Text>>,
+    }
+
+    /// A value that was drawn in public and that nobody could choose.
+    pub struct Beacon {
+        /// The value; its bytes as written here enter the plan seed.
+        pub value: At<Text>,
+        /// Who drew it, and when or in which round.
+        pub source: At<Text>,
     }
 
     /// Where a claim was read.
@@ -210,7 +222,7 @@ section! {
 
     /// One clock.
     pub struct Clock {
-        /// How often it is compared.
+        /// How often it is compared: no moment of a run may lie further from a comparison on record.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub probe: Option<At<Duration>>,
         /// The largest offset from true time, in milliseconds, that the plan allows.
@@ -300,7 +312,7 @@ section! {
         /// Whether actions that have a sham are shuffled. Default: `fixed`.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub order: Option<Order>,
-        /// Rest between actions, longer than the longest upload delay.
+        /// Rest between actions, longer than the longest upload delay: without it no test of volume carries a verdict.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub washout: Option<At<Duration>>,
         /// The actions, in their order.
@@ -388,10 +400,10 @@ section! {
 
     /// What decoding may spend.
     pub struct Budget {
-        /// Layers that are taken off at most. Default: 12.
+        /// Layers that are taken off at most, 12 or fewer. Default: 12.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub depth: Option<At<u32>>,
-        /// Bytes that decoding may produce. Default: 8GiB.
+        /// Bytes that decoding may produce from one direction of a flow. Default: 8GiB.
         #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
         pub decoded_bytes: Option<At<Size>>,
     }

@@ -47,8 +47,7 @@ pub struct Parsed {
 impl Parsed {
     /// Rest after each planned action, in milliseconds.
     pub fn washout_ms(&self) -> u64 {
-        let washout = self.written.actions.as_ref().and_then(|actions| actions.washout.as_ref());
-        washout.map_or(0, |washout| washout.value.value)
+        self.plan.washout_ms.unwrap_or(0)
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::{
     grammar::Requirement,
     record::{ClockProbe, Spike},
+    seed::plan_seed,
     words::{Section, TwinFigure},
 };
 use crate::evidence::{Digest, Timestamp};
@@ -28,16 +29,22 @@ pub struct Plan {
     pub captured_at: Option<CapturePoint>,
     /// The largest offset between the clocks of phone and capture that the plan allows, in milliseconds; absent: undeclared.
     pub max_skew_ms: Option<u64>,
+    /// How far from a comparison of clocks a moment of a run may lie, in milliseconds; absent: undeclared.
+    pub probe_every_ms: Option<u64>,
     /// Phases in the order of the plan.
     pub phases: Vec<Phase>,
     /// Actions in the order of the plan.
     pub actions: Vec<Action>,
     /// Whether actions that have a sham are done in the order that the plan seed draws for each run.
     pub randomized: bool,
+    /// Rest that actions are to have between them, in milliseconds; absent: undeclared.
+    pub washout_ms: Option<u64>,
     /// SHA-256 of the sections that the plan freezes; none where it freezes nothing.
     pub frozen: Option<Digest>,
     /// Those sections.
     pub frozen_sections: Vec<Section>,
+    /// What was drawn in public later.
+    pub beacon: Option<Beacon>,
     /// Claims in the order of the plan.
     pub claims: Vec<Claim>,
     /// What terms declare that may be sent, by term.
@@ -52,10 +59,49 @@ pub struct Plan {
     pub spikes: Option<PlannedSpikes>,
     /// The run without instruments.
     pub twin: Option<PlannedTwin>,
+    /// What decoding may spend, where the plan says so.
+    pub budget: Budget,
+    /// Who is asked to reply before publication.
+    pub reply: Option<Reply>,
     /// Random bits that canaries hold, as declared, by name.
     pub entropy_bits: BTreeMap<String, u64>,
     /// Parts of the grammar that were read and that this version does not act on, by key, sorted.
     pub not_acted_on: Vec<String>,
+}
+
+impl Plan {
+    /// What all lots are drawn from; none where the plan freezes nothing.
+    pub fn seed(&self) -> Option<Digest> {
+        let beacon = self.beacon.as_ref().map(|beacon| beacon.value.as_bytes());
+        self.frozen.map(|frozen| plan_seed(frozen, beacon))
+    }
+}
+
+/// A value that was drawn in public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beacon {
+    /// The value.
+    pub value: String,
+    /// Who drew it, and when.
+    pub source: String,
+}
+
+/// What decoding may spend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Layers that are taken off at most.
+    pub depth: Option<u32>,
+    /// Bytes that decoding may produce from one direction of a flow.
+    pub decoded_bytes: Option<u64>,
+}
+
+/// Who is asked to reply before publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The party.
+    pub party: String,
+    /// Days it is given.
+    pub days: u32,
 }
 
 /// Known artifacts that the lab sends itself.
@@ -360,6 +406,22 @@ pub struct Run {
     pub clock_probes: Vec<ClockProbe>,
     /// What the lab sent beside the phone.
     pub spikes: Vec<Spike>,
+}
+
+impl Run {
+    /// How far the moment from its first action to the end of its last window that is furthest from every comparison of
+    /// clocks lies from one, in milliseconds; none for a run without actions.
+    pub fn from_probes_ms(&self) -> Option<u64> {
+        let begins = self.actions.iter().map(|action| action.start).min()?;
+        let ends = self.actions.iter().map(|action| action.end.max(action.window_end)).max()?;
+        let mut times: Vec<Timestamp> = self.clock_probes.iter().map(|probe| probe.at).collect();
+        times.sort_unstable();
+        let first = times.first().map_or(u64::MAX, |first| first.millis_since(begins).max(0).unsigned_abs());
+        let last = times.last().map_or(u64::MAX, |last| ends.millis_since(*last).max(0).unsigned_abs());
+        // Between two comparisons the middle is the furthest.
+        let pairs = times.iter().zip(times.iter().skip(1));
+        pairs.map(|(a, b)| b.millis_since(*a).unsigned_abs().div_ceil(2)).chain([first, last]).max()
+    }
 }
 
 /// One action as it happened.

@@ -11,7 +11,10 @@ use super::{
     claims, deeds,
     deeds::ShortRuns,
     grammar::{self, Scenario},
-    plan::{Action, CapturePoint, Epoch, Phase, Phone, Plan, PlannedSpikes, PlannedTwin, Role, Source},
+    plan::{
+        Action, Beacon, Budget, CapturePoint, Epoch, Phase, Phone, Plan, PlannedSpikes, PlannedTwin, Reply,
+        Role, Source,
+    },
     problem::{Problem, Severity, did_you_mean, word},
     seed::frozen_digest,
     terms::{self, Terms},
@@ -21,6 +24,8 @@ use super::{
 
 /// A plan that people can carry out has dozens.
 const MAX_PHASES: usize = 1_000;
+/// Layers that are taken off at most (`Limits`): bytes that are wrapped more often are no upload that anybody wrote.
+const MAX_LAYERS: u32 = 12;
 /// An operator does a dozen in a run.
 const MAX_ACTIONS: usize = 1_000;
 /// The longest list of claims from one article had fifteen.
@@ -177,6 +182,7 @@ impl Resolver<'_> {
                 blind_to: at.blind_to.iter().flatten().map(|link| link.name().to_owned()).collect(),
             }),
             max_skew_ms: scenario.clocks.as_ref().and_then(skew),
+            probe_every_ms: scenario.clocks.as_ref().and_then(probe_every),
             phases,
             actions,
             claims,
@@ -210,6 +216,16 @@ impl Resolver<'_> {
                 .and_then(|controls| controls.decoys.as_ref())
                 .map(|decoys| decoys.value),
             randomized: randomized(scenario),
+            washout_ms: washout(scenario),
+            beacon: scenario
+                .beacon
+                .as_ref()
+                .map(|beacon| Beacon { value: beacon.value.0.clone(), source: beacon.source.0.clone() }),
+            budget: self.budget(),
+            reply: scenario
+                .reply
+                .as_ref()
+                .map(|reply| Reply { party: reply.party.0.clone(), days: reply.days.value }),
             frozen: frozen_digest(scenario),
             frozen_sections: scenario.freeze.clone().unwrap_or_default(),
             not_acted_on: not_acted_on(scenario),
@@ -565,6 +581,23 @@ impl Resolver<'_> {
         windows.value.max(MIN_WINDOWS)
     }
 
+    /// What decoding may spend: less than this version spends by itself, or as much.
+    fn budget(&mut self) -> Budget {
+        let planned = self.scenario.gates.as_ref().and_then(|gates| gates.budget.as_ref());
+        let Some(planned) = planned else { return Budget::default() };
+        if let Some(depth) = planned.depth.as_ref().filter(|depth| depth.value > MAX_LAYERS) {
+            self.error(
+                depth.place,
+                format!("{} layers are more than are taken off", depth.value),
+                format!("at most {MAX_LAYERS}"),
+            );
+        }
+        Budget {
+            depth: planned.depth.as_ref().map(|depth| depth.value),
+            decoded_bytes: planned.decoded_bytes.as_ref().map(|bytes| bytes.value.value),
+        }
+    }
+
     /// Paths are relative to the scenario, so that the case can be moved and bundled.
     fn check_paths(&mut self) {
         for index in 0..self.paths.len() {
@@ -605,6 +638,16 @@ fn skew(clocks: &grammar::Clocks) -> Option<u64> {
     of(&clocks.phone).map(|phone| phone.saturating_add(of(&clocks.gateway).unwrap_or(0)))
 }
 
+/// How often clocks are compared: as the stricter one asks.
+fn probe_every(clocks: &grammar::Clocks) -> Option<u64> {
+    let of = |clock: &Option<grammar::Clock>| clock.as_ref()?.probe.as_ref().map(|every| every.value.value);
+    [of(&clocks.phone), of(&clocks.gateway)].into_iter().flatten().min()
+}
+
+fn washout(scenario: &Scenario) -> Option<u64> {
+    scenario.actions.as_ref()?.washout.as_ref().map(|washout| washout.value.value)
+}
+
 fn randomized(scenario: &Scenario) -> bool {
     scenario.actions.as_ref().is_some_and(|actions| actions.order == Some(Order::Randomized))
 }
@@ -612,15 +655,9 @@ fn randomized(scenario: &Scenario) -> bool {
 /// Keys that are read and checked, and that this version does nothing with.
 fn not_acted_on(scenario: &Scenario) -> Vec<String> {
     let actions = || scenario.actions.iter().flat_map(|actions| &actions.list);
-    let gates = scenario.gates.as_ref();
-    let clocks = scenario.clocks.iter().flat_map(|clocks| [&clocks.gateway, &clocks.phone]).flatten();
     let mut keys: Vec<String> = [
         ("redaction", scenario.redaction.is_some()),
-        ("reply", scenario.reply.is_some()),
-        ("clocks.probe", clocks.into_iter().any(|clock| clock.probe.is_some())),
-        ("actions.washout", scenario.actions.as_ref().is_some_and(|actions| actions.washout.is_some())),
         ("actions.evidence", actions().any(|action| action.evidence.is_some())),
-        ("gates.budget", gates.is_some_and(|gates| gates.budget.is_some())),
     ]
     .into_iter()
     .filter(|(_, there)| *there)
