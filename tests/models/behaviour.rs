@@ -325,7 +325,7 @@ terms:
   cloud: {{hosts: [{CLOUD}]}}
   public:
     hosts: [{NEWS}, {CLOUD}, {ELSEWHERE}]
-    texts: [/feed, /preferences, /photo, /sms, /device, application/x-www-form-urlencoded, image/jpeg, SimulatedPhone/1.0 (exhibit lab), "*/*", keep-alive, close]
+    texts: [/feed, /preferences, /photo, /sms, /device, /socket, websocket, Upgrade, "13", application/x-www-form-urlencoded, image/jpeg, SimulatedPhone/1.0 (exhibit lab), "*/*", keep-alive, close]
 phone:
   mac: "64:09:80:00:00:01"
   addresses: [192.168.43.17]
@@ -423,10 +423,9 @@ impl Rule {
     }
 
     /// Bytes at most that the request leaves to be accounted for, where its carrier can be read; none where it is of no
-    /// known format. Nothing declares the plus of a number, the heads of multipart bodies, fields of HTTP/2 and what opens a
-    /// WebSocket.
+    /// known format. Nothing declares the plus of a number and the heads of multipart bodies.
     pub fn room(&self) -> Option<u64> {
-        let own = match self.what {
+        Some(match self.what {
             What::Opaque(_) => return None,
             What::Preferences | What::Fetch => 0,
             What::Photo | What::OldPhoto if self.wrapper == 0 => 0,
@@ -436,8 +435,7 @@ impl Rule {
             What::OwnNumber => "%2B85298765432".len() as u64,
             What::Both => "%2B".len() as u64,
             What::ImeiSecret | What::AlmostImei | What::AlmostMessage => 100,
-        };
-        Some(own + if matches!(self.over, "http2" | "websocket") { 400 } else { 0 })
+        })
     }
 
     fn send(&self, no: usize) -> String {
