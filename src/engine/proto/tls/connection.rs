@@ -39,7 +39,8 @@ const MAX_MISSING: u64 = 1_024;
 pub struct Opened {
     /// The content type: in TLS 1.3 the one inside.
     pub kind: u8,
-    /// Whether it is early data that the server did not take (RFC 8446 section 4.2.10): the client sent it all the same.
+    /// Whether it is early data that the server is not seen to take (RFC 8446 section 4.2.10): it refused it, or its answer
+    /// is not read. The client sent it all the same.
     pub refused: bool,
     /// The header as it stood.
     pub header: Header,

@@ -17,6 +17,8 @@ mod protection;
 mod records;
 mod schedule;
 mod suite;
+#[cfg(test)]
+mod tests;
 mod transcript;
 
 pub use clear::{Handler as ClearHandler, Parser, opening};
