@@ -12,7 +12,7 @@ use exhibit::{
         self, FlowId, Index, Side,
         stream::{Chunk, Stream},
     },
-    evidence::{AnomalyKind, Blob, ByteRange, FrameNo, Limits, Scratch},
+    evidence::{AnomalyKind, Blob, ByteRange, FrameNo, Limits, Scratch, hex_bytes},
 };
 use proptest::prelude::*;
 
@@ -480,13 +480,17 @@ mod links {
 
     /// The same segment over IPv6, behind `extensions` of which the first has number `next`.
     fn ipv6(next: u8, extensions: &[u8]) -> Vec<u8> {
-        let segment = up(1, b"hi")[20..].to_vec();
+        in_ipv6(next, extensions, &up(1, b"hi")[20..])
+    }
+
+    /// A packet of IPv6 (RFC 8200 section 3): `extensions`, of which the first has number `next`, and what follows them.
+    fn in_ipv6(next: u8, extensions: &[u8], payload: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x60, 0, 0, 0];
-        packet.extend((extensions.len() as u16 + segment.len() as u16).to_be_bytes());
+        packet.extend((extensions.len() as u16 + payload.len() as u16).to_be_bytes());
         packet.extend([next, 64]);
         packet.extend([0x20; 32]);
         packet.extend_from_slice(extensions);
-        packet.extend(segment);
+        packet.extend_from_slice(payload);
         packet
     }
 
@@ -640,6 +644,108 @@ mod links {
         // Nor does any depth.
         let nested = (0..40).fold(v4.clone(), |inner, _| behind(4, &[], &inner));
         assert_eq!(reads(101, &[], &nested), None);
+    }
+
+    /// What Wireshark and this engine make of each frame, alone in a capture: the innermost addresses, and the payload.
+    /// Where Wireshark is not installed, the engine alone.
+    fn both_read(link: u32, frames: &[Vec<u8>]) -> Vec<Option<(SocketAddr, SocketAddr, String)>> {
+        let read = |frame: &Vec<u8>| {
+            let index = index_of(Arc::new(pcap(link, &[(frame.clone(), 0)])));
+            let flow = index.flows.first()?;
+            Some((flow.initiator, flow.responder, text(&upload(&index))))
+        };
+        let ours: Vec<_> = frames.iter().map(read).collect();
+        let Some(tshark) = support::peer("tshark") else { return ours };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("frames.pcap");
+        let frames: Vec<(Vec<u8>, u32)> = frames.iter().map(|frame| (frame.clone(), 0)).collect();
+        support::write(&path, pcap(link, &frames));
+        let mut command = std::process::Command::new(tshark);
+        command.args(["-o", "tcp.reassemble_out_of_order:TRUE", "-o", "ip.defragment:TRUE"]);
+        command.arg("-r").arg(&path).args(["-T", "fields", "-E", "occurrence=l"]);
+        for field in ["ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "tcp.payload"] {
+            command.args(["-e", field]);
+        }
+        let theirs = support::run(&mut command);
+        let theirs = theirs.lines().map(|line| {
+            let [source, from, destination, to, payload] =
+                *line.split('\t').collect::<Vec<_>>().as_array().unwrap();
+            let bytes = hex_bytes(payload).filter(|bytes| !bytes.is_empty())?;
+            let address = |host: &str, port: &str| format!("{host}:{port}").parse().unwrap();
+            Some((address(source, from), address(destination, to), String::from_utf8(bytes).unwrap()))
+        });
+        assert_eq!(ours, theirs.collect::<Vec<_>>());
+        ours
+    }
+
+    #[test]
+    fn erspan_of_each_type_holds_the_mirrored_segment() {
+        let ethernet = [&[1; 12][..], &[8, 0], &up(1, b"hi")].concat();
+        // The mirror stands between switches of its own.
+        let (a, b) = ("192.0.2.1:0".parse().unwrap(), "192.0.2.2:0".parse().unwrap());
+        let gre = |header: &[u8], inner: &[u8]| ip(a, b, 47, &[header, inner].concat());
+        let second = [0x10, 0x64, 0xa0, 5, 0, 0, 0, 9];
+        // Version, VLAN and session; a time stamp; a group's tag; the flags, which end with the frame's type, the
+        // hardware, the direction, the clock's granularity and whether a platform's subheader follows.
+        let third =
+            |flags: u16| [&[0x20, 0x64, 0xa0, 5, 0, 0, 0, 1, 0, 0][..], &flags.to_be_bytes()].concat();
+        let numbered = |kind: [u8; 2], header: &[u8]| [&[0x10, 0], &kind[..], &[0, 0, 0, 1], header].concat();
+        let platform = [0x14, 0, 0, 0, 0, 0, 0, 0];
+        let frames = [
+            // Type I: GRE without a sequence number, nothing else.
+            gre(&[0, 0, 0x88, 0xbe], &ethernet),
+            // Type II, and with GRE's key before its sequence number.
+            gre(&numbered([0x88, 0xbe], &second), &ethernet),
+            gre(&[&[0x30, 0, 0x88, 0xbe, 0, 0, 0, 7, 0, 0, 0, 1], &second[..]].concat(), &ethernet),
+            // Type III: bare; every flag that says nothing of the frame; with a subheader.
+            gre(&numbered([0x22, 0xeb], &third(0)), &ethernet),
+            gre(&numbered([0x22, 0xeb], &third(0x83fe)), &ethernet),
+            gre(&numbered([0x22, 0xeb], &[&third(1)[..], &platform].concat()), &ethernet),
+        ];
+        let hi = Some((client(), server(), "hi".to_owned()));
+        assert_eq!(both_read(101, &frames), vec![hi; frames.len()]);
+        // A version or a type of frame that the draft does not know, and headers that end too early.
+        let mut unknown = second;
+        unknown[0] = 0x30;
+        let frames = [
+            gre(&numbered([0x88, 0xbe], &unknown), &ethernet),
+            gre(&numbered([0x22, 0xeb], &third(1 << 10)), &ethernet),
+            gre(&numbered([0x88, 0xbe], &second[..6]), &[]),
+            gre(&numbered([0x22, 0xeb], &third(0)[..10]), &[]),
+        ];
+        assert_eq!(both_read(101, &frames), vec![None; frames.len()]);
+        // Type III may mirror a packet without its link; Wireshark 4.0 leaves such frames as data.
+        let bare = gre(&numbered([0x22, 0xeb], &third(2 << 10)), &up(1, b"hi"));
+        assert_eq!(reads(101, &[], &bare).as_deref(), Some("hi"));
+    }
+
+    #[test]
+    fn ipv4_travels_in_ipv6() {
+        let v4 = up(1, b"hi");
+        // RFC 2473 section 4.1.1: how many more tunnels may follow, padded to eight bytes.
+        let limit = [4, 0, 4, 1, 4, 1, 1, 0];
+        let (a, b) = ("192.0.2.1:0".parse().unwrap(), "192.0.2.2:0".parse().unwrap());
+        let frames = [
+            in_ipv6(4, &[], &v4),
+            in_ipv6(60, &limit, &v4),
+            // In another tunnel of each kind.
+            ip(a, b, 41, &in_ipv6(4, &[], &v4)),
+            in_ipv6(41, &[], &in_ipv6(60, &limit, &v4)),
+        ];
+        let hi = Some((client(), server(), "hi".to_owned()));
+        assert_eq!(both_read(101, &frames), vec![hi; frames.len()]);
+        // A packet too large for the tunnel is cut by its entry (section 7.2): what is inside comes whole, or not at all.
+        let part = |from: usize, to: usize, more: u8| {
+            let header = [4, 0, (from >> 8) as u8, from as u8 | more, 0, 0, 0, 7];
+            in_ipv6(44, &header, &v4[from..to])
+        };
+        let parts = [part(24, v4.len(), 0), part(0, 24, 1)];
+        assert_eq!(text(&upload(&super::index(&parts))), "hi");
+        confirmed(101, &parts, 1);
+        assert!(super::index(&parts[..1]).flows.is_empty());
+        // What is no IPv4 is not made one, and a packet of IPv4 is none of IPv6.
+        let frames = [in_ipv6(41, &[], &v4), in_ipv6(4, &[], &[0x40; 40]), in_ipv6(4, &[], &v4[..12])];
+        assert_eq!(both_read(101, &frames), [None, None, None]);
     }
 
     #[test]

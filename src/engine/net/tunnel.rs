@@ -24,18 +24,32 @@ pub(super) fn gre(view: View<'_>) -> Read<'_> {
             match kind {
                 0x6558 => ethernet(payload),
                 0x880b => ppp(payload),
-                // ERSPAN type I has no sequence number and no header of its own; type II has both.
+                // ERSPAN type I has no sequence number and no header of its own; the others have both.
                 0x88be if sequence == 0 => ethernet(payload),
-                0x88be => ethernet(payload.skip(8)),
-                // Type III: the last bit of its header announces eight more bytes.
-                0x22eb => {
-                    let more = payload.u32(8).ok_or(Unread::Truncated("ERSPAN header"))? & 1;
-                    ethernet(payload.skip(if more == 1 { 20 } else { 12 }))
-                }
+                0x88be | 0x22eb => erspan(payload),
                 other => ether_type(other, payload),
             }
         }
         _ => Err(Unread::Malformed("GRE version")),
+    }
+}
+
+/// ERSPAN's own header (draft-foschiano-erspan): the version that it starts with tells type II from type III, as it does
+/// for Wireshark, whatever protocol GRE names.
+fn erspan(view: View<'_>) -> Read<'_> {
+    match view.u8(0).ok_or(Unread::Truncated("ERSPAN header"))? >> 4 {
+        1 => ethernet(view.skip(8)),
+        2 => {
+            let flags = view.u32(8).ok_or(Unread::Truncated("ERSPAN header"))?;
+            // Its last bit announces eight more bytes.
+            let payload = view.skip(if flags & 1 == 1 { 20 } else { 12 });
+            match flags >> 10 & 0x1f {
+                0 => ethernet(payload),
+                2 => ip(payload),
+                _ => Err(Unread::Malformed("ERSPAN frame type")),
+            }
+        }
+        _ => Err(Unread::Malformed("ERSPAN version")),
     }
 }
 
