@@ -146,9 +146,6 @@ pub fn account(
     }
 }
 
-/// The phase of what belongs to no run.
-pub const NO_PHASE: &str = "outside any run";
-
 /// Where bytes went: the family, where it is another name than the address, and the remote end.
 pub type Destination = (Option<Arc<str>>, IpAddr, u16);
 
@@ -199,7 +196,7 @@ impl LedgerBuilder {
         self.by_destination.entry(destination.clone()).or_default().add(places);
         match window {
             // What belongs to no run has a row by phase.
-            None if phase == NO_PHASE => {}
+            None if phase == Ledger::OUTSIDE_RUNS => {}
             Some(window) => self.by_window.entry(window).or_default().add(places),
             None => match self.outside.get_mut(phase) {
                 Some(row) => row.add(places),

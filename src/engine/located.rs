@@ -13,7 +13,7 @@ use super::{
     correlate::{Artifact, FlowRef, Hit, Outcome},
     decode::LAST_VERSION,
     endpoints::{self, EndKey, Endpoints, Talk},
-    ledger::{self, Destination, LedgerBuilder, NO_PHASE, PlaceMap},
+    ledger::{self, Destination, LedgerBuilder, PlaceMap},
     net::{
         Flow, FlowId, Index, Side,
         stream::{Conflict, Stream},
@@ -258,7 +258,7 @@ impl<'r> Walk<'r, '_> {
         let mut add = |moment: Moment<'_>, places: Places| {
             let window =
                 moment.run.zip(moment.action).map(|(run, action)| (action.start, window_id(run, action)));
-            let phase = moment.run.map_or(NO_PHASE, |run| &run.phase);
+            let phase = moment.run.map_or(Ledger::OUTSIDE_RUNS, |run| &run.phase);
             self.ledger.add(phase, destination, window, places);
         };
         let sealed = ByteRange::unite(seen.into_iter().flat_map(|seen| seen.sealed.iter().copied()));

@@ -139,6 +139,9 @@ codes! {
     OrderUnknown = "order_unknown", Reason,
         "The upload and the action lie closer together than the clocks can tell apart.",
         "Measure the clocks' offsets, or leave more time between.";
+    OutsideRuns = "outside_runs", Reason,
+        "The capture goes on between its runs, and what the phone sent there could be what was looked for.",
+        "Record a capture for each run, or end each run where the next one begins.";
     AnswersPush = "answers_push", Reason,
         "The connection began within ten seconds of something that a server had sent unasked, so it may be the answer to a push.",
         "Look at connections that begin at other moments, or keep push services from reaching the phone.";

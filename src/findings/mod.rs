@@ -592,6 +592,9 @@ record! {
 }
 
 impl Ledger {
+    /// The row by phase of what a capture of several runs holds beside them.
+    pub const OUTSIDE_RUNS: &str = "outside any run";
+
     /// The row by window of what lies in none of a phase's.
     pub fn outside(phase: &str) -> String {
         format!("{phase}, outside windows")

@@ -139,6 +139,9 @@ impl Evaluation<'_> {
         if residual >= least {
             reasons.insert(Code::ResidualCapacity);
         }
+        if gates::outside_runs(self.observed.ledger, figure) >= least {
+            reasons.insert(Code::OutsideRuns);
+        }
         let spikes = self.spikes(phase, &classes);
         if spikes.is_none() {
             reasons.insert(Code::SpikeRecall);

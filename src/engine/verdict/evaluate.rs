@@ -158,8 +158,14 @@ impl<'a> Evaluation<'a> {
         }
         let mut near = BTreeSet::new();
         let mut outcome = Outcome::default();
-        for flow in self.observed.flows.iter().filter(|flow| self.phase_of(flow) == Some(phase)) {
+        for flow in self.observed.flows {
             let Some(endpoint) = self.endpoint(flow) else { continue };
+            if flow.run.is_none() && self.fits(flow, endpoint, to, None) != Fit::No {
+                near.insert(Code::OutsideRuns);
+            }
+            if self.phase_of(flow) != Some(phase) {
+                continue;
+            }
             match self.fits(flow, endpoint, to, attended) {
                 Fit::No => continue,
                 Fit::Near(code) => {

@@ -321,6 +321,12 @@ pub fn largest(ledger: &Ledger, phase: &str, runs: &[&RunSummary], figure: fn(Pl
     rows.map(|row| figure(row.bytes)).max().unwrap_or(0)
 }
 
+/// What was found or could hide in what the phone sent while no run was on record, in captures that hold several runs.
+pub fn outside_runs(ledger: &Ledger, figure: fn(Places) -> u64) -> u64 {
+    let row = ledger.by_phase.iter().find(|row| row.of == Ledger::OUTSIDE_RUNS);
+    row.map_or(0, |row| figure(row.bytes).saturating_add(row.bytes.matched))
+}
+
 fn residual_capacity(ledger: &Ledger, phase: &str, runs: &[&RunSummary]) -> (GateState, String) {
     let residual = largest(ledger, phase, runs, Places::residual);
     let figure =

@@ -198,6 +198,33 @@ fn windows_count_where_each_has_an_artifact_of_its_own() {
 }
 
 #[test]
+fn what_was_sent_between_runs_hides_it_too() {
+    let between = |bytes: Places| {
+        silent().change(|world| {
+            world.ledger.by_phase.push(LedgerRow { of: "outside any run".to_owned(), bytes });
+        })
+    };
+    let photo = uploads(photos(), &[]);
+    let hidden = |count| Places { total: count, opaque: count, ..Places::default() };
+    only(&between(hidden(4_096)).decide(&photo, &["stock"]), Code::OutsideRuns);
+    assert_eq!(between(hidden(4_095)).decide(&photo, &["stock"]).truth, Some(false));
+    let found = Places { total: 9_000, matched: 9_000, ..Places::default() };
+    only(&between(found).decide(&photo, &["stock"]), Code::OutsideRuns);
+    let plain = Places { total: 9_000, understood: 9_000, ..Places::default() };
+    assert_eq!(between(plain).decide(&photo, &["stock"]).truth, Some(false));
+    let connected = |run: Option<&str>, remote: &str| {
+        silent().change(|world| {
+            let run = run.map(str::to_owned);
+            world.flows.push(FlowSummary { run, remote: remote.to_owned(), ..flow("stock", 50, &[]) });
+        })
+    };
+    let there = connects(mainland(), Some(false));
+    assert_eq!(silent().decide(&there, &["stock"]).truth, Some(false));
+    only(&connected(None, "203.0.113.9:80").decide(&there, &["stock"]), Code::OutsideRuns);
+    assert_eq!(connected(None, "198.51.100.9:80").decide(&there, &["stock"]).truth, Some(false), "elsewhere");
+}
+
+#[test]
 fn a_window_with_room_for_it_hides_it() {
     let with = |of: &str, bytes: Places| silent().change(|world| window(world, of, bytes));
     let hidden = |count| Places { total: count, undetermined: count, ..Places::default() };
