@@ -151,6 +151,13 @@ impl Observer<'_, '_> {
             self.seen.signatures.take(identity);
         }
     }
+
+    /// Takes the server name that a client asked for.
+    fn sni(&mut self, name: Option<&str>) {
+        if let Some(name) = name.filter(|_| self.seen.sni.len() < MAX_HOSTS) {
+            self.seen.sni.insert(printable(name.as_bytes(), MAX_NAME).to_ascii_lowercase());
+        }
+    }
 }
 
 impl Sink for Observer<'_, '_> {
@@ -261,13 +268,13 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn tls_hello(&mut self, hello: &TlsHello) {
-        if let Some(name) = hello.sni.as_ref().filter(|_| self.seen.sni.len() < MAX_HOSTS) {
-            self.seen.sni.insert(printable(name.as_bytes(), MAX_NAME).to_ascii_lowercase());
-        }
+        self.sni(hello.sni.as_deref());
     }
 
     fn quic_connection(&mut self, connection: &QuicConnection) {
         self.seen.opened_connections += u64::from(connection.decrypted);
+        // Where a client moved its connection (RFC 9000 section 9) the hello stands in another flow.
+        self.sni(connection.sni.as_deref().filter(|_| connection.opened > 0));
         self.signature(connection.client, connection.identity.as_ref());
     }
 

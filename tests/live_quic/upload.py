@@ -1,14 +1,19 @@
-"""Uploads files over HTTP/3 to a server of its own on loopback: upload.py PORT KEYLOG RAW FORM
+"""Uploads files over HTTP/3 to a server of its own on loopback: upload.py PORT KEYLOG RAW FORM [moves]
 
 Both ends are aioquic's. The server asks for a Retry, and between the requests the client updates its keys and takes
 another connection id. RAW is the body of one request, FORM a part of a multipart form in another that is open at the
 same time. Prints the SHA-256 of each body as the server took it: a line for /raw and one for /form.
+
+With `moves` the client changes its place twice while it uploads: a third of the way to another port under the same
+connection id, as behind a NAT that forgot it (RFC 9000 section 9.3), and two thirds of the way to another address under
+a new one (section 9.5).
 """
 
 import asyncio
 import datetime
 import hashlib
 import os
+import socket
 import sys
 import tempfile
 
@@ -81,6 +86,7 @@ class Client(QuicConnectionProtocol):
         self.http = H3Connection(self._quic)
         self.answers = {}
         self.waiting = {}
+        self.left = []
 
     def quic_event_received(self, event):
         for found in self.http.handle_event(event):
@@ -89,7 +95,17 @@ class Client(QuicConnectionProtocol):
             if isinstance(found, (DataReceived, HeadersReceived)) and found.stream_ended:
                 self.waiting[found.stream_id].set_result(self.answers[found.stream_id])
 
-    async def upload(self, requests):
+    async def move(self, address):
+        """Sends from another address, or from another port of the same, from now on."""
+        endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        endpoint.bind(("::ffff:" + address, 0))
+        left = self._transport
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=endpoint)
+        self.left.append(left)
+
+    async def upload(self, requests, moves=()):
+        """Sends the requests' bodies in turn; `moves` are what is done after so many turns."""
         streams = []
         for path, media, body in requests:
             stream = self._quic.get_next_available_stream_id()
@@ -105,8 +121,12 @@ class Client(QuicConnectionProtocol):
             ]
             self.http.send_headers(stream, fields)
             streams.append((stream, body))
-        size = 16_000
-        for at in range(0, max(len(body) for _, body in streams), size):
+        size, moves = 16_000, dict(moves)
+        for turn, at in enumerate(range(0, max(len(body) for _, body in streams), size)):
+            if turn in moves:
+                # What the server has is acknowledged before: the rest goes from the new place.
+                await asyncio.wait_for(self.ping(), 10)
+                await moves[turn]()
             for stream, body in streams:
                 if at < len(body):
                     self.http.send_data(stream, body[at : at + size], at + size >= len(body))
@@ -115,7 +135,7 @@ class Client(QuicConnectionProtocol):
         return [await self.waiting[stream] for stream, _ in streams]
 
 
-async def main(port, keylog, raw, form):
+async def main(port, keylog, raw, form, moves=None):
     def read(path):
         with open(path, "rb") as file:
             return file.read()
@@ -141,8 +161,16 @@ async def main(port, keylog, raw, form):
             ours.change_connection_id()
             media = b"multipart/form-data; boundary=" + BOUNDARY
             requests = [(b"/raw", b"image/jpeg", read(raw)), (b"/form", media, part)]
-            for answer in await ours.upload(requests):
+
+            async def elsewhere():
+                ours.change_connection_id()
+                await ours.move("127.0.0.2")
+
+            turns = {7: lambda: ours.move("127.0.0.1"), 13: elsewhere} if moves else {}
+            for answer in await ours.upload(requests, turns):
                 print(answer.decode())
+        for transport in ours.left:
+            transport.close()
     running.close()
 
 

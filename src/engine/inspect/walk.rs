@@ -1,6 +1,6 @@
 //! What one conversation shows, collected while it is walked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     conflicts,
@@ -256,8 +256,15 @@ impl<'w> Walk<'w> {
 
     /// Names that the flow itself gives for its other end.
     pub(super) fn names(&self) -> Vec<String> {
-        let sni =
-            self.hellos.iter().filter_map(|hello| hello.sni.as_ref()).map(|name| format!("{name} (sni)"));
+        let hellos = self.hellos.iter().filter_map(|hello| hello.sni.as_ref());
+        // Where a client moved its connection (RFC 9000 section 9) the hello stands in another flow.
+        let connections = self.quic_connections.iter().filter(|connection| connection.opened > 0);
+        let moved: BTreeSet<&String> = if self.hellos.is_empty() {
+            connections.filter_map(|connection| connection.sni.as_ref()).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let sni = hellos.chain(moved).map(|name| format!("{name} (sni)"));
         let hosts = self.transactions.values().map(|tx| &tx.host).filter(|host| !host.is_empty());
         sni.chain(hosts.map(|host| format!("{host} (http host)"))).collect()
     }
