@@ -17,6 +17,8 @@ use std::{
 
 #[path = "support/fuzz/mod.rs"]
 mod fuzz;
+#[path = "support/soak.rs"]
+mod soak;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(name)
@@ -101,11 +103,11 @@ fn changed(seed: &[u8], other: &[u8], random: &mut fuzz::Random) -> Vec<u8> {
     bytes
 }
 
-/// Changes of each seed: 20 in an ordinary run, `EXHIBIT_SOAK` in a long one; `EXHIBIT_FUZZ` names one target of all.
+/// Changes of each seed: 20 in an ordinary run, `EXHIBIT_SOAK` in a long one where that is more; `EXHIBIT_FUZZ` names one target of all.
 /// What breaks a target is written to the folder of temporary files.
 #[test]
 fn changed_seeds_are_read_as_they_must_be() {
-    let rounds = env::var("EXHIBIT_SOAK").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20);
+    let rounds = soak::asked().map_or(20, |rounds| rounds.clamp(20, 1 << 32) as usize);
     let only = env::var("EXHIBIT_FUZZ").ok();
     let mut broken = Vec::new();
     for (name, target) in
@@ -146,9 +148,7 @@ fn busy() -> Duration {
 /// Only where `EXHIBIT_SOAK` says how many parts are tried: it takes minutes.
 #[test]
 fn time_grows_with_what_is_repeated() {
-    let Some(rounds) = env::var("EXHIBIT_SOAK").ok().and_then(|rounds| rounds.parse::<usize>().ok()) else {
-        return;
-    };
+    let Some(rounds) = soak::asked() else { return };
     let only = env::var("EXHIBIT_FUZZ").ok();
     let mut slow = Vec::new();
     for (name, target) in

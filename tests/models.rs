@@ -36,6 +36,8 @@ mod behaviour;
 mod lots;
 #[path = "models/mutations.rs"]
 mod mutations;
+#[path = "support/soak.rs"]
+mod soak;
 #[path = "models/truth.rs"]
 mod truth;
 
@@ -278,8 +280,7 @@ fn no_verdict_is_false_and_few_are_left_open() {
     if let Some(number) = env::var("EXHIBIT_MODEL").ok().and_then(|number| number.parse().ok()) {
         return show(number);
     }
-    let soak = env::var("EXHIBIT_SOAK").ok().map(|count| count.parse().unwrap_or(1_u64));
-    let count = match soak {
+    let count = match soak::asked() {
         None => 200,
         Some(..=1) => 2_000,
         Some(count) => count,

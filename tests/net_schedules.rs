@@ -24,6 +24,9 @@ use exhibit::{
     evidence::{Limits, Scratch},
 };
 
+#[path = "support/soak.rs"]
+mod soak;
+
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
@@ -335,9 +338,8 @@ fn check(seed: u64, scratch: &Scratch) {
 
 #[test]
 fn random_schedules_give_what_was_sent_outside_flagged_ambiguity() {
-    let count = if std::env::var_os("EXHIBIT_SOAK").is_some() { 100_000 } else { 1_000 };
     let scratch = Scratch::new(std::env::temp_dir());
-    (0..count).for_each(|seed| check(seed, &scratch));
+    (0..soak::schedules()).for_each(|seed| check(seed.into(), &scratch));
 }
 
 /// The schedules are what they are meant to be: each kind of trouble occurs in many of them.

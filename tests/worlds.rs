@@ -130,7 +130,7 @@ fn tshark(capture: &Path, keys: Option<&Path>, more: &[&str]) -> Option<String> 
 /// Of each world the first run of each phase; all of them where `EXHIBIT_SOAK` is set.
 #[test]
 fn tshark_reads_the_captures_and_exports_the_photos_that_the_truth_names() {
-    let all = std::env::var_os("EXHIBIT_SOAK").is_some();
+    let all = support::soak::asked().is_some();
     for (world, _) in TABLE {
         let played = played(world);
         let lossy = world == "w8-lossy-capture";

@@ -233,7 +233,7 @@ fn places(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if std::env::var_os("EXHIBIT_SOAK").is_some() { 100_000 } else { 1_000 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: support::soak::schedules(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_schedules_equal_the_model(schedule in prop::collection::vec(packet(), 1..60)) {

@@ -17,6 +17,7 @@ pub mod packets;
 pub mod quic;
 pub mod recording;
 pub mod servers;
+pub mod soak;
 
 /// Whether peers must be there.
 pub fn required() -> bool {

@@ -9,6 +9,8 @@ mod mail;
 mod messaging;
 mod names;
 mod properties;
+#[path = "../../../tests/support/soak.rs"]
+mod soak;
 mod upgrade;
 mod websocket;
 

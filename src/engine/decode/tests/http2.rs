@@ -450,13 +450,8 @@ fn bodies(got: &Collected) -> BTreeMap<u64, (Vec<Vec<u8>>, Option<BodyEnd>)> {
     bodies
 }
 
-/// A hundred thousand schedules where the soak was asked for when the tests were built, else a thousand.
-fn cases() -> u32 {
-    if option_env!("EXHIBIT_SOAK").is_some() { 100_000 } else { 1_000 }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(soak::schedules()))]
 
     #[test]
     fn bodies_of_any_schedule_come_out_equal_or_flagged(

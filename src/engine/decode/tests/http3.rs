@@ -590,13 +590,8 @@ fn cut(bytes: &[u8], cuts: &[(prop::sample::Index, bool)], first: u32) -> Pieces
     pieces.map(piece).filter(|(.., bytes)| !bytes.is_empty()).collect()
 }
 
-/// A hundred thousand schedules where the soak was asked for when the tests were built, else a thousand.
-fn cases() -> u32 {
-    if option_env!("EXHIBIT_SOAK").is_some() { 100_000 } else { 1_000 }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(soak::schedules()))]
 
     #[test]
     fn bodies_and_heads_of_any_schedule_come_out_equal_or_flagged(
