@@ -7,12 +7,12 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use crate::evidence::{Blob, FileBlob};
+use crate::evidence::{Blob, FileBlob, read_exact_at};
 
 /// Files below one listed folder; more is a mistake or an attack (a bundle holds no more either).
 const MAX_FILES: usize = 100_000;
@@ -27,6 +27,12 @@ const MAX_OPEN_SMALL: usize = 256;
 const MAX_RECENT: usize = 64;
 /// What counts as small: reopening it for each read costs little in all.
 const SMALL: u64 = 16 << 20;
+
+/// Files up to this size are held in memory once they are read, and don't stay open: the captures of hundreds of short runs
+/// are read in a thousand little pieces each.
+const MAX_HELD: u64 = 256 << 10;
+/// All that is held in this way. A case of 300 runs of the laboratory has 20 MiB in such files.
+const MAX_HELD_IN_ALL: u64 = 24 << 20;
 
 /// Where inputs are read from.
 pub trait Folder: Send + Sync {
@@ -51,12 +57,14 @@ pub struct Disk {
     open: Arc<AtomicUsize>,
     /// Those of the others that were read last.
     recent: Arc<Recent>,
+    /// Bytes that are held.
+    held: Arc<AtomicU64>,
 }
 
 impl Disk {
     /// Logical paths will be taken relative to `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), open: Arc::default(), recent: Arc::default() }
+        Self { root: root.into(), open: Arc::default(), recent: Arc::default(), held: Arc::default() }
     }
 
     /// The file name behind a logical path.
@@ -72,12 +80,20 @@ impl Folder for Disk {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a file"));
         }
         let blob = FileBlob::new(fs::File::open(&name)?)?;
+        let with = |held: u64| Some(held + blob.len()).filter(|held| *held <= MAX_HELD_IN_ALL);
+        let holds = blob.len() <= MAX_HELD
+            && self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok();
         let most = if blob.len() < SMALL { MAX_OPEN_SMALL } else { MAX_OPEN };
         let one_more = |open| (open < most).then_some(open + 1);
-        match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(Arc::new(blob)),
-            Err(_) => Ok(Arc::new(ClosedFile { name, len: blob.len(), recent: Arc::clone(&self.recent) })),
+        if !holds && self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok() {
+            return Ok(Arc::new(blob));
         }
+        Ok(Arc::new(ClosedFile {
+            name,
+            len: blob.len(),
+            recent: Arc::clone(&self.recent),
+            held: holds.then(OnceLock::new),
+        }))
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -127,6 +143,21 @@ struct ClosedFile {
     name: PathBuf,
     len: u64,
     recent: Arc<Recent>,
+    /// All its bytes, if it is one of those that are held.
+    held: Option<OnceLock<Box<[u8]>>>,
+}
+
+impl ClosedFile {
+    /// All its bytes.
+    fn whole(&self) -> io::Result<Box<[u8]>> {
+        let blob = self.recent.open(&self.name)?;
+        let mut bytes = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
+        let read = read_exact_at(&*blob, &mut bytes, 0);
+        if read.is_err() || blob.len_now()? != self.len {
+            return Err(io::Error::other(CHANGED));
+        }
+        Ok(bytes.into())
+    }
 }
 
 impl Blob for ClosedFile {
@@ -135,13 +166,33 @@ impl Blob for ClosedFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        if let Some(held) = &self.held {
+            let bytes = match held.get() {
+                Some(bytes) => bytes,
+                // Two threads may read it at once; one of them keeps it.
+                None => {
+                    let bytes = self.whole()?;
+                    held.get_or_init(|| bytes)
+                }
+            };
+            let rest =
+                usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+            let read = rest.len().min(buf.len());
+            if let (Some(to), Some(from)) = (buf.get_mut(..read), rest.get(..read)) {
+                to.copy_from_slice(from);
+            }
+            return Ok(read);
+        }
         let blob = self.recent.open(&self.name)?;
         if blob.len_now()? != self.len {
-            return Err(io::Error::other("the input changed while it was read"));
+            return Err(io::Error::other(CHANGED));
         }
         blob.read_at(buf, offset)
     }
 }
+
+/// What is said of a file that is not what it was.
+const CHANGED: &str = "the input changed while it was read";
 
 /// Files that were read last, the latest at the end: who reads a file in pieces opens it once.
 #[derive(Debug, Default)]
@@ -176,6 +227,7 @@ mod tests {
     fn more_files_than_a_program_may_open_can_be_read() {
         let root = tempfile::tempdir().unwrap();
         let disk = Disk::new(root.path());
+        disk.held.store(MAX_HELD_IN_ALL, Ordering::Relaxed);
         let blobs: Vec<_> = (0..1_500_u32)
             .map(|no| {
                 fs::write(root.path().join(no.to_string()), no.to_string()).unwrap();
@@ -195,5 +247,37 @@ mod tests {
             assert_eq!(bytes[..read], *no.to_string().as_bytes());
         }
         assert_eq!(disk.recent.0.lock().unwrap().len(), MAX_RECENT);
+    }
+
+    #[test]
+    fn small_files_are_read_once_and_no_more_than_fits() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Disk::new(root.path());
+        let file = |name: &str, len: usize| {
+            fs::write(root.path().join(name), vec![7; len]).unwrap();
+            disk.open(name).unwrap()
+        };
+        disk.open.store(MAX_OPEN, Ordering::Relaxed);
+        let (held, large) = (file("held", 1_000), file("large", (MAX_HELD + 1) as usize));
+        let read = |blob: &dyn Blob, offset| {
+            let mut bytes = [0; 600];
+            blob.read_at(&mut bytes, offset).map(|read| bytes[..read].to_vec()).ok()
+        };
+        assert_eq!(read(&*held, 0), Some(vec![7; 600]));
+        assert_eq!(read(&*large, 0), Some(vec![7; 600]));
+        // What was read stays what it was; what is read anew is seen to be another one.
+        file("held", 5);
+        file("large", 5);
+        assert_eq!((read(&*held, 700), read(&*held, 1_000)), (Some(vec![7; 300]), Some(vec![])));
+        assert_eq!(read(&*large, 0), None);
+        let changed = file("changed", 10);
+        file("changed", 11);
+        assert_eq!(read(&*changed, 0), None, "before it was read");
+        // What does not fit is read as others are.
+        disk.held.store(MAX_HELD_IN_ALL, Ordering::Relaxed);
+        let more = file("more", 10);
+        assert_eq!(read(&*more, 0), Some(vec![7; 10]));
+        file("more", 5);
+        assert_eq!(read(&*more, 0), None);
     }
 }
