@@ -10,10 +10,13 @@ use std::{
 };
 
 use super::hit::FlowRef;
-use crate::evidence::{Blob, FileBlob, ReadError, Scratch};
+use crate::evidence::{Blob, FileBlob, ReadError, Scratch, read_exact_at};
 
 /// Kept in memory before a scratch file is made: what small captures leave over fits.
 const IN_MEMORY: usize = 4 << 20;
+/// A spool that came to no more than this is read back as a whole: its leaves are compared in hundreds of thousands of
+/// little pieces.
+const READ_BACK: u64 = 32 << 20;
 /// Gathered before it is written, so that many small leaves are not many writes.
 const GATHER: usize = 256 << 10;
 /// The name that errors give to the scratch file.
@@ -82,7 +85,13 @@ impl Spool {
         let failed = |error| ReadError::new(SCRATCH, end, error);
         state.flush().map_err(failed)?;
         state.leaves.sort_unstable_by_key(|leaf| (leaf.flow, leaf.serial));
-        let file = state.file.map(FileBlob::new).transpose().map_err(failed)?;
+        let mut file = state.file.map(FileBlob::new).transpose().map_err(failed)?;
+        if let Some(whole) = file.take_if(|file| state.memory.len() as u64 + file.len() <= READ_BACK) {
+            let start = state.memory.len();
+            state.memory.resize(start + usize::try_from(whole.len()).unwrap_or(0), 0);
+            let rest = state.memory.get_mut(start..).unwrap_or_default();
+            read_exact_at(&whole, rest, 0).map_err(failed)?;
+        }
         Ok(Store { memory: state.memory, file, leaves: state.leaves, scratch: self.scratch })
     }
 
@@ -160,8 +169,7 @@ impl Store {
     pub(super) fn read(&self, extent: Extent) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; usize::try_from(extent.len).unwrap_or(0)];
         let one = StoredBytes { store: self, extents: &[extent], len: extent.len };
-        crate::evidence::read_exact_at(&one, &mut bytes, 0)
-            .map_err(|error| ReadError::new(SCRATCH, extent.at, error))?;
+        read_exact_at(&one, &mut bytes, 0).map_err(|error| ReadError::new(SCRATCH, extent.at, error))?;
         Ok(bytes)
     }
 
@@ -205,13 +213,18 @@ impl Blob for StoredBytes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::read_exact_at;
 
     #[test]
     fn bytes_come_back_from_memory_file_and_reused_places() {
+        // Little enough to be read back, and more.
+        bytes_come_back(9, false);
+        bytes_come_back(40, true);
+    }
+
+    fn bytes_come_back(megabytes: u8, from_file: bool) {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::new(Scratch::new(folder.path()));
-        let blocks: Vec<Vec<u8>> = (0..9_u8).map(|no| vec![no; 1 << 20]).collect();
+        let blocks: Vec<Vec<u8>> = (0..megabytes).map(|no| vec![no; 1 << 20]).collect();
         let extents: Vec<_> = blocks.iter().map(|block| spool.append(block).unwrap()).collect();
         spool.release(vec![extents[6]]);
         let again = spool.append(&[99; 1 << 20]).unwrap();
@@ -227,6 +240,7 @@ mod tests {
         spool.keep(leaf(2, &[extents[8], again, small]));
         spool.keep(leaf(1, &[extents[0]]));
         let store = spool.close().unwrap();
+        assert_eq!(store.file.is_some(), from_file);
         assert_eq!(store.leaves[0].serial, 1);
         let mut bytes = vec![0; (2 << 20) + 5];
         read_exact_at(&store.leaf(&store.leaves[1]), &mut bytes, 0).unwrap();
