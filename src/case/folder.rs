@@ -258,7 +258,7 @@ mod tests {
             disk.open(name).unwrap()
         };
         disk.open.store(MAX_OPEN, Ordering::Relaxed);
-        let (held, large) = (file("held", 1_000), file("large", (MAX_HELD + 1) as usize));
+        let (held, large) = (file("held", 1_000), file("large", (256 << 10) + 1));
         let read = |blob: &dyn Blob, offset| {
             let mut bytes = [0; 600];
             blob.read_at(&mut bytes, offset).map(|read| bytes[..read].to_vec()).ok()
