@@ -43,6 +43,9 @@ const READ: usize = 256 << 10;
 /// Bytes of SHA-256 below which a part of it never counts.
 const LEAST: usize = 8;
 
+/// Letters of the shortest token: a part of a hash in hexadecimal.
+const SHORTEST: usize = 2 * LEAST;
+
 /// Bytes of the hashes that are looked for.
 const KINDS: [(Hash, usize); 4] = [(Hash::Md5, 16), (Hash::Sha1, 20), (Hash::Sha256, 32), (Hash::Sha512, 64)];
 
@@ -109,7 +112,15 @@ impl Tokens {
         let most = KINDS.map(|(_, len)| len).into_iter().max().unwrap_or(0) + 1;
         let head = most.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(bytes.get(..head).unwrap_or_default());
-        for &byte in looked_at {
+        let mut no = 0;
+        loop {
+            if self.len == 0 {
+                let skipped = to_next_run(looked_at.get(no..).unwrap_or_default());
+                self.at += skipped as u64;
+                no += skipped;
+            }
+            let Some(&byte) = looked_at.get(no) else { break };
+            no += 1;
             self.at += 1;
             if is_letter(byte) {
                 self.len += 1;
@@ -179,6 +190,19 @@ impl Tokens {
             self.found.push(Candidate { range, hash, written, value });
         }
     }
+}
+
+/// How many bytes come before the next run that is long enough for a token; what is too short to say stays.
+fn to_next_run(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(run) = bytes.get(at..at + SHORTEST) {
+        // Whatever run is long enough and begins here or before holds the last of these bytes.
+        match run.iter().rposition(|&byte| !is_letter(byte)) {
+            Some(place) => at += place + 1,
+            None => break,
+        }
+    }
+    at
 }
 
 fn is_letter(byte: u8) -> bool {
@@ -325,6 +349,21 @@ mod tests {
         let values: Vec<_> = tokens.finish(0).into_iter().map(|one| one.value).collect();
         assert_eq!(values[1], Sha1::digest(b"").to_vec());
         assert_eq!(values[2], values[3]);
+    }
+
+    #[test]
+    fn short_runs_are_stepped_over_and_long_ones_are_not_missed() {
+        let letters = "d41d8cd98f00b204";
+        for before in 0..40 {
+            let text = [&b"\0".repeat(before)[..], letters.as_bytes(), b"\0", &b"ab\0".repeat(9)].concat();
+            assert_eq!(to_next_run(&text), before, "{before}");
+            let hash = [&b"ab\0".repeat(before)[..], b"d41d8cd98f00b204e9800998ecf8427e\0"].concat();
+            let at = before as u64 * 3;
+            for chunk in [1, 7, 16, 17, 1_000] {
+                assert_eq!(found(&hash, chunk), [(at, at + 32, Hash::Md5, Written::Hex)], "{before} {chunk}");
+            }
+        }
+        assert_eq!(to_next_run(&letters.as_bytes()[1..]), 0, "the next bytes may go on with it");
     }
 
     #[test]
