@@ -288,6 +288,45 @@ fn a_connection_is_named_and_its_streams_are_read() {
     assert!(sealed.len() == 2 && sealed[0].start == first && sealed[0].end == sealed[1].start, "{sealed:?}");
 }
 
+/// Bytes of the frames of one packet that are not understood; header and tag aside. Before it the client sent `hello` on stream 0.
+fn left(frames: &[u8]) -> usize {
+    let (before, packet) = (sent(0, &quic::stream(0, 0, b"hello", false)), sent(1, frames));
+    let walked = connection(&[up(&before), down(&answered(0, &[1])), up(&packet)], &quic::key_log());
+    let start = quic::opening(PLAIN).len() + before.len();
+    let header = 1 + quic::SERVER_ID.len() + 2;
+    let ledger = walked.ledger(Direction::Up, start + packet.len());
+    let frames = &ledger[start + header..start + header + frames.len()];
+    frames.iter().filter(|place| **place != Place::Understood).count()
+}
+
+#[test]
+fn numbers_that_a_sender_makes_up_are_not_understood() {
+    // Zeros with PING among them, and what only a server says.
+    assert_eq!(left(&[0, 0, 1, 0, 0, 0]), 0);
+    assert_eq!(left(&[1, 0, 1, 1, 0, 1, 0, 0x1e]), 4);
+    // Data that go on, or come again, end a stream, open the next one; each byte of a protocol that nobody knows is counted.
+    assert_eq!(left(&quic::stream(0, 5, b"w", false)), 1);
+    assert_eq!(left(&quic::stream(0, 0, b"hello", false)), 0);
+    assert_eq!(left(&quic::stream(0, 5, b"", true)), 0);
+    assert_eq!(left(&quic::stream(4, 0, b"w", false)), 1);
+    // An offset and a stream that say something, without data or with a byte.
+    for frame in [
+        quic::stream(0, 0x0676_2201, b"", false),
+        quic::stream(0, 0x0676_2201, b"", true),
+        quic::stream(0, 5, b"", false),
+        quic::stream(0, 0x0676_2201, b"w", false),
+        quic::stream(0x0676_2200, 0, b"w", false),
+        quic::crypto(0x0676_2201, b"w"),
+        quic::crypto(5, b""),
+    ] {
+        assert_eq!(left(&frame), frame.len(), "{frame:?}");
+    }
+    // Of an acknowledgement the delay (a byte), and gaps as many as one likes.
+    assert_eq!(left(&[2, 0, 9, 0, 0]), 1);
+    assert_eq!(left(&[2, 0, 9, 2, 0, 1, 2, 3, 4]), 1 + 4);
+    assert_eq!(left(&[2, 7, 9, 0, 0]), 5, "a packet that never came");
+}
+
 /// The right names with other secrets.
 fn wrong_secrets() -> String {
     quic::key_log().replace(&"40".repeat(32), &"50".repeat(32)).replace(&"41".repeat(32), &"51".repeat(32))

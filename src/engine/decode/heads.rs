@@ -1,6 +1,6 @@
 //! The leaves of an HTTP head, and which of its bytes are understood.
 
-use std::{ops::Range, rc::Rc};
+use std::{collections::BTreeSet, ops::Range, rc::Rc};
 
 use crate::{
     engine::{
@@ -266,12 +266,16 @@ fn places(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
         // The reason phrase is free text.
         StartLine::Response { .. } => understood.push(head.place(&(head.lead..head.lead + 12))),
     }
+    let mut seen = BTreeSet::new();
     for field in &head.fields {
-        let name = String::from_utf8_lossy(head.text(&field.name)).to_ascii_lowercase();
+        let spelt = head.text(&field.name);
+        let name = String::from_utf8_lossy(spelt).to_ascii_lowercase();
         let separator = field.name.end..field.value.start;
         let value = head.text(&field.value);
-        let plain = matches!(head.text(&separator), b":" | b": ");
-        if NAMES.contains(&name.as_str()) && plain && !value.is_empty() {
+        let plain = matches!(head.text(&separator), b":" | b": ") && is_spelt_plainly(spelt);
+        // Names in a row, each as often as one likes, could spell anything.
+        let first = seen.insert(name.clone());
+        if NAMES.contains(&name.as_str()) && plain && first && !value.is_empty() {
             understood.push(head.place(&(field.name.start..field.value.start)));
             if value_is_framing(&name, value, framing) {
                 understood.push(head.place(&field.value));
@@ -289,6 +293,27 @@ fn places(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
     for range in ByteRange::unite(understood) {
         out.place(range, Place::Understood);
     }
+}
+
+/// Whether a field's name is in lower case, or in it but for the first letter of each word, or in one of the spellings that
+/// their specifications use: any letter in either case would carry a bit.
+pub(super) fn is_spelt_plainly(name: &[u8]) -> bool {
+    const OWN: [&[u8]; 8] = [
+        b"TE",
+        b"ETag",
+        b"MIME-Version",
+        b"Content-ID",
+        b"Message-ID",
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Version",
+        b"Sec-WebSocket-Extensions",
+    ];
+    let words = || name.split(|&byte| byte == b'-');
+    let lower = |word: &[u8]| !word.iter().any(u8::is_ascii_uppercase);
+    let capital = |word: &[u8]| {
+        word.split_first().is_none_or(|(first, rest)| !first.is_ascii_lowercase() && lower(rest))
+    };
+    lower(name) || words().all(capital) || OWN.contains(&name) || name == b"Sec-WebSocket-Protocol"
 }
 
 /// What a request's list of fields has in place of a start line (RFC 9113 section 8.3.1, RFC 9114 section 4.3.1).
@@ -313,11 +338,14 @@ impl Length {
 /// of it, or for parts of it that stand as they are. Gives back the first Content-Length.
 pub(super) fn compressed(out: &mut Out<'_>, start: u64, fields: &[hpack::Field]) -> Option<Length> {
     let place = |range: Range<usize>| ByteRange::new(start + range.start as u64, start + range.end as u64);
-    let (mut length, mut target) = (None, false);
+    let mut length = None;
+    let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
     for field in fields {
         let (Some(name), Some(value)) = (&field.name, &field.value) else { continue };
         let ordinary = PSEUDO.contains(&&**name) || NAMES.iter().any(|known| known.as_bytes() == &**name);
-        if !ordinary || !field.coded.shortest {
+        // A byte names a field, or all of a field that stands in a table: a list in which names come again, or have no
+        // value, could spell anything out of a few of them.
+        if !seen.insert(name) || !ordinary || !field.coded.shortest || value.is_empty() {
             continue;
         }
         let at = field.coded.value.clone();
@@ -331,8 +359,6 @@ pub(super) fn compressed(out: &mut Out<'_>, start: u64, fields: &[hpack::Field])
                 length.get_or_insert_with(|| Length { at: place(at.clone()), value: value.clone() });
                 continue;
             }
-            // A second target makes the request no better, and indexes could ask for a long one a thousand times.
-            b":path" if std::mem::replace(&mut target, true) => continue,
             _ => out.sink.field(out.direction, place(field.place.clone()), name, value),
         };
         if field.coded.plain {

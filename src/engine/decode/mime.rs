@@ -5,6 +5,7 @@ use crate::evidence::AnomalyKind;
 use super::{
     content::{Content, Declared},
     fields::{self, Field, parameter},
+    heads,
     layers::{Bytes, Held, Out, Stage},
     sink::{Keep, Place},
 };
@@ -105,7 +106,11 @@ fn place(out: &mut Out<'_>, head: Bytes<'_>, field: &Field) {
         Field::Blank(range) => say(range),
         Field::Named { name, value, end } => {
             let text = head.data.get(name.clone()).unwrap_or_default();
-            if NAMES.iter().any(|known| text.eq_ignore_ascii_case(known.as_bytes())) {
+            // Names without values, one after the other, could spell anything.
+            if heads::is_spelt_plainly(text)
+                && !value.is_empty()
+                && NAMES.iter().any(|known| text.eq_ignore_ascii_case(known.as_bytes()))
+            {
                 let space =
                     usize::from(head.data.get(name.end + 1) == Some(&b' ') && value.start > name.end + 1);
                 say(&(name.start..name.end + 1 + space));

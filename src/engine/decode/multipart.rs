@@ -187,7 +187,9 @@ impl Multipart {
                 self.end_part(out);
                 self.state = if verdict == Line::Close { State::Epilogue } else { State::Head };
                 self.fresh = false;
-                if held.bytes().copied && self.declared {
+                // Blanks of two kinds behind the boundary could be a code.
+                let plain = !held.data.contains(&b'\t');
+                if held.bytes().copied && self.declared && plain {
                     out.place(held.bytes().from, Place::Understood);
                 }
                 self.emit(out, held.bytes());

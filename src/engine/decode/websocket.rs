@@ -41,6 +41,14 @@ fn reserved(upgrade: &Upgrade) -> u8 {
     if websocket::deflate(&upgrade.extensions).is_some() { RSV1 } else { 0 }
 }
 
+/// Frames whose masks are understood, of one direction: together they hold no more than the random fields of one hello of TLS
+/// (random, session and key share, 32 bytes each), and somewhat less. The masks of all others are bytes that a client chooses
+/// as freely, and as often as it likes.
+const MASKS: u32 = 16;
+
+/// Bytes of a mask (RFC 6455 section 5.3).
+const MASK: u64 = 4;
+
 /// Walks the frames of both directions.
 pub(super) fn walk(
     conversation: &Conversation<'_>,
@@ -98,6 +106,8 @@ struct Side<'s, 'e> {
     deflate: Option<MessageDeflate>,
     /// Whether its frames must be masked (section 5.1).
     masked: bool,
+    /// Masks that were called understood.
+    masks: u32,
     /// Whether it was said that they are not as they must be.
     told: bool,
     message: Option<Message>,
@@ -115,6 +125,7 @@ impl<'s, 'e> Side<'s, 'e> {
             lost: Raw::unknown(),
             deflate,
             masked,
+            masks: 0,
             told: false,
             message: None,
             control: None,
@@ -214,7 +225,11 @@ impl Handler for Side<'_, '_> {
         self.framing.write(&mut self.out, Bytes::wire(bytes, range));
         if header.shortest {
             // The mask is the random number that section 5.3 demands.
-            self.out.place(range, Place::Understood);
+            let mask = if header.mask.is_some() { MASK } else { 0 };
+            let early = self.masks < MASKS;
+            self.masks += u32::from(early);
+            let end = if early { range.end } else { range.end - mask };
+            self.out.place(ByteRange::new(range.start, end), Place::Understood);
         }
         self.check(header, at);
         if header.is_control() {

@@ -147,14 +147,28 @@ fn key_name(key: u16) -> String {
     NAMES.get(usize::from(key)).map_or_else(|| format!("key{key}"), |name| (*name).to_owned())
 }
 
-/// The header, and what follows each question's name.
+/// Types that hosts ask for (IANA's registry of DNS parameters): addresses, names, texts, services, keys, and all of them.
+const ASKED: [u16; 16] = [1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 35, 43, 48, 64, 65, 255];
+
+/// The header, and what follows each question's name, as far as they are ordinary: of a query the flags that ask for recursion,
+/// for what is authentic and for what is not checked, of a response all (RFC 1035 section 4.1.1, RFC 4035 section 3.1.6);
+/// types that hosts ask for, in the Internet, with the bit that asks for one answer to one host (RFC 6762 section 5.4).
 fn understood(bytes: &[u8], questions: u16) -> Vec<ByteRange> {
     let range = |start: usize, end: usize| ByteRange::new(start as u64, end as u64);
-    let mut ranges = vec![range(0, HEADER)];
+    let plain = match bytes.get(2..4) {
+        Some(&[high, low]) => high & 0x80 != 0 || (high & !0x01 == 0 && low & !0x30 == 0),
+        _ => false,
+    };
+    let mut ranges = if plain { vec![range(0, HEADER)] } else { vec![range(0, 2), range(4, HEADER)] };
     let mut at = HEADER;
     for _ in 0..questions {
         let Some(end) = name_end(bytes, at) else { break };
-        ranges.push(range(end, end + 4));
+        if let Some(&[t0, t1, c0, c1]) = bytes.get(end..end + 4)
+            && ASKED.contains(&u16::from_be_bytes([t0, t1]))
+            && matches!((c0, c1), (0 | 0x80, 1))
+        {
+            ranges.push(range(end, end + 4));
+        }
         at = end + 4;
     }
     ranges
@@ -231,6 +245,23 @@ mod tests {
         let answers = [("f.isi.arpa", "CNAME", "x.arpa"), ("x.arpa", "A", "10.2.0.52")];
         assert_eq!(message.answers, answers.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
         assert_eq!(message.understood, [ByteRange::new(0, 12), ByteRange::new(24, 28)]);
+    }
+
+    #[test]
+    fn flags_types_and_classes_of_nobody_are_not_understood() {
+        let query = |flags: [u8; 2], kind: [u8; 4]| {
+            let head = [&[7, 7][..], &flags, &[0, 1, 0, 0, 0, 0, 0, 0]].concat();
+            let bytes = [&head[..], b"\x01a\0", &kind].concat();
+            let understood = parse(&bytes).unwrap().understood;
+            understood.iter().map(|range| range.len()).sum::<u64>()
+        };
+        assert_eq!(query([1, 0], [0, 28, 0, 1]), 12 + 4);
+        assert_eq!(query([1, 0x20], [0, 255, 0x80, 1]), 12 + 4, "authentic data; one answer to one host");
+        // A location and another network are asked for by nobody; a number of no type breaks the grammar.
+        assert_eq!(query([1, 0], [0, 29, 0, 1]), 12);
+        assert_eq!(query([1, 0], [0, 1, 0, 3]), 12);
+        assert_eq!(query([0x05, 0], [0, 1, 0, 1]), 10 + 4);
+        assert_eq!(query([1, 0x85], [0, 1, 0, 1]), 10 + 4);
     }
 
     /// The vectors of RFC 9460 appendix D.1 and D.2, each as the data of an answer, against its presentation format.

@@ -129,7 +129,8 @@ impl<'s, 'c> Side<'s, 'c> {
     }
 
     /// Reads a block: its fields, what they say, and a request's Content-Length.
-    fn fields(&mut self, block: &Block<'_>) -> Taken {
+    /// `first`: it is the head of its stream, and not what follows the content.
+    fn fields(&mut self, block: &Block<'_>, first: bool) -> Taken {
         let mut list = List::new(&mut self.room, block.fragment.len());
         let mut coded = Vec::new();
         let result = self.decoder.decode(block.fragment, &mut |field| {
@@ -144,7 +145,7 @@ impl<'s, 'c> Side<'s, 'c> {
         }
         let (malformed, missing) = (AnomalyKind::Http2Malformed, AnomalyKind::Http2HeadersUnknown);
         let (list, facts) = list.finish(&mut self.out, at, malformed, missing);
-        let length = result.ok().and_then(|()| self.account(block, &coded));
+        let length = result.ok().filter(|()| first).and_then(|()| self.account(block, &coded));
         if !block.whole {
             let detail = "a header block is not whole".to_owned();
             self.out.anomaly(AnomalyKind::Http2HeadersUnknown, Some(at), detail);
@@ -161,8 +162,9 @@ impl<'s, 'c> Side<'s, 'c> {
         };
         let exchange = self.exchanges.get(stream)?;
         let transaction = *exchange.transaction.get_or_insert_with(|| self.shared.transaction());
+        let first = exchange.half(role).head.is_none();
         self.out.transaction = Some(transaction);
-        let Taken { list, facts, length } = self.fields(block);
+        let Taken { list, facts, length } = self.fields(block, first);
         heads::list(&mut self.out, ("http2.headers", &format!("stream {stream}")), block.range, &list);
         let exchange = self.exchanges.get(stream)?;
         let half = exchange.half(role);

@@ -203,14 +203,12 @@ impl<'s, 'c> Side<'s, 'c> {
         }
         let taken = list.finish(&mut self.out, range.start, malformed, missing);
         // A section with its prefix, where that refers to no table (RFC 9204 section 4.5.1).
-        if result.is_ok() && sender == Role::Client && section.len() as u64 == range.len() {
+        let first = self.half.head.is_none();
+        if result.is_ok() && first && sender == Role::Client && section.len() as u64 == range.len() {
             if section.starts_with(&[0, 0]) {
                 self.out.place(ByteRange::new(range.start, range.start + 2), Place::Understood);
             }
-            let length = heads::compressed(&mut self.out, range.start, &coded);
-            if self.half.head.is_none() {
-                self.half.length = length;
-            }
+            self.half.length = heads::compressed(&mut self.out, range.start, &coded);
         }
         taken
     }

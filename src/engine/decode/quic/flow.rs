@@ -34,6 +34,9 @@ const MAX_STREAMS: usize = 65_536;
 /// Connections of one flow that a packet without connection id is tried with, the latest first: an end without ids has
 /// one at a time (RFC 9000 section 5.2).
 const MAX_NAMELESS: usize = 8;
+/// Where the bytes of a handshake stand, at most: chains of certificates end before (RFC 9000 section 7.5 asks for 4,096 bytes
+/// of room).
+const MAX_CRYPTO: u64 = 1 << 16;
 /// Anomalies of one kind in one flow.
 const MAX_ANOMALIES: u32 = 32;
 /// Characters kept of the reason for closing a connection.
@@ -51,6 +54,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flowing {
     pub(super) segments: Vec<Segment>,
+    /// One past the last byte that came.
+    pub(super) end: u64,
     /// Bytes in all, where an end was announced.
     pub(super) length: Option<u64>,
     /// Whether its sender ended it.
@@ -576,10 +581,11 @@ impl Flow<'_> {
     fn frames(&mut self, packet: Taken, payload: &[u8]) -> bool {
         let mut learned = false;
         let mut data: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut pinged = false;
         for frame in Frames::new(payload) {
             match frame {
                 Ok((range, frame)) => {
-                    learned |= self.take(packet, &range, &frame, payload, &mut data);
+                    learned |= self.take(packet, &range, &frame, payload, (&mut data, &mut pinged));
                 }
                 Err(damage) => self.damaged(packet, damage),
             }
@@ -612,39 +618,50 @@ impl Flow<'_> {
         self.anomaly(AnomalyKind::QuicMalformed, Some(frame), detail);
     }
 
-    /// Takes one frame; bytes that go into a stream are added to `data`.
+    /// Takes one frame; bytes that go into a stream are added to `data`, and `pinged` says whether the packet held a PING before.
     fn take(
         &mut self,
         packet: Taken,
         range: &std::ops::Range<usize>,
         frame: &Frame,
         payload: &[u8],
-        data: &mut Vec<std::ops::Range<usize>>,
+        (data, pinged): (&mut Vec<std::ops::Range<usize>>, &mut bool),
     ) -> bool {
         let application = packet.space == Space::Application;
         let bytes = |range: &std::ops::Range<usize>| payload.get(range.clone()).unwrap_or_default();
         let mut learned = false;
         match frame {
-            Frame::Padding | Frame::Ping | Frame::HandshakeDone => {
-                self.place(packet.direction, packet.outer(range), Accounted::Understood);
+            Frame::Padding => self.place(packet.direction, packet.outer(range), Accounted::Understood),
+            // A second one in a packet says nothing that the first did not, and zeros with such bytes among them could be a code.
+            Frame::Ping => {
+                if !std::mem::replace(pinged, true) {
+                    self.place(packet.direction, packet.outer(range), Accounted::Understood);
+                }
             }
-            Frame::Ack { largest, delay, counts } => {
+            Frame::HandshakeDone => {
+                if packet.sender == Role::Server && !std::mem::replace(pinged, true) {
+                    self.place(packet.direction, packet.outer(range), Accounted::Understood);
+                }
+            }
+            Frame::Ack { largest, delay, more, .. } => {
                 let known = self.connections.get_mut(packet.place);
                 let seen = known
                     .is_some_and(|known| known.state.acknowledged(packet.sender, packet.space, *largest));
-                for part in [range.start..delay.start, delay.end..counts.start].iter().filter(|_| seen) {
+                // What lies between ranges is what did not come, as the sender says: numbers without end, if it likes.
+                for part in [range.start..delay.start, delay.end..more.start].iter().filter(|_| seen) {
                     self.place(packet.direction, packet.outer(part), Accounted::Understood);
                 }
             }
             Frame::Crypto { offset, data: body } if !packet.early => {
-                self.head(packet, range, body, data);
+                self.head(packet, range, body, !body.is_empty() && *offset < MAX_CRYPTO, data);
                 self.crypto_segment(packet, *offset, body);
                 learned = self.crypto(packet, *offset, bytes(body));
             }
             Frame::Stream { stream, offset, data: body, last } if application => {
+                let in_turn = self.in_turn(packet, *stream, *offset, body.is_empty(), *last);
                 let kept = self.stream_segment(packet, *stream, *offset, body, *last);
                 if kept {
-                    self.head(packet, range, body, data);
+                    self.head(packet, range, body, in_turn, data);
                 }
             }
             Frame::ResetStream { stream, length, .. } if application => {
@@ -655,7 +672,7 @@ impl Flow<'_> {
                 }
             }
             Frame::Datagram { data: body } if application => {
-                self.head(packet, range, body, data);
+                self.head(packet, range, body, true, data);
                 let here = self.here.entry(packet.place).or_default();
                 here.datagrams.get_mut(packet.sender).push(packet.run(body));
             }
@@ -680,16 +697,37 @@ impl Flow<'_> {
         }
     }
 
-    /// The type, stream, offset and length before data say no more than where the data belong.
+    /// The type, stream, offset and length before data say no more than where the data belong, if these are `in_turn`.
     fn head(
         &mut self,
         packet: Taken,
         range: &std::ops::Range<usize>,
         body: &std::ops::Range<usize>,
+        in_turn: bool,
         data: &mut Vec<std::ops::Range<usize>>,
     ) {
-        self.place(packet.direction, packet.outer(&(range.start..body.start)), Accounted::Understood);
+        if in_turn {
+            self.place(packet.direction, packet.outer(&(range.start..body.start)), Accounted::Understood);
+        }
         data.push(body.clone());
+    }
+
+    /// Whether the numbers before data are none that a sender made up: its stream is known or the next of its kind (RFC 9000
+    /// section 2.1), the data go on where others ended or come again, and only the end of a stream holds none.
+    fn in_turn(&self, packet: Taken, stream: u64, offset: u64, empty: bool, last: bool) -> bool {
+        let streams = self.here.get(&packet.place).map(|here| &here.streams);
+        let delivered = self.connections.get(packet.place).map(|known| &known.delivered);
+        let before = |id: u64| {
+            let key = (id, packet.sender);
+            let flowing = streams.and_then(|streams| streams.get(&key));
+            let came = delivered.and_then(|delivered| delivered.get(&key));
+            let came_to = came.and_then(|came| came.last()).map_or(0, |range| range.end);
+            let end = flowing.map_or(0, |flowing| flowing.end).max(came_to);
+            (flowing.is_some() || came.is_some(), end, flowing.is_some_and(|flowing| flowing.ended))
+        };
+        let (known, end, ended) = before(stream);
+        let next = stream.checked_sub(4).is_none_or(|earlier| before(earlier).0);
+        (known || next) && offset <= end && (!empty || (last && !ended && offset == end))
     }
 
     fn crypto_segment(&mut self, packet: Taken, offset: u64, body: &std::ops::Range<usize>) {
@@ -719,6 +757,7 @@ impl Flow<'_> {
         let Run { packet, at, len } = packet.run(body);
         if len > 0 {
             flowing.segments.push(Segment { offset, packet, at, len });
+            flowing.end = flowing.end.max(offset.saturating_add(u64::from(len)));
         }
         if last {
             flowing.ended = true;

@@ -361,6 +361,39 @@ fn only_what_grammar_accounts_for_is_understood() {
     assert_eq!(String::from_utf8(left).unwrap(), expected);
 }
 
+/// What of the client's bytes is not understood.
+fn left(up: &[u8]) -> String {
+    let got = tcp(up, b"");
+    let mut left = up.to_vec();
+    for (_, range, place) in got.places.iter().filter(|(.., place)| *place == Place::Understood) {
+        assert_eq!(*place, Place::Understood);
+        let index = |at: u64| usize::try_from(at).unwrap();
+        left[index(range.start)..index(range.end)].fill(b'.');
+    }
+    String::from_utf8(left).unwrap()
+}
+
+#[test]
+fn names_that_come_again_or_in_letters_of_both_cases_are_not_understood() {
+    let up = b"GET / HTTP/1.1\r\nAccept: 1\r\naCCepT-LanGuaGe: 1\r\nAccept: 1\r\nTE: 1\r\nhost: 1\r\nETag: 1\r\n\r\n";
+    let expected =
+        "..../.....................1..aCCepT-LanGuaGe: 1\r\nAccept: 1\r\n....1........1........1....";
+    assert_eq!(left(up).len(), up.len());
+    assert_eq!(left(up).replace('.', ""), expected.replace('.', ""));
+}
+
+#[test]
+fn blanks_of_two_kinds_and_names_without_values_are_no_grammar_of_parts() {
+    let body = "--b \t \r\nContent-ID:\r\nContent-Type:\r\nContent-ID: 1\r\n\r\nx\r\n--b  \r\n\r\ny\r\n--b--";
+    let up = with_length("Content-Type: multipart/form-data; boundary=b\r\n", body.as_bytes());
+    let left = left(&up);
+    for part in ["--b \t \r\n", "Content-ID:\r\nContent-Type:\r\n"] {
+        assert!(left.contains(part), "{part:?} in {left:?}");
+    }
+    // What is plain is understood as before.
+    assert!(!left.contains("Content-ID: 1") && !left.contains("--b  \r"), "{left:?}");
+}
+
 #[test]
 fn codings_may_be_stacked_and_depth_ends() {
     let wire = gzip(&gzip(b"hello hello hello"));

@@ -146,8 +146,7 @@ fn of_a_list_of_fields_odd_names_and_lengths_and_pieces_are_not_understood() {
     let odd = [block(&[("x-867622014512347", "1")]), block(&[("cookie", "abc")])].concat();
     // Index, length, name and length of the second; nothing of the first.
     assert_eq!(of(5, &odd), [(0, 33), (33 + 21, 33 + 21 + 9)]);
-    // A length in more bytes than it needs: `accept` with an empty value, and a name as long as seven bits hold.
-    assert_eq!(of(5, &[&[0, 6][..], b"accept", &[0]].concat()), [(0, 33 + 9)]);
+    // A length in more bytes than it needs.
     assert_eq!(of(5, &[&[0x0f, 0x80, 0x00, 1][..], b"a"].concat()), [(0, 33)]);
     // The same field in two frames.
     let field = block(&[("cookie", "abc")]);
@@ -157,6 +156,27 @@ fn of_a_list_of_fields_odd_names_and_lengths_and_pieces_are_not_understood() {
     let behind = |priority: [u8; 5]| [&priority[..], &field].concat();
     assert_eq!(of(0x25, &behind([0x80, 0, 0, 0, 255])), [(0, 33 + 5 + 9)]);
     assert_eq!(of(0x25, &behind([0, 0, 0, 9, 77])), [(0, 33), (38, 38 + 9)]);
+}
+
+#[test]
+fn names_in_a_row_and_names_without_values_spell_nothing() {
+    // Methods by their indexes, one bit each; the first is what the request has.
+    let methods: Vec<u8> = (0..50).map(|bit| 0x82 | (bit % 3) & 1).collect();
+    assert_eq!(understood(&[frame(1, 5, 1, &methods)]), [(0, 34)]);
+    // Names by their indexes in the static table, each with an empty value.
+    let names: Vec<u8> = (16..40).flat_map(|index: u8| [0x0f, index - 15, 0]).collect();
+    assert_eq!(understood(&[frame(1, 5, 1, &names)]), [(0, 33)]);
+    let empty = [&[0, 6][..], b"accept", &[0]].concat();
+    assert_eq!(understood(&[frame(1, 5, 1, &empty)]), [(0, 33)]);
+    // What stands behind the content, as often as one likes: a method that is none.
+    let head = frame(1, 4, 1, &[0x82]);
+    let trailers = [frame(1, 4, 1, &[0x83]), frame(1, 4, 1, &[0x82]), frame(1, 5, 1, &[0x83])];
+    let [a, b, c] = [34, 44, 54];
+    assert_eq!(
+        understood(&[&[head][..], &trailers].concat()),
+        [(0, a + 9), (b, b + 9), (c, c + 9)],
+        "the headers of frames alone"
+    );
 }
 
 #[test]

@@ -179,6 +179,21 @@ fn headers_with_their_masks_are_understood_and_payloads_are_not() {
 }
 
 #[test]
+fn masks_of_many_frames_are_chosen_bytes() {
+    let understood = |frames: &[Vec<u8>]| {
+        let got = both(&[ASK, &frames.concat()], &[AGREED]);
+        let start = ASK.len() as u64;
+        let behind = got.places.iter().filter(|(way, range, place)| {
+            (*way, *place) == (Direction::Up, Place::Understood) && range.end > start
+        });
+        behind.map(|(_, range, _)| range.end - range.start.max(start)).sum::<u64>()
+    };
+    assert_eq!(understood(&vec![masked(0x81, b"text"); 16]), 16 * 6);
+    // A ping without content: two bytes of a header, and four that say what one likes, as often as one likes.
+    assert_eq!(understood(&vec![masked(0x89, b""); 100]), 100 * 2 + 16 * 4);
+}
+
+#[test]
 fn cut_at_every_byte_the_same_is_told() {
     let packed = deflated(&[b"one photo and one more photo", b"one photo"]);
     let up = [

@@ -17,6 +17,8 @@ pub enum Frame {
         largest: u64,
         /// How long it was held back, which the sender says as it likes.
         delay: Range<usize>,
+        /// Ranges after the first, with what lies between them.
+        more: Range<usize>,
         /// Counts of congestion marks.
         counts: Range<usize>,
     },
@@ -183,6 +185,7 @@ fn acknowledgement(cursor: &mut Cursor<'_>, counts: bool) -> Option<Frame> {
     let delay = start..cursor.at();
     let ranges = cursor.varint()?;
     let _first = cursor.varint()?;
+    let more = cursor.at();
     // However many are announced, the payload ends them.
     for _ in 0..ranges {
         let (_gap, _length) = (cursor.varint()?, cursor.varint()?);
@@ -191,7 +194,7 @@ fn acknowledgement(cursor: &mut Cursor<'_>, counts: bool) -> Option<Frame> {
     if counts {
         skip(cursor, 3)?;
     }
-    Some(Frame::Ack { largest, delay, counts: start..cursor.at() })
+    Some(Frame::Ack { largest, delay, more: more..start, counts: start..cursor.at() })
 }
 
 fn reset(cursor: &mut Cursor<'_>) -> Option<Frame> {
@@ -256,7 +259,7 @@ mod tests {
         let frames: Vec<_> = all(&payload).into_iter().map(Result::unwrap).collect();
         let expected = [
             (0..3, Frame::Padding),
-            (3..10, Frame::Ack { largest: 5, delay: 5..6, counts: 10..10 }),
+            (3..10, Frame::Ack { largest: 5, delay: 5..6, more: 8..10, counts: 10..10 }),
             (10..16, Frame::Crypto { offset: 16, data: 14..16 }),
             (16..21, Frame::Stream { stream: 4, offset: 32, data: 20..21, last: true }),
             (21..24, Frame::Datagram { data: 23..24 }),
