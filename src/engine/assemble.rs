@@ -134,6 +134,7 @@ pub(super) fn assemble(
         ledger: &ledger,
         recalls: &recalls,
         signs: &signs(road),
+        beside: &beside(road),
         gates: &gates,
     });
     named.extend(claims.iter().flat_map(|claim| &claim.connections).map(String::as_str));
@@ -191,6 +192,30 @@ fn signs(road: &Road<'_>) -> BTreeMap<String, BTreeSet<Code>> {
                 AnomalyKind::ConstantRate => Code::CoverTraffic,
                 _ => Code::Dedup,
             }));
+        }
+    }
+    all
+}
+
+/// By phase the most bytes that the phone sent in one run, or between the runs of one capture, in IP packets of protocols that
+/// are not read.
+fn beside(road: &Road<'_>) -> BTreeMap<String, u64> {
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for index in &road.indexes {
+        let mut sums: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+        for (second, source, bytes) in index.beside() {
+            if road.subject.sends_from(source) {
+                let run = road.timeline.run_at(&index.capture, second);
+                *sums.entry(run.map(|run| run.id.as_str())).or_default() += bytes;
+            }
+        }
+        let between = sums.remove(&None).unwrap_or(0);
+        for run in road.timeline.runs_of(&index.capture) {
+            let most = sums.get(&Some(run.id.as_str())).copied().unwrap_or(0).max(between);
+            if most > 0 {
+                let phase = all.entry(run.phase.clone()).or_default();
+                *phase = most.max(*phase);
+            }
         }
     }
     all

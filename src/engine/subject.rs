@@ -69,6 +69,11 @@ impl Subject {
         Self { addresses: BTreeSet::new(), bound_by: how.clone(), binding: Binding::Assumed { how } }
     }
 
+    /// Whether packets from this address count as the phone's; where nobody's address is known all do.
+    pub(super) fn sends_from(&self, source: IpAddr) -> bool {
+        self.addresses.is_empty() || self.addresses.contains(&source)
+    }
+
     /// The side of a flow that sends uplink; `None` where the flow is not the phone's. Where both ends are
     /// the phone's, or nobody's address is known, that is the initiator.
     pub(super) fn uplink_side(&self, flow: &Flow) -> Option<Side> {

@@ -139,6 +139,9 @@ codes! {
     OrderUnknown = "order_unknown", Reason,
         "The upload and the action lie closer together than the clocks can tell apart.",
         "Measure the clocks' offsets, or leave more time between.";
+    OtherProtocols = "other_protocols", Reason,
+        "The phone sent IP packets of protocols that are not read (ICMP, IPsec and others) with room for the thing looked for.",
+        "Look at these packets with another tool, and keep such protocols from the phone: block pings, end its VPN.";
     OutsideRuns = "outside_runs", Reason,
         "The capture goes on between its runs, and what the phone sent there could be what was looked for.",
         "Record a capture for each run, or end each run where the next one begins.";

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     case::capture::{Capture, Container},
-    evidence::{Anomaly, Blob, FrameNo, Limits, ReadError, Transport},
+    evidence::{Anomaly, Blob, FrameNo, Limits, ReadError, Timestamp, Transport},
 };
 
 /// A hardware address.
@@ -60,6 +60,8 @@ pub struct Index {
     pub flows: Vec<Flow>,
     /// What is odd in its frames (the container's own anomalies stand in [`Index::container`]).
     pub anomalies: Vec<Anomaly>,
+    /// Bytes of IP packets whose payload is not read and which may leave their link, by second and source.
+    pub(super) beside: BTreeMap<(Timestamp, IpAddr), u64>,
     pub(super) segments: Segments,
     pub(super) bindings: Vec<MacBinding>,
     /// Hops that are left to the first SYN of an IPv4 address.
@@ -141,6 +143,12 @@ impl Index {
     /// Hardware addresses and the addresses they sent for, sorted by address.
     pub fn mac_bindings(&self) -> &[MacBinding] {
         &self.bindings
+    }
+
+    /// Bytes behind the headers of IP packets of protocols that are not read (ICMP, IPsec, …), by the second in which they were
+    /// captured and their source; without those to neighbours and groups, which stay on their link.
+    pub fn beside(&self) -> impl Iterator<Item = (Timestamp, IpAddr, u64)> + '_ {
+        self.beside.iter().map(|((second, source), bytes)| (*second, *source, *bytes))
     }
 
     /// The time to live of an IPv4 address's first SYN, as it stood at the point of capture.

@@ -131,7 +131,7 @@ pub(super) enum Unread<'p> {
     /// An IEEE 802.11 frame that is encrypted.
     Encrypted,
     /// An IP protocol that is not read here.
-    IpProtocol(u8),
+    IpProtocol(Beside),
     /// An IP fragment.
     Fragment(Fragment<'p>),
     /// Several packets in one IEEE 802.11 frame (A-MSDU): what follows its header.
@@ -140,6 +140,16 @@ pub(super) enum Unread<'p> {
     Malformed(&'static str),
     /// A header that was not stored as a whole.
     Truncated(&'static str),
+}
+
+/// An IP packet whose payload is not read here: ICMP, IPsec, SCTP and others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    pub(super) protocol: u8,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// Bytes behind the headers of IP.
+    pub(super) bytes: u64,
 }
 
 pub(super) type Read<'p> = Result<Packet<'p>, Unread<'p>>;
@@ -291,6 +301,7 @@ pub(super) fn ipv6(view: View<'_>) -> Read<'_> {
 }
 
 fn transport(protocol: u8, source: IpAddr, destination: IpAddr, view: View<'_>) -> Read<'_> {
+    let beside = Beside { protocol, source, destination, bytes: view.wire as u64 };
     match protocol {
         6 => tcp(source, destination, view),
         17 => tunnel::unless_udp_tunnel(udp(source, destination, view)?),
@@ -299,7 +310,7 @@ fn transport(protocol: u8, source: IpAddr, destination: IpAddr, view: View<'_>) 
         41 => ipv6(view.inside()?),
         47 => tunnel::gre(view),
         // L2TP version 3 (RFC 3931 section 4.1.1); its control messages are no traffic of anyone's.
-        115 => tunnel::l2tp_session(view).unwrap_or(Err(Unread::IpProtocol(115))),
+        115 => tunnel::l2tp_session(view).unwrap_or(Err(Unread::IpProtocol(beside))),
         // The authentication header (RFC 4302) stands before what it protects.
         51 => {
             let (Some(next), Some(len)) = (view.u8(0), view.u8(1)) else {
@@ -307,7 +318,7 @@ fn transport(protocol: u8, source: IpAddr, destination: IpAddr, view: View<'_>) 
             };
             transport(next, source, destination, view.skip(8 + 4 * usize::from(len)).inside()?)
         }
-        other => Err(Unread::IpProtocol(other)),
+        _ => Err(Unread::IpProtocol(beside)),
     }
 }
 

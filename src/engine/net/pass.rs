@@ -1,7 +1,7 @@
 //! The one pass over a capture that sorts its packets into flows.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     hash::{BuildHasher, RandomState},
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -35,6 +35,11 @@ const MAX_DISPUTED: usize = 65_536;
 const MAX_URGENT: usize = 65_536;
 /// DHCP leases remembered.
 const MAX_LEASES: usize = 4_096;
+
+/// Seconds in which a source sent packets of protocols that are not read: three days of one that pings all the time.
+const MAX_BESIDE: usize = 1 << 18;
+/// A second in the units of [`Timestamp`].
+const SECOND: u64 = 1_000_000_000;
 
 /// Both ends in a fixed order.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,8 @@ pub(super) struct Pass {
     /// Datagrams and their parts so far.
     datagrams: u32,
     oddities: Oddities,
+    /// Bytes of IP packets whose payload is not read, by second and source.
+    beside: BTreeMap<(Timestamp, IpAddr), u64>,
     truncated: Option<(FrameNo, u64, u64)>,
     bindings: BTreeMap<(IpAddr, MacAddr), FrameNo>,
     hops_left: BTreeMap<IpAddr, u8>,
@@ -111,6 +118,7 @@ impl Pass {
             fragments: Fragments::default(),
             datagrams: 0,
             oddities: Oddities::default(),
+            beside: BTreeMap::new(),
             truncated: None,
             bindings: BTreeMap::new(),
             hops_left: BTreeMap::new(),
@@ -184,6 +192,20 @@ impl Pass {
         let whole = u64::from(frame.wire_len) <= frame.data.len() as u64;
         if let Some((kind, words)) = unread_words(unread, whole) {
             self.oddities.add(kind, frame.no, words);
+        }
+        if let Unread::IpProtocol(beside) = unread
+            && leaves_the_link(beside.destination)
+        {
+            let second = Timestamp(frame.time.0 / SECOND * SECOND);
+            let full = self.beside.len() >= MAX_BESIDE;
+            match self.beside.entry((second, beside.source)) {
+                Entry::Occupied(mut entry) => *entry.get_mut() += beside.bytes,
+                Entry::Vacant(entry) if !full => drop(entry.insert(beside.bytes)),
+                Entry::Vacant(_) => {
+                    let words = "an IP packet of a protocol that is not read, and is not counted".to_owned();
+                    self.oddities.add(AnomalyKind::LimitReached, frame.no, words);
+                }
+            }
         }
     }
 
@@ -464,6 +486,7 @@ impl Pass {
             container,
             flows: self.flows,
             anomalies,
+            beside: self.beside,
             segments,
             hops_left: self.hops_left,
             bindings: bindings.map(|((address, mac), frame)| MacBinding { address, mac, frame }).collect(),
@@ -580,6 +603,15 @@ fn bind(
     }
 }
 
+/// Whether a packet to this address may be carried beyond the link that it was captured on: neighbours and groups of hosts are
+/// told and asked there alone (RFC 4861, RFC 3376, RFC 3810).
+fn leaves_the_link(destination: IpAddr) -> bool {
+    match destination {
+        IpAddr::V4(to) => !to.is_multicast() && !to.is_broadcast(),
+        IpAddr::V6(to) => !to.is_multicast() && !to.is_unicast_link_local(),
+    }
+}
+
 /// The kind and words of what is not read; `None` for what carries nothing of anyone's.
 fn unread_words(unread: &Unread<'_>, whole: bool) -> Option<(AnomalyKind, String)> {
     let (kind, words) = match unread {
@@ -588,7 +620,7 @@ fn unread_words(unread: &Unread<'_>, whole: bool) -> Option<(AnomalyKind, String
         Unread::Protocol(number) => (AnomalyKind::LinkNotRead, format!("network protocol {number:#06x}")),
         Unread::Llc => (AnomalyKind::LinkNotRead, "IEEE 802.2 without IP".to_owned()),
         Unread::Encrypted => (AnomalyKind::LinkNotRead, "encrypted IEEE 802.11".to_owned()),
-        Unread::IpProtocol(number) => (AnomalyKind::LinkNotRead, format!("IP protocol {number}")),
+        Unread::IpProtocol(beside) => (AnomalyKind::LinkNotRead, format!("IP protocol {}", beside.protocol)),
         Unread::Aggregate(_) => (AnomalyKind::LinkNotRead, "an aggregate inside an aggregate".to_owned()),
         Unread::Fragment(_) => (AnomalyKind::FragmentNotReassembled, "an IP fragment".to_owned()),
         Unread::Malformed(what) => (AnomalyKind::HeaderMalformed, (*what).to_owned()),

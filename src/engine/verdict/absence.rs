@@ -142,6 +142,9 @@ impl Evaluation<'_> {
         if gates::outside_runs(self.observed.ledger, figure) >= least {
             reasons.insert(Code::OutsideRuns);
         }
+        if self.observed.beside.get(phase).is_some_and(|bytes| *bytes >= least) {
+            reasons.insert(Code::OtherProtocols);
+        }
         let spikes = self.spikes(phase, &classes);
         if spikes.is_none() {
             reasons.insert(Code::SpikeRecall);

@@ -55,6 +55,8 @@ pub struct Observed<'a> {
     pub recalls: &'a [gates::Recall],
     /// Signs, by phase, that a copy might go unsent or hide: `dedup`, `cover_traffic`.
     pub signs: &'a BTreeMap<String, BTreeSet<Code>>,
+    /// By phase, the most bytes of one run in IP packets whose payload is not read.
+    pub beside: &'a BTreeMap<String, u64>,
     /// The address table's date, `YYYY-MM-DD`; empty where unknown.
     pub table_date: &'a str,
     /// Gates, as [`gates::judge`] left them.

@@ -44,6 +44,7 @@ struct World {
     statistics: Vec<StatisticalTest>,
     recalls: Vec<Recall>,
     signs: BTreeMap<String, BTreeSet<Code>>,
+    beside: BTreeMap<String, u64>,
     gates: Vec<Gate>,
 }
 
@@ -78,6 +79,7 @@ impl World {
             statistics: Vec::new(),
             recalls: Vec::new(),
             signs: BTreeMap::new(),
+            beside: BTreeMap::new(),
             gates: Vec::new(),
         }
     }
@@ -114,6 +116,7 @@ impl World {
             table_date: "1970-01-01",
             recalls: &self.recalls,
             signs: &self.signs,
+            beside: &self.beside,
             gates: &self.gates,
         };
         act(&observed, &claim)

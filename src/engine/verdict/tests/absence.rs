@@ -296,6 +296,15 @@ fn what_the_lab_sent_itself_must_be_found_in_each_class_and_carrier() {
 }
 
 #[test]
+fn packets_of_protocols_that_are_not_read_have_room_too() {
+    let sent = |phase: &str, bytes| silent().change(|world| drop(world.beside.insert(phase.into(), bytes)));
+    only(&sent("stock", 4_096).decide(&uploads(photos(), &[]), &["stock"]), Code::OtherProtocols);
+    for enough in [sent("stock", 4_095), sent("cloud-on", 4_096)] {
+        assert_eq!(enough.decide(&uploads(photos(), &[]), &["stock"]).truth, Some(false));
+    }
+}
+
+#[test]
 fn copies_that_go_unsent_and_cover_traffic_are_said() {
     for (sign, reason) in [(Code::Dedup, Code::Dedup), (Code::CoverTraffic, Code::CoverTraffic)] {
         let world = silent().change(|world| drop(world.signs.insert("stock".into(), [sign].into())));
