@@ -9,7 +9,7 @@ use crate::{
     engine::{
         net::stream::{Chunk, Stream},
         proto::tls::{
-            Hello, Opened, Over, Peer, Unread,
+            Hello, Nonces, Opened, Over, Peer, Unread,
             dtls::{self, Fragment, Keys, Message, Messages, Opening, Record},
         },
     },
@@ -367,6 +367,7 @@ struct Side {
     /// Whether there was anything encrypted.
     encrypted: bool,
     wasted: usize,
+    nonces: Nonces,
 }
 
 /// Walks the records of one direction.
@@ -379,7 +380,8 @@ fn walk(
 ) -> Result<Side, ReadError> {
     let stream = conversation.stream(direction);
     let plain = || Plain::new(context.scratch, HEADER);
-    let mut side = Side { application: plain(), messages: plain(), encrypted: false, wasted: 0 };
+    let nonces = Nonces::default();
+    let mut side = Side { application: plain(), messages: plain(), encrypted: false, wasted: 0, nonces };
     let mut out = Out::new(sink, stream, direction, context.limits);
     let (mut closed, mut open) = (Raw::default(), Raw::digested());
     let (mut next, mut buffer) = (Turn::default(), Vec::new());
@@ -535,7 +537,9 @@ impl Side {
             if application && let Some(sum) = association.decrypted.get_mut(place_of(peer)) {
                 *sum += content.len();
             }
-            out.place(ByteRange::new(whole.start + HEADER, content.start), Place::Understood);
+            if self.nonces.say_nothing(number, payload.get(..opened.at).unwrap_or_default()) {
+                out.place(ByteRange::new(whole.start + HEADER, content.start), Place::Understood);
+            }
             out.place(ByteRange::new(content.end, whole.end), Place::Understood);
             if opened.kind == ALERT && ALERTS.contains(&buffer.as_slice()) {
                 out.place(content, Place::Understood);

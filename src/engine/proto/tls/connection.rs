@@ -14,6 +14,7 @@ use super::{
     hello::Bytes,
     identity::Identity,
     keys::{Candidate, Found, Keys, MAX_CANDIDATES, Phase},
+    nonces::Nonces,
     prescribed,
     protection::{Header, Protection},
     records::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER, Next, Record, Records},
@@ -157,6 +158,7 @@ struct Half<'s> {
     messages: Messages,
     mode: Mode,
     keys: Keys,
+    nonces: Nonces,
     /// The handshake that its messages belong to.
     handshake: usize,
     ended: bool,
@@ -204,6 +206,7 @@ impl<'s, 'k> Connection<'s, 'k> {
             messages: Messages::default(),
             mode: Mode::Clear,
             keys: Keys::new(),
+            nonces: Nonces::default(),
             handshake: 0,
             ended: false,
             begun: false,
@@ -594,7 +597,13 @@ impl<'s, 'k> Connection<'s, 'k> {
         let Found { opened, protection, phase, number, .. } = found;
         let start = record.payload().start + opened.at as u64;
         let content = ByteRange::new(start, start + opened.len as u64);
-        handler.fixed(peer, ByteRange::new(record.range.start, content.start));
+        let explicit = half.records.payload(record).get(..opened.at).unwrap_or_default();
+        let before = if half.nonces.say_nothing(number, explicit) {
+            ByteRange::new(record.range.start, content.start)
+        } else {
+            head(record.range)
+        };
+        handler.fixed(peer, before);
         handler.fixed(peer, ByteRange::new(content.end, record.range.end));
         let bytes = std::mem::take(&mut half.buffer);
         let refused = phase == Phase::Early && !self.handshake(peer).early_data_accepted;
