@@ -119,6 +119,12 @@ impl Timestamp {
         self.0 / 1_000_000_000
     }
 
+    /// The start of its second.
+    #[must_use]
+    pub fn second(self) -> Self {
+        Self(self.0 - self.0 % 1_000_000_000)
+    }
+
     /// `seconds.nanoseconds`, as capture tools print it.
     pub fn epoch_text(self) -> String {
         format!("{}.{:09}", self.seconds(), self.0 % 1_000_000_000)

@@ -56,6 +56,15 @@ fn a_value_in_the_other_version_is_found_in_its_frame_and_settles_nothing() {
 }
 
 #[test]
+fn what_another_version_holds_has_room_for_what_was_not_found() {
+    let body = format!("device={}&state=ok", "-".repeat(IMEI.len()));
+    let has = |other: &str| run(&body, 7, other).claims[0].reasons.contains(&"ambiguous_bytes".to_owned());
+    // Seven bytes hold fifteen digits, in a coding that nobody knows; six do not.
+    assert!(has("\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}"));
+    assert!(!has("\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}") && !has("-------"));
+}
+
+#[test]
 fn a_value_beside_disputed_bytes_is_found_once_and_settles() {
     let body = format!("device={IMEI}&state=okay&padding=padding");
     let findings = run(&body, 7 + IMEI.len() + 7, "nono");

@@ -309,6 +309,11 @@ fn conversation(
     for message in &mut seen.declared {
         message.time = up.pieces_in(message.range).first().map_or(Timestamp(0), |piece| piece.time);
     }
+    // Where the segment that stands in the stream was sent: the other one came later, most often within the round trip.
+    for conflict in &up.conflicts {
+        let time = up.pieces_in(conflict.range).first().map_or(Timestamp(0), |piece| piece.time);
+        *seen.disputed.entry(time.second()).or_default() += conflict.range.len();
+    }
     seen.anomalies.extend(up.anomalies(&name));
     seen.anomalies.extend(down.anomalies(&name));
     Ok((seen, collector.finish()?))

@@ -14,7 +14,7 @@ use super::{
     net::{FlowId, Index},
     provenance::{Own, Provenance},
     timeline,
-    verdict::{self, Observed, gates},
+    verdict::{self, Beside, Observed, gates},
     volume,
 };
 use crate::{
@@ -197,25 +197,30 @@ fn signs(road: &Road<'_>) -> BTreeMap<String, BTreeSet<Code>> {
     all
 }
 
-/// By phase the most bytes that the phone sent in one run, or between the runs of one capture, in IP packets of protocols that
-/// are not read.
-fn beside(road: &Road<'_>) -> BTreeMap<String, u64> {
-    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+/// By phase the most that the phone sent in one run, or between the runs of one capture, beside what the ledger counts.
+fn beside(road: &Road<'_>) -> BTreeMap<String, Beside> {
+    let mut sums: BTreeMap<(&str, Option<&str>), Beside> = BTreeMap::new();
+    let run_at = |index: &Index, time| road.timeline.run_at(&index.capture, time).map(|run| run.id.as_str());
     for index in &road.indexes {
-        let mut sums: BTreeMap<Option<&str>, u64> = BTreeMap::new();
-        for (second, source, bytes) in index.beside() {
-            if road.subject.sends_from(source) {
-                let run = road.timeline.run_at(&index.capture, second);
-                *sums.entry(run.map(|run| run.id.as_str())).or_default() += bytes;
-            }
+        for (second, _, bytes) in index.beside().filter(|(_, source, _)| road.subject.sends_from(*source)) {
+            sums.entry((&index.capture, run_at(index, second))).or_default().unread += bytes;
         }
-        let between = sums.remove(&None).unwrap_or(0);
-        for run in road.timeline.runs_of(&index.capture) {
-            let most = sums.get(&Some(run.id.as_str())).copied().unwrap_or(0).max(between);
-            if most > 0 {
-                let phase = all.entry(run.phase.clone()).or_default();
-                *phase = most.max(*phase);
-            }
+    }
+    for (flow, seen) in &road.observations {
+        let Some(index) = road.index(*flow) else { continue };
+        let own = index.flow(FlowId(flow.flow)).filter(|own| road.subject.uplink_side(own).is_some());
+        for (time, bytes) in seen.disputed.iter().filter(|_| own.is_some()) {
+            sums.entry((&index.capture, run_at(index, *time))).or_default().disputed += bytes;
+        }
+    }
+    let mut all: BTreeMap<String, Beside> = BTreeMap::new();
+    for ((capture, id), sum) in sums {
+        // What lies between runs may be any one's.
+        let runs = road.timeline.runs_of(capture).iter();
+        for run in runs.filter(|run| id.is_none_or(|id| run.id == id)) {
+            let most = all.entry(run.phase.clone()).or_default();
+            most.unread = most.unread.max(sum.unread);
+            most.disputed = most.disputed.max(sum.disputed);
         }
     }
     all

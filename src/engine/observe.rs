@@ -1,6 +1,10 @@
 //! What one conversation gives beside its leaves: the protocol, names, places of bytes, odd traffic.
 
-use std::{collections::BTreeSet, net::IpAddr, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    ops::Range,
+};
 
 use crate::{
     engine::{
@@ -15,7 +19,7 @@ use crate::{
         ledger::PlaceMap,
         proto::tls::{Identity, Proof},
     },
-    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Step, printable},
+    evidence::{Anomaly, AnomalyKind, ByteRange, Digest, Direction, FrameNo, Step, Timestamp, printable},
     findings::Signer,
 };
 
@@ -39,6 +43,8 @@ pub(super) struct Observation {
     pub(super) sealed: Vec<ByteRange>,
     /// Signs that a copy might go unsent, or hide: protocols that send differences, cover traffic.
     pub(super) signs: BTreeSet<AnomalyKind>,
+    /// By the second, how many other bytes uplink segments said than those that stand in the stream.
+    pub(super) disputed: BTreeMap<Timestamp, u64>,
     /// Messages that a declared schema accounts for.
     pub(super) declared: Vec<Seen>,
     /// Hosts that requests name, in order of appearance, without port.

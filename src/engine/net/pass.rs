@@ -38,8 +38,6 @@ const MAX_LEASES: usize = 4_096;
 
 /// Seconds in which a source sent packets of protocols that are not read: three days of one that pings all the time.
 const MAX_BESIDE: usize = 1 << 18;
-/// A second in the units of [`Timestamp`].
-const SECOND: u64 = 1_000_000_000;
 
 /// Both ends in a fixed order.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,7 +194,7 @@ impl Pass {
         if let Unread::IpProtocol(beside) = unread
             && leaves_the_link(beside.destination)
         {
-            let second = Timestamp(frame.time.0 / SECOND * SECOND);
+            let second = frame.time.second();
             let full = self.beside.len() >= MAX_BESIDE;
             match self.beside.entry((second, beside.source)) {
                 Entry::Occupied(mut entry) => *entry.get_mut() += beside.bytes,

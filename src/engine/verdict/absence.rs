@@ -142,8 +142,10 @@ impl Evaluation<'_> {
         if gates::outside_runs(self.observed.ledger, figure) >= least {
             reasons.insert(Code::OutsideRuns);
         }
-        if self.observed.beside.get(phase).is_some_and(|bytes| *bytes >= least) {
-            reasons.insert(Code::OtherProtocols);
+        let beside = self.observed.beside.get(phase).copied().unwrap_or_default();
+        for (bytes, code) in [(beside.unread, Code::OtherProtocols), (beside.disputed, Code::AmbiguousBytes)]
+        {
+            reasons.extend((bytes > 0 && bytes >= least).then_some(code));
         }
         let spikes = self.spikes(phase, &classes);
         if spikes.is_none() {

@@ -55,12 +55,21 @@ pub struct Observed<'a> {
     pub recalls: &'a [gates::Recall],
     /// Signs, by phase, that a copy might go unsent or hide: `dedup`, `cover_traffic`.
     pub signs: &'a BTreeMap<String, BTreeSet<Code>>,
-    /// By phase, the most bytes of one run in IP packets whose payload is not read.
-    pub beside: &'a BTreeMap<String, u64>,
+    /// By phase, what the phone sent that the ledger does not count.
+    pub beside: &'a BTreeMap<String, Beside>,
     /// The address table's date, `YYYY-MM-DD`; empty where unknown.
     pub table_date: &'a str,
     /// Gates, as [`gates::judge`] left them.
     pub gates: &'a [Gate],
+}
+
+/// The most bytes of one run that the ledger does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// In IP packets of protocols that are not read.
+    pub unread: u64,
+    /// In segments and fragments that say other bytes than those which stand in the stream: each of them may say others.
+    pub disputed: u64,
 }
 
 /// Whether a flow may show that the phone connects to somewhere: opened by it, completed, with a byte sent.

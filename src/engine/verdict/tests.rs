@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Observed,
+    Beside, Observed,
     evaluate::Evaluation,
     gates::{Recall, SMALLEST_PHOTO},
     outcome::Outcome,
@@ -44,7 +44,7 @@ struct World {
     statistics: Vec<StatisticalTest>,
     recalls: Vec<Recall>,
     signs: BTreeMap<String, BTreeSet<Code>>,
-    beside: BTreeMap<String, u64>,
+    beside: BTreeMap<String, Beside>,
     gates: Vec<Gate>,
 }
 

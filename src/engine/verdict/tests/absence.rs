@@ -296,11 +296,17 @@ fn what_the_lab_sent_itself_must_be_found_in_each_class_and_carrier() {
 }
 
 #[test]
-fn packets_of_protocols_that_are_not_read_have_room_too() {
-    let sent = |phase: &str, bytes| silent().change(|world| drop(world.beside.insert(phase.into(), bytes)));
-    only(&sent("stock", 4_096).decide(&uploads(photos(), &[]), &["stock"]), Code::OtherProtocols);
-    for enough in [sent("stock", 4_095), sent("cloud-on", 4_096)] {
-        assert_eq!(enough.decide(&uploads(photos(), &[]), &["stock"]).truth, Some(false));
+fn packets_that_are_not_read_and_disputed_segments_have_room_too() {
+    let sent = |phase: &str, unread, disputed| {
+        silent().change(|world| {
+            world.beside.insert(phase.into(), Beside { unread, disputed });
+        })
+    };
+    let photo = |world: &World| world.decide(&uploads(photos(), &[]), &["stock"]);
+    only(&photo(&sent("stock", 4_096, 4_095)), Code::OtherProtocols);
+    only(&photo(&sent("stock", 4_095, 4_096)), Code::AmbiguousBytes);
+    for enough in [sent("stock", 4_095, 4_095), sent("cloud-on", 4_096, 4_096)] {
+        assert_eq!(photo(&enough).truth, Some(false));
     }
 }
 
