@@ -258,6 +258,10 @@ impl Sink for Observer<'_, '_> {
         if let Some(sign) = hidden::asks_for_differences(head) {
             self.anomaly(AnomalyKind::DeltaProtocol, head.frame, sign);
         }
+        // Whom another machine asks for, or a server says that it would be asked for, is not whom the phone asked.
+        if head.promised || head.direction != Direction::Up {
+            return;
+        }
         let Some(host) = head.authority() else { return };
         let host = host_name(&printable(host, MAX_NAME));
         if !host.is_empty() && self.seen.hosts.len() < MAX_HOSTS && !self.seen.hosts.contains(&host) {

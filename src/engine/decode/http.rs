@@ -198,6 +198,7 @@ impl Side<'_, '_, '_> {
             range: head.range(),
             frame: self.out.frame(head.range().start),
             direction: self.out.direction,
+            promised: false,
             protocol: "http1",
             stream: None,
         };

@@ -149,6 +149,8 @@ pub struct RequestHead {
     pub frame: Option<FrameNo>,
     /// Which way it went.
     pub direction: Direction,
+    /// Whether a server made it up: it came down, and stands for one that its client would have sent (RFC 9113 section 8.4).
+    pub promised: bool,
     /// `http1`, `http2`, `http3`.
     pub protocol: &'static str,
     /// The stream's number, where the protocol numbers streams.

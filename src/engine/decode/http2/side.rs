@@ -216,6 +216,7 @@ impl<'s, 'c> Side<'s, 'c> {
             range: block.range,
             frame: self.out.frame(block.range.start),
             direction,
+            promised: self.role == Role::Responses,
             protocol: "http2",
             stream: Some(u64::from(stream)),
         };

@@ -287,6 +287,7 @@ impl<'s, 'c> Side<'s, 'c> {
             range,
             frame: self.out.frame(range.start),
             direction,
+            promised: self.on.sender == Role::Server,
             protocol: "http3",
             stream,
         };
