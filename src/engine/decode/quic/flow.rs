@@ -633,13 +633,10 @@ impl Flow<'_> {
         match frame {
             Frame::Padding => self.place(packet.direction, packet.outer(range), Accounted::Understood),
             // A second one in a packet says nothing that the first did not, and zeros with such bytes among them could be a code.
-            Frame::Ping => {
-                if !std::mem::replace(pinged, true) {
-                    self.place(packet.direction, packet.outer(range), Accounted::Understood);
-                }
-            }
-            Frame::HandshakeDone => {
-                if packet.sender == Role::Server && !std::mem::replace(pinged, true) {
+            Frame::Ping | Frame::HandshakeDone => {
+                let may = packet.sender == Role::Server || matches!(frame, Frame::Ping);
+                let first = may && !std::mem::replace(pinged, true);
+                if first {
                     self.place(packet.direction, packet.outer(range), Accounted::Understood);
                 }
             }
