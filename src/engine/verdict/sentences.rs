@@ -56,7 +56,9 @@ pub(super) fn write(
             )
         }
     };
-    let absent = !outcome.absent.is_empty() && status != Status::Inconclusive;
+    // Whether it was an upload that was not found, and no connection.
+    let mut absent = outcome.absent.values().map(|absent| absent.residual.is_some());
+    let absent = absent.reduce(|one, other| one || other).filter(|_| status != Status::Inconclusive);
     let mut denies = does_not_permit(claim, status, absent);
     if by_volume {
         denies.insert_str(
@@ -267,7 +269,12 @@ fn custody(observed: &Observed<'_>, scope: &Scope) -> String {
     }
 }
 
-fn does_not_permit(claim: &Claim, status: Status, absent: bool) -> String {
+/// What absence leaves open: the encodings that are not read, and the covert capacity of protocols, which no verdict speaks of.
+const NOT_EXCLUDED: &str = "That it was not sent: it was not found in what is read here, and whoever wants to hide it finds room in \
+    what protocols leave to chance or choice (sequence numbers, ports and identifications; random fields, key shares and nonces \
+    of TLS; ids of DNS; masks and keys of WebSocket; sizes, times, order and number of messages). ";
+
+fn does_not_permit(claim: &Claim, status: Status, absent: Option<bool>) -> String {
     match status {
         Status::Untestable => "That traffic shows it, or that traffic shows its opposite.".to_owned(),
         Status::Inconclusive => {
@@ -276,7 +283,11 @@ fn does_not_permit(claim: &Claim, status: Status, absent: bool) -> String {
         }
         Status::Supported | Status::Refuted => format!(
             "{}{}That other phones, firmware, places or days behave the same; who operates the server; what was done with the data there; why.",
-            if absent { "That it was not sent: it was not found in what is read here. " } else { "" },
+            match absent {
+                Some(true) => NOT_EXCLUDED,
+                Some(false) => "That it was not sent: it was not found in what is read here. ",
+                None => "",
+            },
             subject(&claim.predicate)
         ),
     }
