@@ -298,7 +298,7 @@ fn places(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
 /// Whether a field's name is in lower case, or in it but for the first letter of each word, or in one of the spellings that
 /// their specifications use: any letter in either case would carry a bit.
 pub(super) fn is_spelt_plainly(name: &[u8]) -> bool {
-    const OWN: [&[u8]; 8] = [
+    const OWN: [&[u8]; 9] = [
         b"TE",
         b"ETag",
         b"MIME-Version",
@@ -307,13 +307,14 @@ pub(super) fn is_spelt_plainly(name: &[u8]) -> bool {
         b"Sec-WebSocket-Key",
         b"Sec-WebSocket-Version",
         b"Sec-WebSocket-Extensions",
+        b"Sec-WebSocket-Protocol",
     ];
     let words = || name.split(|&byte| byte == b'-');
     let lower = |word: &[u8]| !word.iter().any(u8::is_ascii_uppercase);
     let capital = |word: &[u8]| {
         word.split_first().is_none_or(|(first, rest)| !first.is_ascii_lowercase() && lower(rest))
     };
-    lower(name) || words().all(capital) || OWN.contains(&name) || name == b"Sec-WebSocket-Protocol"
+    lower(name) || words().all(capital) || OWN.contains(&name)
 }
 
 /// What a request's list of fields has in place of a start line (RFC 9113 section 8.3.1, RFC 9114 section 4.3.1).

@@ -17,9 +17,12 @@ use super::{
         layers::{Bytes, Out, Stage},
         sink::{Keep, Place, RequestHead, ResponseHead},
     },
-    exchange::{End, Exchanges, TooMany},
+    exchange::{End, Exchanges, Half, TooMany},
     usual::{Usual, is_usual_priority},
 };
+
+/// Frames of a direction without a payload that are understood: acknowledgements of settings, which change a few times at most.
+const EMPTY: u32 = 8;
 
 /// What a direction announced and used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +52,8 @@ pub(super) struct Side<'s, 'c> {
     framing: Stage,
     room: Room,
     usual: Usual,
+    /// Frames without a payload that end nothing.
+    empty: u32,
     /// Since when frames are not found.
     lost: Option<u64>,
     /// How often that happened.
@@ -77,6 +82,7 @@ impl<'s, 'c> Side<'s, 'c> {
             framing: Stage::new("http2.framing", None, 0, Keep::Search),
             room: Room::default(),
             usual: Usual::default(),
+            empty: 0,
             lost: None,
             losses: 0,
             raw_from: None,
@@ -272,7 +278,11 @@ impl Handler for Side<'_, '_> {
     }
 
     fn frame(&mut self, header: &Header, at: u64) {
-        if header.is_plain() && self.exchanges.expects(header.stream) {
+        // An empty frame says which stream and which kind it is, as often as one likes: few are needed, to acknowledge.
+        let empty = header.length == 0 && !header.end_stream();
+        self.empty = self.empty.saturating_add(u32::from(empty));
+        let counted = empty && self.empty > EMPTY;
+        if header.is_plain() && !counted && self.exchanges.expects(header.stream) {
             self.understood(ByteRange::new(at, at + 9));
         }
     }
@@ -296,7 +306,13 @@ impl Handler for Side<'_, '_> {
     }
 
     fn payload(&mut self, header: &Header, payload: &[u8], range: ByteRange) {
-        if self.role == Role::Requests && self.usual.holds(header, payload, self.exchanges.pushed()) {
+        let open = |half: &Half| half.end == End::Open;
+        let again = header.kind == Kind::RstStream
+            && self.exchanges.all.get_mut(&header.stream).is_none_or(|exchange| {
+                !open(exchange.half(Role::Requests)) && !open(exchange.half(Role::Responses))
+            });
+        if self.role == Role::Requests && !again && self.usual.holds(header, payload, self.exchanges.pushed())
+        {
             self.understood(range);
         }
         match header.kind {

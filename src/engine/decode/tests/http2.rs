@@ -194,6 +194,18 @@ fn a_content_length_is_understood_where_the_content_has_it() {
 }
 
 #[test]
+fn a_stream_is_reset_once_and_empty_frames_are_few() {
+    let head = frame(1, 4, 1, &block(&[(":method", "POST")]));
+    let reset = frame(3, 0, 1, &[0, 0, 0, 8]);
+    let start = 24 + head.len() as u64;
+    let places = understood(&[head.clone(), reset.clone(), reset]);
+    assert_eq!(places, [(0, start + 13 + 9)], "of the second one no code");
+    let empty = frame(0, 0, 1, b"");
+    let places = understood(&[vec![head], vec![empty; 10]].concat());
+    assert_eq!(places, [(0, start + 8 * 9)]);
+}
+
+#[test]
 fn a_value_that_comes_again_by_its_index_is_a_choice() {
     // Literals that are indexed: 62 is the last one, `cookie`, whose value nobody declared.
     let field = |name: &str, value: &str| {
