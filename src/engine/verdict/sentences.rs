@@ -57,7 +57,7 @@ pub(super) fn write(
         }
     };
     // Whether it was an upload that was not found, and no connection.
-    let mut absent = outcome.absent.values().map(|absent| absent.residual.is_some());
+    let absent = outcome.absent.values().map(|absent| absent.residual.is_some());
     let absent = absent.reduce(|one, other| one || other).filter(|_| status != Status::Inconclusive);
     let mut denies = does_not_permit(claim, status, absent);
     if by_volume {
