@@ -34,13 +34,13 @@ use exhibit::{
         correlate::{Artifact, Catalog, Collector, FlowRef, Hit, Spool, conclude},
         decode::{
             Context, Conversation, Shared,
-            sink::{LeafId, Origin, Sink, Source},
+            sink::{LeafId, Origin, Place, Sink, Source},
             walk,
         },
         net::stream::Stream,
         proto::keylog::KeyLog,
     },
-    evidence::{Anomaly, AnomalyKind, ByteRange, Limits, Scratch, Transport},
+    evidence::{Anomaly, AnomalyKind, ByteRange, Direction, Limits, Scratch, Transport},
     findings::{Grade, Step},
 };
 
@@ -65,6 +65,7 @@ fn wrapped(by: &str, bytes: &[u8]) -> Vec<u8> {
 struct Leaves<'c> {
     collector: Collector<'c>,
     anomalies: Vec<(AnomalyKind, String)>,
+    understood: Vec<ByteRange>,
 }
 
 impl Sink for Leaves<'_> {
@@ -80,6 +81,12 @@ impl Sink for Leaves<'_> {
         self.collector.close(leaf, steps);
     }
 
+    fn place(&mut self, _: Direction, range: ByteRange, place: Place) {
+        if place == Place::Understood {
+            self.understood.push(range);
+        }
+    }
+
     fn anomaly(&mut self, kind: AnomalyKind, _: Option<exhibit::evidence::FrameNo>, detail: String) {
         self.anomalies.push((kind, detail));
     }
@@ -87,6 +94,11 @@ impl Sink for Leaves<'_> {
 
 /// What is found of two photos in what a phone sends.
 fn found_in(up: &Stream) -> Vec<Hit> {
+    walked(up).0
+}
+
+/// The same, and which bytes are understood.
+fn walked(up: &Stream) -> (Vec<Hit>, Vec<ByteRange>) {
     let scratch = Scratch::new(std::env::temp_dir());
     let (limits, keys) = (Limits::default(), KeyLog::default());
     let files = photos().into_iter().enumerate();
@@ -100,13 +112,13 @@ fn found_in(up: &Stream) -> Vec<Hit> {
     let conversation = Conversation { transport: Transport::Tcp, up, down: &down, local, remote };
     let spool = Spool::new(scratch.clone());
     let collector = Collector::new(&catalog, &spool, FlowRef { capture: 0, flow: 0 }, &limits);
-    let mut leaves = Leaves { collector, anomalies: Vec::new() };
+    let mut leaves = Leaves { collector, anomalies: Vec::new(), understood: Vec::new() };
     walk(&conversation, &Context::new(&limits, &keys, &scratch), &mut Shared::default(), &mut leaves)
         .unwrap();
     let limited = leaves.anomalies.iter().any(|(kind, _)| *kind == AnomalyKind::LimitReached);
     assert!(!limited, "{:?}", leaves.anomalies);
-    let harvest = leaves.collector.finish().unwrap();
-    conclude(&catalog, spool, vec![harvest], &limits).unwrap().hits
+    let (harvest, understood) = (leaves.collector.finish().unwrap(), leaves.understood);
+    (conclude(&catalog, spool, vec![harvest], &limits).unwrap().hits, understood)
 }
 
 fn found(sent: &[u8]) -> Vec<Hit> {
@@ -243,6 +255,26 @@ fn what_stands_before_a_missing_part_is_found_and_nothing_after() {
         let least = if naming == Naming::None { quarter } else { half } - 3_000;
         let most = if naming == Naming::None { quarter } else { half } + 3_000;
         assert!((least..most).contains(&covered(&hits)), "{naming:?}: {}", covered(&hits));
+    }
+}
+
+#[test]
+fn parts_behind_the_first_on_a_connection_of_their_own_are_not_found_and_not_understood() {
+    let [photo, _] = photos();
+    for (wrapper, coding) in [("gzip", Some("gzip")), ("gzip", None), ("zstd", None)] {
+        let body = wrapped(wrapper, &photo);
+        for naming in SCHEMES {
+            let rest = in_parts(&body, 4, naming, coding).split_off(1);
+            for http in [Http::One, Http::OneInChunks, Http::Two] {
+                let what = format!("{wrapper} {naming:?} {http:?}");
+                let sent = http.connection(&rest);
+                let (hits, understood) = walked(&Stream::of_bytes(&sent));
+                assert!(hits.is_empty(), "{what}: {hits:?}");
+                let content: u64 = rest.iter().map(|part| part.body.len() as u64).sum();
+                let framing = sent.len() as u64 - content;
+                assert!(ByteRange::covered(understood) <= framing, "{what}: more than what frames them");
+            }
+        }
     }
 }
 
