@@ -79,6 +79,9 @@ const NAMES: [&str; 49] = [
     "via",
 ];
 
+/// Those that a head holds are told by the bits of one word.
+const _: () = assert!(NAMES.len() <= 64);
+
 /// The field lines of a head, as the sink takes them.
 pub(super) fn fields(head: &Head<'_>) -> Vec<(String, Vec<u8>)> {
     let line = |field: &Field| {
@@ -266,18 +269,24 @@ fn places(out: &mut Out<'_>, head: &Head<'_>, framing: Framing) {
         // The reason phrase is free text.
         StartLine::Response { .. } => understood.push(head.place(&(head.lead..head.lead + 12))),
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = 0_u64;
     for field in &head.fields {
         let spelt = head.text(&field.name);
-        let name = String::from_utf8_lossy(spelt).to_ascii_lowercase();
+        let known = NAMES.iter().position(|name| spelt.eq_ignore_ascii_case(name.as_bytes()));
         let separator = field.name.end..field.value.start;
         let value = head.text(&field.value);
         let plain = matches!(head.text(&separator), b":" | b": ") && is_spelt_plainly(spelt);
         // Names in a row, each as often as one likes, could spell anything.
-        let first = seen.insert(name.clone());
-        if NAMES.contains(&name.as_str()) && plain && first && !value.is_empty() {
+        let bit = known.map_or(0, |place| 1 << place);
+        let first = seen & bit == 0;
+        seen |= bit;
+        if let Some(name) = known.and_then(|place| NAMES.get(place))
+            && plain
+            && first
+            && !value.is_empty()
+        {
             understood.push(head.place(&(field.name.start..field.value.start)));
-            if value_is_framing(&name, value, framing) {
+            if value_is_framing(name, value, framing) {
                 understood.push(head.place(&field.value));
             }
             if head.bytes.get(field.value.end..field.value.end + 2) == Some(b"\r\n") {
