@@ -4,9 +4,9 @@
 //!
 //! `DIR/phone/` gets incompressible files of 0.2 to 4 MB that begin like JPEG; `DIR/capture.pcap` their
 //! upload over HTTP/1.1 (PUT, POST, multipart), four connections at a time, DNS and small JSON requests
-//! between; 1 % of the segments come out of order, twice, or late. Of `--changed` percent of the files only
-//! a part is sent, or a copy with one byte changed. Nothing here uses the engine: packets are written by
-//! the code below.
+//! between; 1 % of the segments come out of order, twice, or late. Of files that hold `--changed` percent of the bytes
+//! (the same share at any size, so that sizes can be compared) only a part is sent, or a copy with one byte changed.
+//! Nothing here uses the engine: packets are written by the code below.
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a generator of known sizes")]
 
 use std::{
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let file = fs::File::create(options.out.join("capture.pcap"))?;
     let mut link = Link::new(BufWriter::with_capacity(1 << 20, file))?;
-    let mut jobs: VecDeque<Job> = (0..sizes.len()).map(|no| Job::new(&options, no, sizes[no])).collect();
+    let mut jobs = jobs(&sizes, options.changed);
     let mut random = Random(options.seed ^ 0xc0ff_ee00);
     let mut connections: Vec<Option<Connection>> = (0..4).map(|_| None).collect();
     let mut port = 40_000;
@@ -152,18 +152,27 @@ enum Kind {
     Ranges,
 }
 
-impl Job {
-    fn new(options: &Options, no: usize, size: usize) -> Self {
-        let mut random = Random(options.seed ^ 0xabcd ^ no as u64);
-        let changed = (random.below(100) as u64) < options.changed;
-        let kind = match (changed, random.below(2)) {
-            (false, _) => Kind::Whole,
-            (true, 0) => Kind::Altered,
-            (true, _) => Kind::Ranges,
+/// Files are changed while those before hold less than their share of the bytes; in which of both ways, too.
+fn jobs(sizes: &[usize], percent: u64) -> VecDeque<Job> {
+    let (mut all, mut altered, mut cut) = (0, 0, 0);
+    let job = |(no, &size): (usize, &usize)| {
+        all += size as u64;
+        let kind = match (altered + cut) * 100 < all * percent {
+            false => Kind::Whole,
+            true if altered <= cut => Kind::Altered,
+            true => Kind::Ranges,
         };
-        Self { no, size, kind }
-    }
+        match kind {
+            Kind::Whole => {}
+            Kind::Altered => altered += size as u64,
+            Kind::Ranges => cut += size as u64,
+        }
+        Job { no, size, kind }
+    };
+    sizes.iter().enumerate().map(job).collect()
+}
 
+impl Job {
     /// The requests that send it, in order.
     fn requests(&self, options: &Options, random: &mut Random) -> Vec<Vec<u8>> {
         let mut bytes = content(options.seed, self.no, self.size);
