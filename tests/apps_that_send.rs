@@ -196,6 +196,18 @@ fn a_photo_in_what_programs_put_around_it_is_found() {
     };
     let mut zip = zip_of("DCIM/1.jpg", &photo);
     zip = part("Content-Type: application/zip", &zip);
+    // What JavaScript makes of bytes that it holds as a string.
+    let binary_string: String = photo.iter().copied().map(char::from).collect();
+    let escaped: String = photo.iter().map(|byte| format!("\\u{byte:04x}")).collect();
+    let quoted = binary_string.chars().map(|char| match char {
+        '"' | '\\' => format!("\\{char}"),
+        '\0'..='\x1f' => format!("\\u{:04x}", u32::from(char)),
+        _ => char.into(),
+    });
+    let quoted: String = quoted.collect();
+    let form =
+        |value: &str| post("application/x-www-form-urlencoded", "", format!("id=7&d={value}").as_bytes());
+    let hex: String = photo.iter().chain(&photo).map(|byte| format!("{byte:02X}")).collect();
     let grpc = [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(),
         grpc(&[&[0x0a, 2, b'i', b'd', 0x12], &varint(photo.len())[..], &photo].concat()),
@@ -223,6 +235,18 @@ fn a_photo_in_what_programs_put_around_it_is_found() {
             part("Content-Transfer-Encoding: base64", lines.join("\r\n").as_bytes()),
         ),
         ("zip in a form", zip),
+        ("a binary string", post("text/plain;charset=UTF-8", "", binary_string.as_bytes())),
+        ("a binary string in JSON", json(&format!("{{\"d\":\"{quoted}\"}}"))),
+        ("a binary string in JSON, all escaped", json(&format!("{{\"d\":\"{escaped}\"}}"))),
+        ("a data: URL in a form that does not escape it", form(&format!("data:image/jpeg;base64,{base64}"))),
+        (
+            "indented lines in XML",
+            post(
+                "text/xml",
+                "",
+                format!("<plist><data>\n\t{}\n\t</data></plist>", lines.join("\n\t")).as_bytes(),
+            ),
+        ),
         ("gRPC, compressed", grpc.concat()),
         ("twice in base64", json(&format!("{{\"d\":\"{}\"}}", STANDARD.encode(&base64)))),
         (
@@ -237,6 +261,8 @@ fn a_photo_in_what_programs_put_around_it_is_found() {
         println!("{name}");
         finds_photo(&over_tcp(&[sent]), photo.len(), Grade::Exact);
     }
+    // More than is held of a value in a form.
+    finds_photo(&over_tcp(&[form(&hex)]), photo.len(), Grade::Partial);
     // Exif was written anew.
     let other = [&photo[..2], b"\xff\xe1\0\x10Exif\0\0new one!", &photo[422..]].concat();
     finds_photo(&over_tcp(&[post("image/jpeg", "", &other)]), photo.len() - 422, Grade::Partial);

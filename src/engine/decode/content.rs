@@ -5,7 +5,7 @@
 
 use crate::{
     engine::codec::{
-        Base64, Brotli, Cbor, Coding, Damage, DataUrl, Endian, Hex, Inflate, Json, Kind, LineEnds,
+        Base64, Brotli, Cbor, Coding, Damage, DataUrl, Endian, Hex, Inflate, Json, Kind, Latin1, LineEnds,
         MessagePack, Output, Percent, Protobuf, QuotedPrintable, Tar, Utf16, Wrapper, Xml, ZSTD_MAGIC, Zip,
         Zstd,
     },
@@ -470,6 +470,7 @@ impl Reading {
             Shape::Zstd => guess("zstd", Box::<Zstd>::default()),
             Shape::Utf16(Endian::Big) => guess("utf-16be", Box::new(Utf16::new(Endian::Big))),
             Shape::Utf16(Endian::Little) => guess("utf-16le", Box::new(Utf16::new(Endian::Little))),
+            Shape::Latin1 => guess("latin-1", Box::<Latin1>::default()),
             Shape::DataUrl => guess("data-url", Box::<DataUrl>::default()),
             Shape::Percent => guess("percent", Box::new(Percent::uri())),
             Shape::QuotedPrintable => guess("quoted-printable", Box::<QuotedPrintable>::default()),

@@ -1,13 +1,14 @@
 //! Form values (`application/x-www-form-urlencoded`, and the query of a URI) as a stream.
 
 use crate::{
-    engine::codec::{Base64, Budget, Coding as _, Output, Percent},
+    engine::codec::{Base64, Budget, Coding, DATA_URL, Hex, Output, Percent},
     evidence::ByteRange,
 };
 
 use super::{
     content::{Coded, Content, Declared},
     layers::{Bytes, Held, Out, Stage},
+    runs::is_hex,
     sink::Keep,
     sniff::{SNIFF, is_base64},
     telling::is_telling,
@@ -141,10 +142,18 @@ impl Value {
             let guess = first.get(..SNIFF).is_some_and(is_base64) && out.admits_value();
             let percent = || Stage::new("percent", None, 0, Keep::Search);
             let settled = Declared { settled: true, ..Declared::default() };
-            let base64 = || Coded::guess_at("base64", Box::<Base64>::default(), Declared::default(), 0);
+            let (op, coding): (_, Box<dyn Coding>) = if is_hex(first) {
+                ("hex", Box::<Hex>::default())
+            } else {
+                ("base64", Box::<Base64>::default())
+            };
+            let guessed = |coding| Coded::guess_at(op, coding, Declared::default(), 0);
+            // A data: URL holds no blank, so that a bare `+` in it is one.
+            let scheme = first.get(..DATA_URL.len()).is_some_and(|it| it.eq_ignore_ascii_case(DATA_URL));
+            let escapes = if scheme { Percent::uri() } else { Percent::form() };
             self.state = State::Encoded(Box::new(Decoding {
-                form: out.admits_value().then(|| (Percent::form(), Content::new(percent(), settled))),
-                guess: guess.then(|| (Percent::uri(), percent(), base64())),
+                form: out.admits_value().then(|| (escapes, Content::new(percent(), settled))),
+                guess: guess.then(|| (Percent::uri(), percent(), guessed(coding))),
                 last: 0,
             }));
         } else {
@@ -171,7 +180,7 @@ impl Value {
 struct Decoding {
     /// As the form says.
     form: Option<(Percent, Content)>,
-    /// As base64. A bare `+` stays what it is then: many senders forget to escape it.
+    /// As base64 or hexadecimal. A bare `+` stays what it is then: many senders forget to escape it.
     guess: Option<(Percent, Stage, Coded)>,
     /// Where in the stream the last bytes ended.
     last: u64,

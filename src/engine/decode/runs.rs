@@ -5,7 +5,7 @@ use crate::engine::codec::{Base64, Budget, Coding, Hex};
 use super::{
     content::{Coded, Declared},
     layers::{Bytes, Held, Out},
-    sniff::{SNIFF, is_base64, is_something},
+    sniff::{SNIFF, is_something},
 };
 
 /// Bytes between the places that are looked at: half of the shortest run, so that none lies between two.
@@ -49,7 +49,8 @@ enum State {
 /// before on shorter lines are words.
 const MIN_LINE: usize = 60;
 
-/// Where lines of a run end: all are as long as the first but for the last one (RFC 2045 section 6.8).
+/// Where lines of a run end: all are as long as the first but for the last one (RFC 2045 section 6.8). They may be
+/// indented, as in a document.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lines {
     current: usize,
@@ -72,6 +73,7 @@ impl Lines {
                 true
             }
             _ if self.carriage => false,
+            b' ' | b'\t' => self.length.is_some() && self.current == 0 && !self.padded,
             b'=' => {
                 self.padded = true;
                 self.current > 0
@@ -151,10 +153,10 @@ impl Runs {
 
     /// Chooses how the run is read, by its first bytes.
     fn begin(&mut self, out: &mut Out<'_>, held: &Held) {
-        if !is_base64(&held.data) {
+        let symbols: Vec<u8> = held.data.iter().copied().filter(|byte| is_symbol(*byte)).collect();
+        if symbols.len() < MIN_LINE || held.data.contains(&b'=') {
             return;
         }
-        let symbols: Vec<u8> = held.data.iter().copied().filter(|byte| is_symbol(*byte)).collect();
         let hex = symbols.iter().all(u8::is_ascii_hexdigit);
         let mut readings = Vec::new();
         if hex {
@@ -203,6 +205,12 @@ fn after_symbols(bytes: &[u8], count: usize) -> usize {
         left -= usize::from(is_symbol(byte));
     }
     bytes.len()
+}
+
+/// Whether text is hexadecimal digits in lines, and hardly base64 of something monotonous.
+pub(super) fn is_hex(text: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'\r' | b'\n');
+    text.iter().all(digit) && different(text) >= MIN_DIGITS
 }
 
 fn different(symbols: &[u8]) -> u32 {
@@ -276,6 +284,9 @@ mod tests {
         assert_eq!(run(&format!("{one}\r\n{two}\r\nCC==\r\n\r\nWords")), 64 + 2 + 64 + 2 + 4);
         assert_eq!(run(&format!("{one}\n{two}\nCC\nWords")), 64 + 1 + 64 + 1 + 2);
         assert_eq!(run(&format!("{one}\r\n\r\nBBBB")), 66);
+        assert_eq!(run(&format!("{one}\n\t  {two}\n\tCC==\n\tWords")), 64 + 4 + 64 + 2 + 4);
+        assert_eq!(run(&format!("{one} {two}")), 64);
+        assert_eq!(run(&format!("{one}\n CC DD")), 64 + 4);
         assert_eq!(run(&format!("{one}, BBBB")), 64);
         assert_eq!(run("AAAA==BBBB"), 10);
         assert_eq!(run("Word\nBBBB"), 4);

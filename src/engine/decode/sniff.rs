@@ -2,7 +2,7 @@
 
 use crate::engine::codec::{
     Base64, Brotli, Budget, Cbor, Coding, Container, DATA_URL, Damage, Endian, Event, Hex, Inflate, Json,
-    MessagePack, Output, Protobuf, TAR_BLOCK, Tar, Wrapper, ZIP_MAGIC, ZSTD_MAGIC, is_zlib,
+    Latin1, MessagePack, Output, Protobuf, TAR_BLOCK, Tar, Wrapper, ZIP_MAGIC, ZSTD_MAGIC, is_zlib,
 };
 
 /// Bytes that tell text and most formats. Also the shortest base64 or hexadecimal that is decoded wherever it stands:
@@ -33,6 +33,8 @@ pub(super) enum Shape {
     Zip,
     Tar,
     Utf16(Endian),
+    /// Bytes that were sent as characters of UTF-8.
+    Latin1,
     DataUrl,
     /// Parts between delimiter lines that the first line shows.
     Multipart,
@@ -65,10 +67,20 @@ pub(super) enum Verdict {
 /// Says how content may be read that begins like this. `whole`: nothing follows.
 pub(super) fn sniff(first: &[u8], whole: bool, media: &str) -> Verdict {
     let one = |form| Verdict::Shapes(vec![form]);
-    if let Some(form) = by_magic(first) {
+    let (marked, media_file) = (by_magic(first), is_media(first));
+    // Marks in ASCII are the same where bytes were sent as characters.
+    if (marked.is_some() || media_file) && characters(first, false).is_some() {
+        if !whole && first.len() < LOOK {
+            return Verdict::More;
+        }
+        if is_latin1(first, whole) {
+            return one(Shape::Latin1);
+        }
+    }
+    if let Some(form) = marked {
         return one(form);
     }
-    if is_media(first) {
+    if media_file {
         return Verdict::Shapes(Vec::new());
     }
     if is_text(first, whole) {
@@ -82,6 +94,9 @@ pub(super) fn sniff(first: &[u8], whole: bool, media: &str) -> Verdict {
         [0xfe, 0xff, ..] => return one(Shape::Utf16(Endian::Big)),
         [0xff, 0xfe, ..] => return one(Shape::Utf16(Endian::Little)),
         _ => {}
+    }
+    if is_latin1(first, whole) {
+        return one(Shape::Latin1);
     }
     let declared = match media {
         "application/x-protobuf" | "application/protobuf" | "application/vnd.google.protobuf" => {
@@ -158,13 +173,17 @@ fn is_media(first: &[u8]) -> bool {
 
 /// Whether bytes are UTF-8 text without control characters; `whole` or not, it may end within a character.
 pub(super) fn is_text(bytes: &[u8], whole: bool) -> bool {
-    let valid = match str::from_utf8(bytes) {
-        Ok(_) => true,
-        Err(error) => !whole && error.error_len().is_none(),
-    };
-    valid
+    is_utf8(bytes, whole)
         && !bytes.is_empty()
         && !bytes.iter().any(|byte| matches!(byte, 0..=8 | 11 | 12 | 14..=26 | 28..=31 | 127))
+}
+
+/// Whether bytes are UTF-8; `whole` or not, they may end within a character.
+fn is_utf8(bytes: &[u8], whole: bool) -> bool {
+    match str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => !whole && error.error_len().is_none(),
+    }
 }
 
 /// Whether decoded bytes are something that a wrong guess would not give.
@@ -185,6 +204,7 @@ fn text(first: &[u8], whole: bool) -> Option<Shape> {
         [b'{' | b'[' | b'"', ..] if parses(&mut Json::new(), first).is_some() => Some(Shape::Json),
         [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'?' | b'/', ..] => Some(Shape::Xml),
         [b'-', b'-', ..] if delimiter(text).is_some() => Some(Shape::Multipart),
+        _ if is_latin1(first, whole) => Some(Shape::Latin1),
         _ if separated_hex(first) => Some(Shape::Hex),
         _ if is_fields(first) => Some(Shape::Fields),
         _ if is_percent(first) => Some(Shape::Percent),
@@ -284,6 +304,27 @@ fn unpacks(shape: Shape, first: &[u8], whole: bool) -> bool {
         }
         Ok(()) => given > 0 || shape == Shape::Zlib,
     }
+}
+
+/// Control characters from U+0080 to U+009F, or characters beyond ASCII of what is UTF-8 once more, that show that bytes
+/// were sent as characters. Text that is meant as it stands has none of the first, its accents stand alone, and luck
+/// hardly ever gives so many in UTF-8.
+const MIN_CHARACTERS: usize = 4;
+
+/// Whether bytes were sent as characters: all of them below U+0100, and it is no text.
+fn is_latin1(first: &[u8], whole: bool) -> bool {
+    let Some(bytes) = characters(first, whole) else { return false };
+    let again = is_utf8(&bytes, whole);
+    let shows = |byte: &&u8| matches!(byte, 0x80..=0x9f) || (again && !byte.is_ascii());
+    bytes.iter().filter(shows).count() >= MIN_CHARACTERS
+}
+
+/// The bytes that characters below U+0100 stand for, if all are such.
+fn characters(text: &[u8], whole: bool) -> Option<Vec<u8>> {
+    let (mut bytes, budget) = (Vec::new(), Budget::new(text.len() as u64));
+    let mut coding = Latin1::new();
+    coding.push(text, &budget, &mut |output| bytes.extend_from_slice(output.bytes)).ok()?;
+    (!whole || coding.finish(&budget, &mut |_| {}).is_ok()).then_some(bytes)
 }
 
 /// UTF-16 by its byte-order mark, or by what its units are.
@@ -458,6 +499,27 @@ mod tests {
         assert_eq!(shapes(&wide), [Shape::Utf16(Endian::Big)]);
         assert_eq!(shapes(b"\0\x01binary\r\nGET"), [Shape::Runs]);
         assert_eq!(sniff(&[0; 64], false, ""), Verdict::More);
+    }
+
+    #[test]
+    fn bytes_that_were_sent_as_characters_are_known_and_text_with_accents_is_not() {
+        let sent = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>().into_bytes();
+        let photo: Vec<u8> = (0..200_u8).map(|no| no.wrapping_mul(57) ^ 0xff).collect();
+        assert_eq!(shapes(&sent(&photo)), [Shape::Latin1]);
+        assert_eq!(shapes(&sent("我在尖沙咀等你".as_bytes())), [Shape::Latin1]);
+        assert_eq!(
+            shapes("Ça été très agréable, à bientôt, où que tu ailles; voilà où ça mène".as_bytes()),
+            [Shape::Runs]
+        );
+        // A message of Protocol Buffers that holds such text.
+        let french = "Ça été très agréable, à bientôt, où que tu ailles";
+        let message = [&[0x0a, u8::try_from(french.len()).unwrap()], french.as_bytes(), &[0x10, 1]].concat();
+        assert_eq!(shapes(&message), [Shape::Protobuf]);
+        let within =
+            [b"{\"data\": \"", sent(&[0xff, 0xd8, 0xff, 0xe0, 0x91, 0x92, 0x93, 0x94]).as_slice(), b"\"}"]
+                .concat();
+        assert_eq!(shapes(&within), [Shape::Json]);
+        assert_ne!(shapes("我在尖沙咀等你，我在尖沙咀等你，我在尖沙咀等你".as_bytes()), [Shape::Latin1]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use exhibit::engine::codec::{
     Base64, Brotli, Budget, Cbor, Coding, Container, Damage, DataUrl, Endian, Event, Hex, Inflate, Json,
-    Kind, LineEnds, MessageDeflate, MessagePack, Output, Percent, Protobuf, QuotedPrintable, Tar, Utf16,
-    Wrapper, Xml, Zip, Zstd, picture,
+    Kind, Latin1, LineEnds, MessageDeflate, MessagePack, Output, Percent, Protobuf, QuotedPrintable, Tar,
+    Utf16, Wrapper, Xml, Zip, Zstd, picture,
 };
 
 use super::{Random, Target, pieces};
@@ -19,6 +19,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hex", |data| coding(data, &|| Box::new(Hex::new()))),
     ("inflate", inflate),
     ("json", |data| container(data, &|| Box::new(Json::new()))),
+    ("latin1", |data| coding(data, &|| Box::new(Latin1::new()))),
     ("line_ends", line_ends),
     ("message_deflate", message_deflate),
     ("msgpack", |data| container(data, &|| Box::new(MessagePack::new()))),
