@@ -127,7 +127,16 @@ impl Timestamp {
 
     /// `seconds.nanoseconds`, as capture tools print it.
     pub fn epoch_text(self) -> String {
-        format!("{}.{:09}", self.seconds(), self.0 % 1_000_000_000)
+        let (mut digits, mut rest) = ([b'0'; 9], self.0 % 1_000_000_000);
+        for digit in digits.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        let mut text = self.seconds().to_string();
+        text.reserve_exact(1 + digits.len());
+        text.push('.');
+        text.push_str(str::from_utf8(&digits).unwrap_or_default());
+        text
     }
 }
 
@@ -283,14 +292,14 @@ impl ByteRange {
     pub fn unite(ranges: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut sorted: Vec<Self> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
         sorted.sort_unstable();
-        let mut united: Vec<Self> = Vec::with_capacity(sorted.len());
-        for range in sorted {
-            match united.last_mut() {
-                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                _ => united.push(range),
+        sorted.dedup_by(|range, last| {
+            let touches = range.start <= last.end;
+            if touches {
+                last.end = last.end.max(range.end);
             }
-        }
-        united
+            touches
+        });
+        sorted
     }
 
     /// Bytes covered by ranges, each counted once.
@@ -718,9 +727,13 @@ impl fmt::Display for AnomalyKind {
 /// Makes captured text fit for any single line: control characters, bidirectional controls and
 /// broken UTF-8 are written as escapes, and no more than `max` characters are kept.
 pub fn printable(bytes: &[u8], max: usize) -> String {
-    let plain = |&byte: &u8| matches!(byte, b' '..=b'~') && byte != b'\\';
-    if bytes.len() <= max && bytes.iter().all(plain) {
-        return String::from_utf8_lossy(bytes).into_owned();
+    // All bytes are looked at, without a branch for each: almost all text is plain.
+    let plain = |all, &byte: &u8| all & matches!(byte, b' '..=b'~') & (byte != b'\\');
+    if bytes.len() <= max
+        && bytes.iter().fold(true, plain)
+        && let Ok(text) = str::from_utf8(bytes)
+    {
+        return text.to_owned();
     }
     let mut text = String::new();
     let mut count = 0;
@@ -774,6 +787,13 @@ mod tests {
         let time: Timestamp = "2026-11-20T18:00:05+08:00".parse().unwrap();
         assert_eq!(time.to_string(), "2026-11-20T10:00:05.000000000Z");
         assert_eq!("2026-11-20 18:00".parse::<Timestamp>(), Err(NotATime));
+    }
+
+    #[test]
+    fn times_of_the_epoch_have_nine_digits_behind_the_point() {
+        assert_eq!(Timestamp(1_795_168_800_000_000_070).epoch_text(), "1795168800.000000070");
+        assert_eq!(Timestamp(0).epoch_text(), "0.000000000");
+        assert_eq!(Timestamp(u64::MAX).epoch_text(), "18446744073.709551615");
     }
 
     #[test]
