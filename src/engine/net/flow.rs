@@ -139,7 +139,13 @@ impl Flow {
 
     /// `CAPTURE#FIRST-FRAME COMMUNITY-ID`.
     pub fn name(&self, capture: &str) -> String {
-        format!("{capture}#{} {}", self.first_frame, self.community_id())
+        let mut name = String::with_capacity(capture.len() + ROOM);
+        name.push_str(capture);
+        name.push('#');
+        name.push_str(&self.first_frame.0.to_string());
+        name.push(' ');
+        name.push_str(&self.community_id());
+        name
     }
 
     /// Community ID version 1 with seed 0 (github.com/corelight/community-id-spec).
@@ -151,6 +157,11 @@ impl Flow {
         community_id(protocol, self.initiator, self.responder)
     }
 }
+
+/// Characters of a Community ID: twenty bytes in base64 behind the version.
+const ID: usize = 30;
+/// Characters of a name behind the capture's: a number of ten digits, two separators, the Community ID.
+const ROOM: usize = 12 + ID;
 
 /// SHA-1 over seed, lower end's address, higher end's, protocol, a zero byte, ports in the same order.
 fn community_id(protocol: u8, one: SocketAddr, other: SocketAddr) -> String {
@@ -169,5 +180,8 @@ fn community_id(protocol: u8, one: SocketAddr, other: SocketAddr) -> String {
     hasher.update([protocol, 0]);
     hasher.update(low.port().to_be_bytes());
     hasher.update(high.port().to_be_bytes());
-    format!("1:{}", STANDARD.encode(hasher.finalize()))
+    let mut id = String::with_capacity(ID);
+    id.push_str("1:");
+    STANDARD.encode_string(hasher.finalize(), &mut id);
+    id
 }

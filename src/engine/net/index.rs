@@ -1,12 +1,18 @@
 //! A capture sorted into flows, and the streams of each.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use super::{
     dhcp::Lease,
     flow::{Flow, FlowId, Side},
     fragments::Disputed,
     groups::{self, Groups},
+    near::Near,
     pass::Pass,
     reassembly::{self, Choice},
     segments::{EndKey, Segments},
@@ -63,6 +69,8 @@ pub struct Index {
     /// Bytes of IP packets whose payload is not read and which may leave their link, by second and source.
     pub(super) beside: BTreeMap<(Timestamp, IpAddr), u64>,
     pub(super) segments: Segments,
+    /// What its streams have read lately.
+    pub(super) near: Arc<Mutex<Near>>,
     pub(super) bindings: Vec<MacBinding>,
     /// Hops that are left to the first SYN of an IPv4 address.
     pub(super) hops_left: BTreeMap<IpAddr, u8>,
@@ -121,7 +129,7 @@ impl Index {
         };
         let key = EndKey::new(id.0, flow.place(side));
         let segments = self.segments.of(key).map_err(|error| ReadError::new("scratch file", 0, error))?;
-        let stream = Stream::empty(&self.capture, Arc::clone(&self.blob));
+        let stream = Stream::beside(&self.capture, Arc::clone(&self.blob), Arc::clone(&self.near));
         let mut stream = match flow.transport {
             Transport::Tcp => {
                 let addresses = (flow.address(side), flow.address(side.other()));

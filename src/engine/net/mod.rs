@@ -12,6 +12,7 @@ mod fragments;
 mod groups;
 mod index;
 mod link;
+mod near;
 mod packet;
 mod pass;
 pub mod phone;

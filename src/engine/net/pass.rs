@@ -64,12 +64,20 @@ impl Key {
 
     /// Keyed anew for each pass, so that nobody can make a capture whose flows collide.
     fn hash(&self, state: &RandomState) -> u64 {
-        let bits = |end: SocketAddr| match end.ip() {
+        let bits = |ip: IpAddr| match ip {
             IpAddr::V4(ip) => u128::from(ip.to_bits()),
             IpAddr::V6(ip) => ip.to_bits(),
         };
         let ports = u32::from(self.low.port()) << 16 | u32::from(self.high.port());
-        state.hash_one((bits(self.low), bits(self.high), ports, self.transport == Transport::Tcp))
+        let tcp = self.transport == Transport::Tcp;
+        match (self.low.ip(), self.high.ip()) {
+            // In one word, which takes a third of the rounds.
+            (IpAddr::V4(low), IpAddr::V4(high)) => {
+                let ends = u64::from(low.to_bits()) << 32 | u64::from(high.to_bits());
+                state.hash_one(u128::from(ends) << 64 | u128::from(ports) << 32 | u128::from(tcp))
+            }
+            (low, high) => state.hash_one((bits(low), bits(high), ports, tcp)),
+        }
     }
 }
 
@@ -479,6 +487,7 @@ impl Pass {
         let bindings = self.bindings.into_iter();
         let segments = self.segments.finish().map_err(|error| ReadError::new("scratch file", 0, error))?;
         Ok(Index {
+            near: Arc::default(),
             capture: self.name,
             blob: Arc::clone(&capture.bytes),
             container,

@@ -9,6 +9,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use crate::evidence::{FileBlob, Scratch, read_exact_at};
@@ -129,6 +130,8 @@ pub(super) struct Collector {
 /// All references of a capture, by end.
 pub(super) struct Segments {
     run: Vec<Segment>,
+    /// Where in the run those end that were asked for last: a guess, which saves a search.
+    last: AtomicUsize,
     file: Option<FileBlob>,
     spilled: Vec<Spilled>,
 }
@@ -172,7 +175,7 @@ impl Collector {
         self.run.sort_unstable_by_key(Segment::order);
         self.run.shrink_to_fit();
         let file = self.file.map(FileBlob::new).transpose()?;
-        Ok(Segments { run: self.run, file, spilled: self.spilled })
+        Ok(Segments { run: self.run, last: AtomicUsize::new(0), file, spilled: self.spilled })
     }
 }
 
@@ -185,11 +188,21 @@ impl Segments {
                 run.find(key, file, &mut found)?;
             }
         }
-        let from = self.run.partition_point(|segment| segment.key < key);
+        let from = self.start(key);
         let run = self.run.get(from..).unwrap_or_default();
-        let len = run.partition_point(|segment| segment.key == key);
+        let len = run.iter().take_while(|segment| segment.key == key).count();
         found.extend_from_slice(run.get(..len).unwrap_or_default());
+        self.last.store(from + len, Ordering::Relaxed);
         Ok(found)
+    }
+
+    /// Where the references of an end begin in the run, or would. Ends are mostly asked for one after the other.
+    fn start(&self, key: EndKey) -> usize {
+        let last = self.last.load(Ordering::Relaxed);
+        let (before, after) = self.run.split_at_checked(last).unwrap_or_default();
+        let follows = before.last().is_none_or(|segment| segment.key < key)
+            && after.first().is_none_or(|segment| segment.key >= key);
+        if follows { last } else { self.run.partition_point(|segment| segment.key < key) }
     }
 }
 
@@ -237,15 +250,14 @@ mod tests {
         let segments = collector.finish().unwrap();
         assert_eq!(segments.spilled.len(), 4);
         let mut seen = 0;
-        for flow in 0..42 {
-            for end in 0..2 {
-                let key = EndKey::new(flow, end);
-                let expected: Vec<Segment> = all.iter().copied().filter(|s| s.key == key).collect();
-                assert_eq!(segments.of(key).unwrap(), expected);
-                seen += expected.len();
-            }
+        // One after the other, and in no order.
+        for end in (0..84).chain((0..84).map(|end| end * 37 % 84)) {
+            let key = EndKey::new(end / 2, usize::from(end % 2 == 1));
+            let expected: Vec<Segment> = all.iter().copied().filter(|s| s.key == key).collect();
+            assert_eq!(segments.of(key).unwrap(), expected);
+            seen += expected.len();
         }
-        assert_eq!(seen, all.len());
+        assert_eq!(seen, 2 * all.len());
     }
 
     #[test]

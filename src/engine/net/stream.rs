@@ -1,9 +1,13 @@
 //! One direction of one flow, put together: bytes by reference, gaps and conflicts kept.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     fragments::Disputed,
+    near::{self, Near},
     reassembly::Choice,
     receivers::{Checksum, Receivers},
 };
@@ -93,24 +97,23 @@ pub struct Stream {
     /// What stands around each piece in the bytes that its check covers; empty where nothing does.
     margins: Vec<Margin>,
     witness: Option<Arc<Mutex<dyn Witness>>>,
-    /// What was read last, where it is little: of a short stream all, which several readers read in turn.
-    near: Arc<Mutex<Near>>,
+    /// What the last reader had, where it is little: of a short stream all, which several read in turn.
+    left: Arc<Mutex<Window>>,
+    /// What stands around short streams of the capture, where it is one of them.
+    near: Option<Arc<Mutex<Near>>>,
 }
 
-/// Bytes of the capture.
+/// Bytes of the capture, and room for those of several pieces.
 #[derive(Debug, Default)]
-struct Near {
+struct Window {
     at: u64,
     bytes: Vec<u8>,
+    joined: Vec<u8>,
 }
 
-impl Near {
-    /// More than this is not kept: whoever reads much does so mostly once.
-    const MOST: u64 = 16 << 10;
-
-    fn of(&self, start: u64, end: u64) -> Option<&[u8]> {
-        let from = usize::try_from(start.checked_sub(self.at)?).ok()?;
-        self.bytes.get(from..from.checked_add(usize::try_from(end.checked_sub(start)?).ok()?)?)
+impl Window {
+    fn holds(&self, start: u64, end: u64) -> bool {
+        self.at <= start && end <= self.at.saturating_add(self.bytes.len() as u64)
     }
 }
 
@@ -161,8 +164,14 @@ impl Stream {
             checks: Vec::new(),
             margins: Vec::new(),
             witness: None,
-            near: Arc::default(),
+            left: Arc::default(),
+            near: None,
         }
+    }
+
+    /// A stream without bytes of a capture whose streams share what stands around them.
+    pub(super) fn beside(capture: &str, blob: Arc<dyn Blob>, near: Arc<Mutex<Near>>) -> Self {
+        Self { near: Some(near), ..Self::empty(capture, blob) }
     }
 
     /// Has all that is read of this stream seen by a witness.
@@ -408,15 +417,7 @@ impl Stream {
 
     /// Walks the stream from its start.
     pub fn reader(&self) -> StreamReader<'_> {
-        StreamReader {
-            stream: self,
-            offset: 0,
-            next: 0,
-            gap: 0,
-            window: Vec::new(),
-            at: 0,
-            joined: Vec::new(),
-        }
+        StreamReader { stream: self, offset: 0, next: 0, gap: 0, window: Window::default() }
     }
 
     /// A stream that is one slice of memory in one frame: for tests of what reads streams.
@@ -435,6 +436,8 @@ impl Stream {
 const WINDOW: u64 = 256 << 10;
 /// Foreign bytes between two pieces that cost less to read than another read would.
 const SKIPPED: u64 = 8 << 10;
+/// More is not left to the next reader: whoever reads much does so mostly once.
+const MAX_LEFT: usize = 32 << 10;
 /// Pieces are joined up to this size.
 const JOINED: usize = 64 << 10;
 
@@ -444,11 +447,7 @@ pub struct StreamReader<'s> {
     offset: u64,
     next: usize,
     gap: usize,
-    /// Bytes of the capture, from `at`.
-    window: Vec<u8>,
-    at: u64,
-    /// Bytes of several pieces.
-    joined: Vec<u8>,
+    window: Window,
 }
 
 impl StreamReader<'_> {
@@ -484,56 +483,80 @@ impl StreamReader<'_> {
             return Ok(Some(Chunk::Gap(gap)));
         }
         let Some(first) = piece else { return Ok(None) };
-        self.joined.clear();
+        self.window.joined.clear();
         let mut range = ByteRange::new(first.range.start, first.range.start);
+        // Where in the window the bytes stand, as long as they are those of one piece.
+        let mut alone = None;
         while let Some(piece) = stream.pieces.get(self.next).copied() {
-            let size = self.joined.len() as u64 + piece.range.len();
             let another = !range.is_empty();
             let apart = stream.datagrams && stream.continued.binary_search(&self.next).is_err();
+            let size = range.len() + piece.range.len();
             if piece.range.start != range.end || (another && (apart || size > JOINED as u64)) {
                 break;
+            }
+            if let Some(part) = alone.take() {
+                self.window.joined.extend_from_slice(self.window.bytes.get(part).unwrap_or_default());
             }
             let margin = stream.margins.get(self.next).copied().unwrap_or_default();
             let from = self
                 .load(piece.at.saturating_sub(margin.before), piece.at + piece.range.len() + margin.after)?;
             let length = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
             let whole = length(margin.before + piece.range.len() + margin.after);
-            let bytes = self.window.get(from..).and_then(|rest| rest.get(..whole)).unwrap_or_default();
+            let bytes = self.window.bytes.get(from..).and_then(|rest| rest.get(..whole)).unwrap_or_default();
             if stream.checks.get(self.next).is_some_and(|&check| crc32fast::hash(bytes) != check) {
                 return Err(ReadError::changed(&stream.capture, piece.at));
             }
-            let bytes = bytes.get(length(margin.before)..length(margin.before + piece.range.len()));
-            self.joined.extend_from_slice(bytes.unwrap_or_default());
+            let part = from + length(margin.before)..from + length(margin.before + piece.range.len());
+            if another {
+                self.window.joined.extend_from_slice(self.window.bytes.get(part).unwrap_or_default());
+            } else {
+                alone = Some(part);
+            }
             range.end = piece.range.end;
             self.next += 1;
         }
         self.offset = range.end;
+        let data = match alone {
+            Some(part) => self.window.bytes.get(part).unwrap_or_default(),
+            None => &self.window.joined,
+        };
         if let Some(witness) = &stream.witness {
-            witness.lock().unwrap_or_else(PoisonError::into_inner).bytes(range, &self.joined);
+            witness.lock().unwrap_or_else(PoisonError::into_inner).bytes(range, data);
         }
-        Ok(Some(Chunk::Bytes { range, data: &self.joined }))
+        Ok(Some(Chunk::Bytes { range, data }))
     }
 
     /// Has bytes of the capture in the window, and says where in it.
     fn load(&mut self, start: u64, end: u64) -> Result<usize, ReadError> {
-        if start < self.at || end > self.at.saturating_add(self.window.len() as u64) {
+        if !self.window.holds(start, end) {
             let until = self.worth_reading(end, start);
-            self.at = start;
-            let mut near = self.stream.near.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(bytes) = near.of(start, until) {
-                self.window.clear();
-                self.window.extend_from_slice(bytes);
-            } else {
-                self.window.resize(usize::try_from(until - start).unwrap_or(usize::MAX), 0);
-                read_exact_at(&*self.stream.blob, &mut self.window, start)
-                    .map_err(|error| ReadError::new(&self.stream.capture, start, error))?;
-                if until - start <= Near::MOST {
-                    near.at = start;
-                    near.bytes.clone_from(&self.window);
-                }
+            if let Err(error) = self.read(start, until) {
+                // Nothing stands there.
+                self.window.bytes.clear();
+                return Err(ReadError::new(&self.stream.capture, start, error));
             }
         }
-        Ok(usize::try_from(start - self.at).unwrap_or(usize::MAX))
+        Ok(usize::try_from(start - self.window.at).unwrap_or(usize::MAX))
+    }
+
+    /// Fills the window. Whoever else reads at this moment is not waited for.
+    fn read(&mut self, start: u64, end: u64) -> io::Result<()> {
+        let stream = self.stream;
+        if let Ok(mut left) = stream.left.try_lock()
+            && left.holds(start, end)
+        {
+            // What is read of several pieces at this moment stays.
+            std::mem::swap(&mut left.joined, &mut self.window.joined);
+            std::mem::swap(&mut *left, &mut self.window);
+            return Ok(());
+        }
+        self.window.at = start;
+        let near = stream.near.as_ref().filter(|_| end - start <= near::MOST);
+        if let Some(mut near) = near.and_then(|near| near.try_lock().ok()) {
+            return near.read(&*stream.blob, (start, end), &mut self.window.bytes);
+        }
+        self.window.bytes.resize(usize::try_from(end - start).unwrap_or(usize::MAX), 0);
+        read_exact_at(&*stream.blob, &mut self.window.bytes, start)
     }
 
     /// How far to read so that following pieces which stand close by come along.
@@ -547,6 +570,20 @@ impl StreamReader<'_> {
             until = end;
         }
         until
+    }
+}
+
+impl Drop for StreamReader<'_> {
+    /// Leaves little to the next reader.
+    fn drop(&mut self) {
+        let Window { bytes, joined, .. } = &self.window;
+        let is_little = bytes.capacity().max(joined.capacity()) <= MAX_LEFT;
+        if is_little
+            && !bytes.is_empty()
+            && let Ok(mut left) = self.stream.left.try_lock()
+        {
+            *left = std::mem::take(&mut self.window);
+        }
     }
 }
 
