@@ -58,7 +58,7 @@ use std::net::SocketAddr;
 
 use crate::{
     engine::{
-        net::stream::{Chunk, Stream},
+        net::stream::Stream,
         proto::{
             http1::{self, Probe, Role},
             keylog::KeyLog,
@@ -67,7 +67,7 @@ use crate::{
     evidence::{Direction, FrameNo, Limits, ReadError, Scratch, Transport},
 };
 
-use opening::Openings;
+use opening::{Opening, Openings};
 use sink::{Sink, TransactionId};
 use upgrade::Upgrade;
 
@@ -238,13 +238,17 @@ pub fn application(
     if ftp::data(conversation, context, shared, sink)? {
         return Ok(());
     }
-    if let Some(client) = tls::client(conversation)? {
+    let up = Opening::of(conversation.up)?;
+    if let Some(client) = tls::client_by(&up, Direction::Up) {
         return tls::walk(conversation, client, context, shared, sink);
     }
-    if let Some(client) = http2::client(conversation)? {
+    let openings = Openings { up, down: Opening::of(conversation.down)? };
+    if let Some(client) = tls::client_by(&openings.down, Direction::Down) {
+        return tls::walk(conversation, client, context, shared, sink);
+    }
+    if let Some(client) = http2::client(conversation, &openings)? {
         return http2::walk(conversation, client, context, shared, sink);
     }
-    let openings = Openings::of(conversation)?;
     if let Some(upgrade) = websocket::agreed(context, &openings) {
         return websocket::walk(conversation, upgrade, context, shared, sink);
     }
@@ -269,7 +273,7 @@ pub fn application(
     if let Some(client) = mqtt::client(&openings) {
         return mqtt::walk(conversation, client, context, shared, sink);
     }
-    if let Some(direction) = requests(conversation)? {
+    if let Some(direction) = requests(conversation, &openings)? {
         return http::walk(conversation, direction, context, shared, sink);
     }
     match http2::late_client(conversation)? {
@@ -282,14 +286,21 @@ pub fn application(
 const SCAN: u64 = 16 << 20;
 
 /// The direction that carries HTTP requests, if the flow is HTTP.
-fn requests(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
+fn requests(conversation: &Conversation<'_>, openings: &Openings) -> Result<Option<Direction>, ReadError> {
     let sides = [Direction::Up, Direction::Down];
     for side in sides {
-        let stream = conversation.stream(side);
-        if opening(stream, Role::Requests)? == Probe::Yes {
+        let (stream, opening) = (conversation.stream(side), openings.side(side));
+        let begins = |role| {
+            let probe = |bytes: &[u8]| match http1::probe(bytes, role) {
+                Probe::Perhaps => None,
+                verdict => Some(verdict == Probe::Yes),
+            };
+            opening.test(stream, probe)
+        };
+        if begins(Role::Requests)? == Some(true) {
             return Ok(Some(side));
         }
-        if opening(stream, Role::Responses)? == Probe::Yes {
+        if begins(Role::Responses)? == Some(true) {
             return Ok(Some(side.other()));
         }
     }
@@ -308,18 +319,4 @@ fn requests(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadEr
         }
     }
     Ok(None)
-}
-
-/// Probes the first bytes of a stream.
-fn opening(stream: &Stream, role: Role) -> Result<Probe, ReadError> {
-    let mut reader = stream.reader();
-    let mut held = Vec::new();
-    while let Some(Chunk::Bytes { data, .. }) = reader.next_chunk()? {
-        held.extend_from_slice(data);
-        match http1::probe(&held, role) {
-            Probe::Perhaps => {}
-            verdict => return Ok(verdict),
-        }
-    }
-    Ok(Probe::Perhaps)
 }

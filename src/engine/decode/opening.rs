@@ -5,8 +5,6 @@ use crate::{
     evidence::{Direction, ReadError},
 };
 
-use super::Conversation;
-
 /// Bytes of each direction that are looked at: a greeting, or the head of an XML stream.
 const LOOKED_AT: usize = 2 << 10;
 
@@ -17,22 +15,50 @@ pub(super) struct Opening {
     pub(super) bytes: Vec<u8>,
     /// Whether they are the stream's first.
     pub(super) from_start: bool,
+    /// Whether bytes before them are known to be missing.
+    pub(super) after_gap: bool,
 }
 
 impl Opening {
     pub(super) fn of(stream: &Stream) -> Result<Self, ReadError> {
         let mut bytes = Vec::new();
         let mut reader = stream.reader();
-        let mut from_start = stream.from_start;
+        let mut after_gap = false;
         while bytes.len() < LOOKED_AT {
             match reader.next_chunk()? {
                 Some(Chunk::Bytes { data, .. }) => bytes.extend_from_slice(data),
-                Some(Chunk::Gap(_)) if bytes.is_empty() => from_start = false,
+                Some(Chunk::Gap(_)) if bytes.is_empty() => after_gap = true,
                 _ => break,
             }
         }
         bytes.truncate(LOOKED_AT);
-        Ok(Self { bytes, from_start })
+        Ok(Self { bytes, from_start: stream.from_start && !after_gap, after_gap })
+    }
+
+    /// Tests the bytes from the first one that was sent, as far as that is known: those that are looked at, then more of them
+    /// until there are enough. `None` where there never are.
+    pub(super) fn test<T>(
+        &self,
+        stream: &Stream,
+        test: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, ReadError> {
+        if self.after_gap || self.bytes.is_empty() {
+            return Ok(None);
+        }
+        if let Some(verdict) = test(&self.bytes) {
+            return Ok(Some(verdict));
+        }
+        let mut held = Vec::new();
+        let mut reader = stream.reader();
+        while self.bytes.len() >= LOOKED_AT
+            && let Some(Chunk::Bytes { data, .. }) = reader.next_chunk()?
+        {
+            held.extend_from_slice(data);
+            if let Some(verdict) = test(&held) {
+                return Ok(Some(verdict));
+            }
+        }
+        Ok(None)
     }
 
     /// The first line, with its end.
@@ -50,8 +76,9 @@ pub(super) struct Openings {
 }
 
 impl Openings {
-    pub(super) fn of(conversation: &Conversation<'_>) -> Result<Self, ReadError> {
-        Ok(Self { up: Opening::of(conversation.up)?, down: Opening::of(conversation.down)? })
+    /// One direction.
+    pub(super) fn side(&self, direction: Direction) -> &Opening {
+        self.sides(direction).0
     }
 
     /// One direction and the other one.

@@ -25,6 +25,7 @@ use super::{
     body::{Body, Finished},
     facts::Facts,
     layers::{Out, Stage, Tally},
+    opening::Openings,
     parts::{Around, Form, Part as UploadPart, Uploads},
     raw::Raw,
     sink::{BodyEnd, Place, Sink, TransactionId},
@@ -43,18 +44,27 @@ const BODY: &str = "http2.body";
 const MAX_TUNNELS: u32 = 256;
 
 /// The direction of the client, if the conversation begins as HTTP/2 does.
-pub(super) fn client(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
+pub(super) fn client(
+    conversation: &Conversation<'_>,
+    openings: &Openings,
+) -> Result<Option<Direction>, ReadError> {
+    let preface = |bytes: &[u8]| {
+        let both = bytes.iter().zip(PREFACE).all(|(byte, expected)| byte == expected);
+        if !both { Some(false) } else { (bytes.len() >= PREFACE.len()).then_some(true) }
+    };
+    let opens = |side, test: fn(&[u8]) -> Option<bool>| {
+        let opening = openings.side(side);
+        let verdict = if opening.from_start { opening.test(conversation.stream(side), test)? } else { None };
+        Ok::<bool, ReadError>(verdict == Some(true))
+    };
     let sides = [Direction::Up, Direction::Down];
     for side in sides {
-        if opens(conversation.stream(side), |bytes| {
-            let both = bytes.iter().zip(PREFACE).all(|(byte, expected)| byte == expected);
-            if !both { Some(false) } else { (bytes.len() >= PREFACE.len()).then_some(true) }
-        })? {
+        if opens(side, preface)? {
             return Ok(Some(side));
         }
     }
     for side in sides {
-        if opens(conversation.stream(side), http2::begins_server)? {
+        if opens(side, http2::begins_server)? {
             return Ok(Some(side.other()));
         }
     }
@@ -77,21 +87,6 @@ pub(super) fn late_client(conversation: &Conversation<'_>) -> Result<Option<Dire
 /// Whether the first byte of the stream was captured.
 fn starts(stream: &Stream) -> bool {
     stream.from_start && stream.gaps.first().is_none_or(|gap| gap.start > 0)
-}
-
-/// Tests the first bytes of a stream until there are enough of them.
-fn opens(stream: &Stream, test: impl Fn(&[u8]) -> Option<bool>) -> Result<bool, ReadError> {
-    let mut reader = stream.reader();
-    let mut held = Vec::new();
-    while starts(stream)
-        && let Some(Chunk::Bytes { data, .. }) = reader.next_chunk()?
-    {
-        held.extend_from_slice(data);
-        if let Some(verdict) = test(&held) {
-            return Ok(verdict);
-        }
-    }
-    Ok(false)
 }
 
 fn holds_frames(stream: &Stream) -> Result<bool, ReadError> {

@@ -16,6 +16,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use super::{
     Context, Conversation, Shared, application,
     layers::Out,
+    opening::Opening,
     raw::Raw,
     sink::{Inner, Place, Sink, TlsConnection, TlsHello},
     within::{Within, Wrap},
@@ -23,15 +24,14 @@ use super::{
 use crate::{
     engine::{
         net::stream::{Chunk, Stream},
-        proto::tls::{Connection, Handler, Hello, Opened, Outcome, Over, Peer, Suite, Unread, opening},
+        proto::tls::{
+            Connection, Handler, Hello, Opened, Outcome, Over, Peer, Suite, Unread, opening as tls_opening,
+        },
     },
     evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step},
 };
 pub(super) use datagrams::datagrams;
 use plain::{Plain, Read};
-
-/// The smallest chunk that tells a hello.
-const HELLO_START: usize = 6;
 
 /// Bytes of a record's header.
 const HEADER: u64 = 5;
@@ -55,14 +55,20 @@ const MAX_HELLOS: usize = 256;
 /// The direction of the client, if either direction starts with a TLS hello.
 pub(super) fn client(conversation: &Conversation<'_>) -> Result<Option<Direction>, ReadError> {
     for direction in [Direction::Up, Direction::Down] {
-        let peer = first(conversation.stream(direction))?;
-        match peer {
-            Some(Peer::Client) => return Ok(Some(direction)),
-            Some(Peer::Server) => return Ok(Some(other(direction))),
-            None => {}
+        let client = client_by(&Opening::of(conversation.stream(direction))?, direction);
+        if client.is_some() {
+            return Ok(client);
         }
     }
     Ok(None)
+}
+
+/// The direction of the client, if this direction starts with a TLS hello.
+pub(super) fn client_by(opening: &Opening, direction: Direction) -> Option<Direction> {
+    match tls_opening(&opening.bytes).filter(|_| !opening.after_gap)? {
+        Peer::Client => Some(direction),
+        Peer::Server => Some(other(direction)),
+    }
 }
 
 fn other(direction: Direction) -> Direction {
@@ -70,17 +76,6 @@ fn other(direction: Direction) -> Direction {
         Direction::Up => Direction::Down,
         Direction::Down => Direction::Up,
     }
-}
-
-fn first(stream: &Stream) -> Result<Option<Peer>, ReadError> {
-    let mut reader = stream.reader();
-    let mut held = Vec::new();
-    while held.len() < HELLO_START
-        && let Some(Chunk::Bytes { data, .. }) = reader.next_chunk()?
-    {
-        held.extend_from_slice(data);
-    }
-    Ok(opening(&held))
 }
 
 /// Walks a conversation whose client sends in direction `client`.
