@@ -3,6 +3,8 @@
 //! Types that are declared are hints; bytes decide. A coding that nobody declared is a guess, and the bytes are then
 //! searched as they stand too.
 
+use std::borrow::Cow;
+
 use crate::{
     engine::codec::{
         Base64, Brotli, Cbor, Coding, Damage, DataUrl, Endian, Hex, Inflate, Json, Kind, Latin1, LineEnds,
@@ -394,36 +396,43 @@ impl Content {
                 }
             }
         }
+        let transfer = self.declared.transfer.take();
         let Declared { media, mail, messages, .. } = &self.declared;
-        let inner =
-            Declared { media: media.clone(), mail: *mail, messages: messages.clone(), ..Declared::default() };
-        match self.declared.transfer.take().as_deref() {
-            Some("base64") => return Some(coded("base64", Box::<Base64>::default(), inner)),
+        let inner = || Declared {
+            media: media.clone(),
+            mail: *mail,
+            messages: messages.clone(),
+            ..Declared::default()
+        };
+        match transfer.as_deref() {
+            Some("base64") => return Some(coded("base64", Box::<Base64>::default(), inner())),
             Some("quoted-printable") => {
-                return Some(coded("quoted-printable", Box::<QuotedPrintable>::default(), inner));
+                return Some(coded("quoted-printable", Box::<QuotedPrintable>::default(), inner()));
             }
-            Some("ftp-ascii") => return Some(coded("ftp.ascii", Box::new(LineEnds::ftp()), inner)),
-            Some("netascii") => return Some(coded("tftp.netascii", Box::new(LineEnds::netascii()), inner)),
+            Some("ftp-ascii") => return Some(coded("ftp.ascii", Box::new(LineEnds::ftp()), inner())),
+            Some("netascii") => {
+                return Some(coded("tftp.netascii", Box::new(LineEnds::netascii()), inner()));
+            }
             _ => {}
         }
-        let media = self.declared.media.clone().unwrap_or_default();
-        if let Some(multipart) = Multipart::of(&media, self.declared.mail) {
+        let media = media.as_deref().unwrap_or_default();
+        if let Some(multipart) = Multipart::of(media, *mail) {
             return Some(vec![Reading::Multipart(Box::new(multipart))]);
         }
-        match grpc::kind(&media) {
+        match grpc::kind(media) {
             Some(grpc::Kind::Binary) => {
-                return Some(vec![Reading::Grpc(Box::new(Grpc::new(&media, inner.messages)))]);
+                return Some(vec![Reading::Grpc(Box::new(Grpc::new(media, messages.clone())))]);
             }
             Some(grpc::Kind::Text) if first.iter().all(|byte| Base64::may_hold(*byte)) => {
-                let inner = Declared { media: Some(grpc::without_text(&media)), ..inner };
+                let inner = Declared { media: Some(grpc::without_text(media)), ..inner() };
                 return Some(coded("base64", Box::<Base64>::default(), inner));
             }
             _ => {}
         }
-        if matches!(media_type(&media).as_str(), "message/rfc822" | "message/global") {
+        let media = media_type(media);
+        if matches!(&*media, "message/rfc822" | "message/global") {
             return Some(vec![Reading::Message(Box::new(Message::new()))]);
         }
-        let media = media_type(&media);
         if media == doh::MEDIA {
             return Some(vec![Reading::Doh(Box::default())]);
         }
@@ -448,7 +457,7 @@ impl Content {
             );
         }
         let doubt = shapes.len() > 1;
-        Some(shapes.into_iter().map(|shape| Reading::of(shape, inner.clone(), doubt)).collect())
+        Some(shapes.into_iter().map(|shape| Reading::of(shape, &inner, doubt)).collect())
     }
 }
 
@@ -457,9 +466,9 @@ fn coded(op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Vec<Read
 }
 
 impl Reading {
-    fn of(shape: Shape, inner: Declared, doubt: bool) -> Self {
+    fn of(shape: Shape, inner: &dyn Fn() -> Declared, doubt: bool) -> Self {
         let guess = |op, coding: Box<dyn Coding>| {
-            Self::Coded(Box::new(Coded::guess_at(op, coding, inner.clone(), 0).doubted(doubt)))
+            Self::Coded(Box::new(Coded::guess_at(op, coding, inner(), 0).doubted(doubt)))
         };
         let values = |container| Self::Values(Box::new(Values::new(container, doubt)));
         match shape {
@@ -593,8 +602,13 @@ impl Reading {
 }
 
 /// The type and subtype of a Content-Type, in lower case.
-pub(super) fn media_type(media: &str) -> String {
-    media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+pub(super) fn media_type(media: &str) -> Cow<'_, str> {
+    let named = media.split(';').next().unwrap_or_default().trim();
+    if named.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(named.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(named)
+    }
 }
 
 /// A coding that is being taken off, and the content that comes out.

@@ -85,7 +85,11 @@ const _: () = assert!(NAMES.len() <= 64);
 /// The field lines of a head, as the sink takes them.
 pub(super) fn fields(head: &Head<'_>) -> Vec<(String, Vec<u8>)> {
     let line = |field: &Field| {
-        let name = String::from_utf8_lossy(head.text(&field.name)).into_owned();
+        let spelt = head.text(&field.name);
+        let name = match str::from_utf8(spelt) {
+            Ok(name) => name.to_owned(),
+            Err(_) => String::from_utf8_lossy(spelt).into_owned(),
+        };
         (name, head.text(&field.value).to_vec())
     };
     head.fields.iter().map(line).collect()
@@ -128,9 +132,13 @@ fn target_leaves(out: &mut Out<'_>, head: &Head<'_>, target: &Range<usize>) {
 fn field_leaves(out: &mut Out<'_>, head: &Head<'_>, field: &Field) {
     let bytes = part(head, &field.value);
     let name = head.text(&field.name);
+    let settings = name.eq_ignore_ascii_case(b"http2-settings");
+    if !settings && !is_coded(bytes.data) {
+        return;
+    }
     layer("http1.field", Some(name), bytes, bytes.from.start).within(out, |out| {
         // The payload of SETTINGS in base64url, of any length (RFC 7540 section 3.2.1).
-        if name.eq_ignore_ascii_case(b"http2-settings") {
+        if settings {
             base64_leaf(out, bytes, 0);
         } else {
             in_value(out, bytes);
@@ -164,7 +172,7 @@ pub(super) fn list(
             let (at, value) = (range.start as u64, whole.part(range));
             if name == ":path" {
                 layer("http.target", None, value, at).within(out, |out| in_target(out, value));
-            } else {
+            } else if is_coded(value.data) {
                 let name = Some(name.as_bytes());
                 layer("http.field", name, value, at).within(out, |out| in_value(out, value));
             }
@@ -182,6 +190,11 @@ fn in_target(out: &mut Out<'_>, bytes: Bytes<'_>) {
         form.push(out, query, 0);
         form.finish(out);
     }
+}
+
+/// Whether a value may hold something encoded; of most fields none does, and no layer is made for them.
+fn is_coded(value: &[u8]) -> bool {
+    memchr::memchr(b'%', value).is_some() || !base64_runs(value).is_empty()
 }
 
 fn in_value(out: &mut Out<'_>, bytes: Bytes<'_>) {
@@ -230,7 +243,7 @@ fn base64_runs(value: &[u8]) -> Vec<Range<usize>> {
     }
     let mut runs = Vec::new();
     let mut start = 0;
-    while start < value.len() {
+    while value.len() - start.min(value.len()) >= SNIFF {
         let rest = value.get(start..).unwrap_or_default();
         let length = rest.iter().take_while(|byte| symbol(byte)).count();
         if length >= SNIFF {

@@ -36,8 +36,10 @@ fn is_client(conversation: &Conversation<'_>, client: &Opening, server: &Opening
         !tag.is_empty() && tag.iter().all(plain) && imap::is_verb(verb)
     };
     let greeting = |opening: &Opening| {
-        let line = opening.line().unwrap_or_default().to_ascii_uppercase();
-        [&b"* OK"[..], b"* PREAUTH", b"* BYE"].iter().any(|word| line.starts_with(word))
+        let line = opening.line().unwrap_or_default();
+        let starts =
+            |word: &&[u8]| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        [&b"* OK"[..], b"* PREAUTH", b"* BYE"].iter().any(starts)
     };
     if server.from_start && greeting(server) {
         return client.bytes.is_empty() || command(client);

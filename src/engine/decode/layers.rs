@@ -77,7 +77,7 @@ struct Layer {
     input: ByteRange,
     output: u64,
     /// Where bytes of the output stand in the input, for a layer that leaves some out: the latest runs of as many bytes.
-    runs: Rc<Vec<Run>>,
+    runs: Option<Rc<Vec<Run>>>,
 }
 
 /// From here on output and input go side by side, up to the next run.
@@ -94,8 +94,9 @@ const MAX_RUNS: usize = 256;
 impl Layer {
     /// Where output up to `needed` ends in the input, if that is known.
     fn mapped(&self, needed: u64) -> Option<u64> {
-        let next = self.runs.partition_point(|run| run.output < needed);
-        let run = self.runs.get(next.checked_sub(1)?)?;
+        let runs = self.runs.as_ref()?;
+        let next = runs.partition_point(|run| run.output < needed);
+        let run = runs.get(next.checked_sub(1)?)?;
         Some(run.input + (needed - run.output))
     }
 
@@ -231,6 +232,9 @@ impl<'s> Out<'s> {
     /// Tells of a request, and whether it names several hosts.
     pub(super) fn request(&mut self, head: &RequestHead) {
         self.sink.request(head);
+        if head.names_one_host() {
+            return;
+        }
         let hosts = head.hosts();
         if hosts.len() > 1 {
             let listed = hosts.iter().take(MAX_HOSTS).map(|host| printable(host, MAX_PARAM));
@@ -344,7 +348,7 @@ impl Stage {
     /// A layer whose input starts at `at` in the layer before.
     pub(super) fn new(op: &'static str, param: Option<&[u8]>, at: u64, keep: Keep) -> Self {
         let param = param.map(|param| Rc::from(printable(param, MAX_PARAM)));
-        let layer = Layer { op, param, input: ByteRange::new(at, at), output: 0, runs: Rc::default() };
+        let layer = Layer { op, param, input: ByteRange::new(at, at), output: 0, runs: None };
         Self { layer, keep, leaf: None, resumed: None }
     }
 
@@ -378,10 +382,11 @@ impl Stage {
     /// Says that the output from `output` on stands in the input from `input` on, byte for byte.
     pub(super) fn runs(&mut self, output: u64, input: u64) {
         let goes_on = |run: &Run| input.checked_sub(run.input) == output.checked_sub(run.output);
-        if self.layer.runs.last().is_some_and(goes_on) {
+        let runs = self.layer.runs.get_or_insert_default();
+        if runs.last().is_some_and(goes_on) {
             return;
         }
-        let runs = Rc::make_mut(&mut self.layer.runs);
+        let runs = Rc::make_mut(runs);
         if runs.len() >= 2 * MAX_RUNS {
             runs.drain(..MAX_RUNS);
         }

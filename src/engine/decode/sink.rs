@@ -172,12 +172,25 @@ impl RequestHead {
         absolute(&self.uri).or_else(|| named(":authority")).or_else(|| named("host"))
     }
 
+    /// Whether one field at most says whom it is for, and its target and method say nothing else: then [`Self::hosts`] holds one
+    /// host or none.
+    pub fn names_one_host(&self) -> bool {
+        let is_host = |(name, _): &&(String, Vec<u8>)| is_host(name);
+        self.method != "CONNECT"
+            && self.fields.iter().filter(is_host).nth(1).is_none()
+            && absolute(&self.uri).is_none()
+    }
+
     /// All hosts that it names, each in one spelling and once: of its target, of `:authority` and of every Host.
     pub fn hosts(&self) -> BTreeSet<Vec<u8>> {
-        let is_host = |name: &str| name == ":authority" || name.eq_ignore_ascii_case("host");
         let fields = self.fields.iter().filter(|(name, _)| is_host(name)).map(|(_, value)| value.as_slice());
         self.authority().into_iter().chain(fields).map(plain_host).filter(|host| !host.is_empty()).collect()
     }
+}
+
+/// Whether a field says whom a request is for.
+fn is_host(field: &str) -> bool {
+    field == ":authority" || field.eq_ignore_ascii_case("host")
 }
 
 /// A host in lower case, without white space, the final dot of its name and the ports that HTTP has by itself.

@@ -41,7 +41,8 @@ struct Value {
     /// Where it stands in the layer before, as far as it is known.
     range: ByteRange,
     held: Held,
-    content: Option<Content>,
+    /// In a box: most values are looked at while they are held, and are none.
+    content: Option<Box<Content>>,
 }
 
 impl Values {
@@ -155,7 +156,7 @@ impl Value {
     fn begin(&mut self, out: &mut Out<'_>) {
         let name = Some(self.name.as_slice()).filter(|name| !name.is_empty());
         let stage = Stage::new(self.op, name, self.range.start, Keep::Search);
-        let mut content = Content::value(stage, Declared::default(), self.cut, self.is_telling());
+        let mut content = Box::new(Content::value(stage, Declared::default(), self.cut, self.is_telling()));
         let held = self.held.bytes();
         let (same, end) = match self.op {
             "json.bytes" => (false, self.range.end),

@@ -1,6 +1,6 @@
 //! Message heads (RFC 9112 sections 2 to 5).
 
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 use crate::evidence::ByteRange;
 
@@ -94,12 +94,15 @@ impl<'a> Head<'a> {
     fn strict(bytes: &'a [u8], at: u64, role: Role, text: &[u8]) -> Result<Self, String> {
         let lead = empty_lines(text);
         let message = text.get(lead..).unwrap_or_default();
-        let mut headers = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let parser = httparse::ParserConfig::default();
         let span = |part: &[u8]| span_in(text, part);
         let (start, minor, fields) = match role {
             Role::Requests => {
-                let mut request = httparse::Request::new(&mut headers);
-                request.parse(message).map_err(|error| error.to_string())?;
+                let mut request = httparse::Request::new(&mut []);
+                parser
+                    .parse_request_with_uninit_headers(&mut request, message, &mut headers)
+                    .map_err(|error| error.to_string())?;
                 let (Some(method), Some(target)) = (request.method, request.path) else {
                     return Err("no method".to_owned());
                 };
@@ -108,9 +111,9 @@ impl<'a> Head<'a> {
                 (start, request.version, request.headers)
             }
             Role::Responses => {
-                let mut response = httparse::Response::new(&mut headers);
-                httparse::ParserConfig::default()
-                    .parse_response(&mut response, message)
+                let mut response = httparse::Response::new(&mut []);
+                parser
+                    .parse_response_with_uninit_headers(&mut response, message, &mut headers)
                     .map_err(|error| error.to_string())?;
                 let status = response.code.ok_or("no status")?;
                 (StartLine::Response { status }, response.version, response.headers)
