@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &mut Terminal) -> Result<u8, 
             walk(&mut document, true)?
         }
         (Format::Jsonl, None) => {
-            let mut lines = Lines { out: Json::new(terminal) };
+            let mut lines = Lines { out: Json::new(terminal), item: Vec::new() };
             walk(&mut lines, true)?
         }
     };
@@ -164,6 +164,8 @@ impl<'t> Json<'t> {
 /// `--format jsonl`: what each flow shows, as soon as it is known.
 struct Lines<'t> {
     out: Json<'t>,
+    /// The text of one value.
+    item: Vec<u8>,
 }
 
 impl Lines<'_> {
@@ -178,10 +180,13 @@ impl View for Lines<'_> {
     }
 
     fn part(&mut self, part: &Part) -> io::Result<()> {
-        part.items(&mut |list, item| {
+        let mut text = std::mem::take(&mut self.item);
+        let done = part.items(&mut text, &mut |list, item| {
             let (_, kind) = Part::LISTS.get(list).copied().unwrap_or_default();
             self.line(kind, item)
-        })
+        });
+        self.item = text;
+        done
     }
 
     fn end(&mut self, end: &End) -> io::Result<()> {
@@ -194,6 +199,8 @@ impl View for Lines<'_> {
 struct Document<'t> {
     out: Json<'t>,
     lists: Vec<Waiting>,
+    /// The text of one item.
+    item: Vec<u8>,
     scratch: &'t Scratch,
 }
 
@@ -223,7 +230,7 @@ impl Waiting {
 impl<'t> Document<'t> {
     fn new(terminal: &'t mut Terminal, scratch: &'t Scratch) -> Self {
         let lists = Part::LISTS.iter().map(|_| Waiting::default()).collect();
-        Self { out: Json::new(terminal), lists, scratch }
+        Self { out: Json::new(terminal), lists, item: Vec::new(), scratch }
     }
 }
 
@@ -237,8 +244,8 @@ impl View for Document<'_> {
     }
 
     fn part(&mut self, part: &Part) -> io::Result<()> {
-        let Self { out, lists, scratch } = self;
-        part.items(&mut |place, item| {
+        let Self { out, lists, item, scratch } = self;
+        part.items(item, &mut |place, item| {
             let Some(list) = lists.get_mut(place) else { return Ok(()) };
             let comma: &[u8] = if list.items == 0 { b"" } else { b"," };
             list.items += 1;

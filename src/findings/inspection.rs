@@ -75,17 +75,22 @@ macro_rules! document {
             /// The lists, in the document's order: name, and the kind of a line that holds one of its items.
             pub const LISTS: &[(&str, &str)] = &[$((stringify!($list), $kind),)*];
 
-            /// Writes each item as JSON, with the place of its list in [`Part::LISTS`].
+            /// Writes each item as JSON, with the place of its list in [`Part::LISTS`]. `text` is where it is written: a
+            /// buffer that all parts share.
             ///
             /// # Errors
             /// When `take` fails.
-            pub fn items(&self, take: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>) -> io::Result<()> {
-                let (mut place, mut text) = (0, Vec::with_capacity(ITEM));
+            pub fn items(
+                &self,
+                text: &mut Vec<u8>,
+                take: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
+            ) -> io::Result<()> {
+                let mut place = 0;
                 $(
                     for item in &self.$list {
                         text.clear();
-                        serde_json::to_writer(&mut text, item)?;
-                        take(place, &text)?;
+                        serde_json::to_writer(&mut *text, item)?;
+                        take(place, text)?;
                     }
                     place += 1;
                 )*
@@ -95,9 +100,6 @@ macro_rules! document {
         }
     };
 }
-
-/// Room for the text of an item: what a short flow shows.
-const ITEM: usize = 2 << 10;
 
 document! {
     head {

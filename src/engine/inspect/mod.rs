@@ -68,6 +68,11 @@ pub fn inspect(case: &Case, limits: &Limits, view: &mut dyn View) -> Result<(), 
         for flow in group.iter().filter_map(|id| index.flow(*id)) {
             let (part, resolved) = inspector.flow(flow, &mut shared)?;
             tally.resolved(resolved);
+            if flow.id.0 == next && waiting.is_empty() {
+                tally.hand(view, part)?;
+                next += 1;
+                continue;
+            }
             waiting.insert(flow.id.0, part);
             while let Some(part) = waiting.remove(&next) {
                 tally.hand(view, part)?;
@@ -238,12 +243,14 @@ impl Inspector<'_> {
         let mut walk = Walk::new(&self.index.capture, &name, flow, streams.uplink, self.digests);
         decode::walk(&streams.conversation(flow), self.context, shared, &mut walk)?;
         walk.finish();
+        let (initiator, responder) = (flow.initiator.to_string(), flow.responder.to_string());
         let mut directions = Vec::with_capacity(Side::BOTH.len());
-        for side in Side::BOTH {
+        for (side, from) in Side::BOTH.into_iter().zip([&initiator, &responder]) {
             let stream = streams.of(side);
             let [up, down] = &islands;
             let islands = if side == streams.uplink { up } else { down };
-            directions.push(self.direction(flow, side, stream, Islands::finish(islands, stream)?)?);
+            let first = Islands::finish(islands, stream)?;
+            directions.push(self.direction(flow, (side, from), stream, first)?);
             walk.anomalies.extend(stream.anomalies(&name));
         }
         let remote = flow.address(streams.uplink.other()).ip();
@@ -253,8 +260,8 @@ impl Inspector<'_> {
                 Transport::Udp => "udp",
             }
             .to_owned(),
-            initiator: flow.initiator.to_string(),
-            responder: flow.responder.to_string(),
+            initiator,
+            responder,
             first_frame: flow.first_frame,
             first: flow.first.epoch_text(),
             last: flow.last.epoch_text(),
@@ -285,7 +292,7 @@ impl Inspector<'_> {
         tls.sort_by_key(|connection| connection.frame);
         let part = Part {
             flows: vec![view],
-            transactions: transactions.into_values().collect(),
+            transactions: transactions.into_values().map(|transaction| *transaction).collect(),
             messages: messages.into_values().collect(),
             dns,
             tls_hellos: hellos,
@@ -300,7 +307,7 @@ impl Inspector<'_> {
     fn direction(
         &self,
         flow: &Flow,
-        side: Side,
+        (side, from): (Side, &str),
         stream: &Stream,
         first: Vec<Island>,
     ) -> Result<inspection::Side, ReadError> {
@@ -311,7 +318,7 @@ impl Inspector<'_> {
             Vec::new()
         };
         Ok(inspection::Side {
-            from: flow.address(side).to_string(),
+            from: from.to_owned(),
             from_start: stream.from_start,
             bytes_present: stream.present(),
             islands: first,

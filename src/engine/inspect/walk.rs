@@ -138,10 +138,11 @@ pub(super) struct Walk<'w> {
     pub(super) protocols: Vec<&'static str>,
     next: u32,
     open: BTreeMap<LeafId, OpenLeaf>,
-    pub(super) transactions: BTreeMap<u32, Transaction>,
+    /// In boxes, as what follows: most flows have one or two, and a node of the map has room for eleven.
+    pub(super) transactions: BTreeMap<u32, Box<Transaction>>,
     pub(super) messages: BTreeMap<u32, Message>,
-    forms: BTreeMap<(TransactionId, Direction), Forms>,
-    bodies: BTreeMap<(u32, Direction), Body>,
+    forms: BTreeMap<(TransactionId, Direction), Box<Forms>>,
+    bodies: BTreeMap<(u32, Direction), Box<Body>>,
     /// Bytes of field lines that may still be kept; `None` where one found no room.
     room: Option<usize>,
     /// Which way each transaction's request went.
@@ -190,23 +191,25 @@ impl<'w> Walk<'w> {
     }
 
     fn transaction(&mut self, id: TransactionId) -> &mut Transaction {
-        self.transactions.entry(id.0).or_insert_with(|| Transaction {
-            flow: self.name.to_owned(),
-            n: id.0,
-            protocol: String::new(),
-            stream: None,
-            from: String::new(),
-            frame: None,
-            method: String::new(),
-            uri: String::new(),
-            host: String::new(),
-            version: String::new(),
-            stream_offset: 0,
-            header_bytes: 0,
-            content_type: String::new(),
-            fields: Vec::new(),
-            body: None,
-            response: None,
+        self.transactions.entry(id.0).or_insert_with(|| {
+            Box::new(Transaction {
+                flow: self.name.to_owned(),
+                n: id.0,
+                protocol: String::new(),
+                stream: None,
+                from: String::new(),
+                frame: None,
+                method: String::new(),
+                uri: String::new(),
+                host: String::new(),
+                version: String::new(),
+                stream_offset: 0,
+                header_bytes: 0,
+                content_type: String::new(),
+                fields: Vec::new(),
+                body: None,
+                response: None,
+            })
         })
     }
 
@@ -242,15 +245,17 @@ impl<'w> Walk<'w> {
     }
 
     fn body(&mut self, id: TransactionId, direction: Direction) -> &mut Body {
-        self.bodies.entry((id.0, direction)).or_insert_with(|| Body {
-            complete: false,
-            wire_len: 0,
-            wire_sha256: None,
-            len: 0,
-            sha256: None,
-            decoded_len: None,
-            decoded_sha256: None,
-            multipart: Vec::new(),
+        self.bodies.entry((id.0, direction)).or_insert_with(|| {
+            Box::new(Body {
+                complete: false,
+                wire_len: 0,
+                wire_sha256: None,
+                len: 0,
+                sha256: None,
+                decoded_len: None,
+                decoded_sha256: None,
+                multipart: Vec::new(),
+            })
         })
     }
 
@@ -266,20 +271,20 @@ impl<'w> Walk<'w> {
         };
         let sni = hellos.chain(moved).map(|name| format!("{name} (sni)"));
         let hosts = self.transactions.values().map(|tx| &tx.host).filter(|host| !host.is_empty());
-        sni.chain(hosts.map(|host| format!("{host} (http host)"))).collect()
+        sni.chain(hosts.map(|host| [host.as_str(), " (http host)"].concat())).collect()
     }
 
     /// Gives each body to its request, response or message.
     pub(super) fn finish(&mut self) {
         for ((id, direction), body) in std::mem::take(&mut self.bodies) {
             if let Some(message) = self.messages.get_mut(&id) {
-                message.body = Some(body);
+                message.body = Some(*body);
                 continue;
             }
             if self.requests.get(&id).is_none_or(|request| *request == direction) {
-                self.transaction(TransactionId(id)).body = Some(body);
+                self.transaction(TransactionId(id)).body = Some(*body);
             } else {
-                self.response_of(TransactionId(id)).body = Some(body);
+                self.response_of(TransactionId(id)).body = Some(*body);
             }
         }
     }
@@ -354,7 +359,7 @@ impl Sink for Walk<'_> {
             digests.write(slot, bytes);
             leaf.len += bytes.len() as u64;
             let room = MAX_FIRST.saturating_sub(leaf.first.len());
-            leaf.first.extend(bytes.iter().take(room));
+            leaf.first.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
     }
 
@@ -412,7 +417,11 @@ impl Sink for Walk<'_> {
         transaction.host =
             field(&head.fields, if named(&head.fields, "host") { "host" } else { ":authority" });
         (transaction.protocol, transaction.stream) = (head.protocol.to_owned(), head.stream);
-        transaction.fields.extend(lines);
+        if transaction.fields.is_empty() {
+            transaction.fields = lines;
+        } else {
+            transaction.fields.extend(lines);
+        }
         transaction.content_type = field(&head.fields, "content-type");
         transaction.stream_offset = head.range.start;
         transaction.header_bytes = head.range.len();

@@ -46,7 +46,7 @@ impl View for Text {
         Ok(serde_json::to_writer(&mut self.0, head)?)
     }
     fn part(&mut self, part: &Part) -> io::Result<()> {
-        part.items(&mut |place, item| {
+        part.items(&mut Vec::new(), &mut |place, item| {
             self.0.push(place as u8);
             self.0.extend_from_slice(item);
             Ok(())
