@@ -589,6 +589,8 @@ impl Drop for StreamReader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     /// Ten bytes a piece, checked as captured ones are; the third piece was not captured.
@@ -657,6 +659,42 @@ mod tests {
         stream.blob = Arc::new(changed);
         read(&stream.parts([range(8, 12)]).parts([range(0, 3)])).unwrap_err();
         assert_eq!(read(&stream.parts([range(10, 12)])).unwrap(), "kl");
+    }
+
+    /// Bytes that can't be read the first time.
+    struct Failing {
+        bytes: Vec<u8>,
+        failed: AtomicBool,
+    }
+
+    impl Blob for Failing {
+        fn len(&self) -> u64 {
+            self.bytes.len() as u64
+        }
+
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            if self.failed.swap(true, Ordering::Relaxed) {
+                self.bytes.read_at(buf, offset)
+            } else {
+                Err(io::ErrorKind::Other.into())
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_that_failed_leaves_nothing_behind() {
+        let failing = || {
+            let blob = Arc::new(Failing { bytes: TEXT.to_vec(), failed: AtomicBool::new(false) });
+            Stream { blob, ..Stream::of_bytes(TEXT) }
+        };
+        let stream = failing();
+        let mut reader = stream.reader();
+        reader.next_chunk().unwrap_err();
+        let chunk = reader.next_chunk().unwrap();
+        assert_eq!(chunk, Some(Chunk::Bytes { range: range(0, 45), data: TEXT }), "the same reader");
+        let stream = failing();
+        read(&stream).unwrap_err();
+        assert_eq!(read(&stream).unwrap().as_bytes(), TEXT, "another one");
     }
 
     #[test]

@@ -265,6 +265,26 @@ fn a_gap_elsewhere_ends_in_raw_bytes_until_the_next_head() {
 }
 
 #[test]
+fn a_request_line_that_is_longer_than_what_is_looked_at_first_is_read_to_its_end() {
+    let head = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(5_000));
+    let (first, rest) = head.as_bytes().split_at(3_000);
+    for up in [Stream::of_bytes(head.as_bytes()), stream(&[Ok(first), Ok(rest)])] {
+        let got = walked(&up, &Stream::of_bytes(b""), Transport::Tcp, 80);
+        assert_eq!((got.requests.len(), got.protocols), (1, vec!["http1"]));
+    }
+}
+
+#[test]
+fn what_stands_behind_a_missing_start_begins_no_protocol() {
+    let hello = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00";
+    let protocols = |parts: &[Result<&[u8], u64>]| {
+        walked(&stream(parts), &Stream::of_bytes(b""), Transport::Tcp, 4_433).protocols
+    };
+    assert_eq!(protocols(&[Ok(hello)]), ["tls"]);
+    assert!(!protocols(&[Err(9), Ok(hello)]).contains(&"tls"));
+}
+
+#[test]
 fn a_body_that_never_comes_is_incomplete() {
     let got = tcp(b"PUT / HTTP/1.1\r\nContent-Length: 10\r\n\r\n", b"");
     assert_eq!(got.ends, [(TransactionId(0), Direction::Up, BodyEnd::Incomplete, 0)]);
