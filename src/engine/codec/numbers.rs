@@ -74,6 +74,7 @@ impl Numbers {
     }
 
     /// Takes a byte that is none of a number.
+    #[inline]
     pub(super) fn other(
         &mut self,
         (input, at): (&[u8], usize),
@@ -81,6 +82,23 @@ impl Numbers {
         out: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Damage> {
         let byte = input.get(at).copied().unwrap_or_default();
+        // Of most bytes no more is to be said than whether a list may go on.
+        if self.number.is_some() || self.open.is_some() {
+            self.after((input, at), byte, budget, out)?;
+        }
+        self.list &= matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n');
+        self.list |= byte == b'[';
+        Ok(())
+    }
+
+    /// Takes a byte that comes after a number, or in a list of them.
+    fn after(
+        &mut self,
+        (input, at): (&[u8], usize),
+        byte: u8,
+        budget: &Budget,
+        out: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Damage> {
         if let Some(number) = self.number.take() {
             match (self.open, number.byte()) {
                 (Some(Open::Bytes), Some(byte)) => {
@@ -92,12 +110,10 @@ impl Numbers {
             }
         }
         match byte {
-            b',' | b' ' | b'\t' | b'\r' | b'\n' => {}
-            b']' => self.close((input, at), Some(at + 1), budget, out)?,
-            _ => self.close((input, at), None, budget, out)?,
+            b',' | b' ' | b'\t' | b'\r' | b'\n' => Ok(()),
+            b']' => self.close((input, at), Some(at + 1), budget, out),
+            _ => self.close((input, at), None, budget, out),
         }
-        self.list |= byte == b'[';
-        Ok(())
     }
 
     /// Ends what is open.

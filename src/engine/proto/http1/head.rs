@@ -151,7 +151,10 @@ impl<'a> Head<'a> {
 
     /// The first value of a name as text; broken UTF-8 is replaced.
     pub fn value(&self, name: &str) -> Option<String> {
-        self.values(name).next().map(|value| String::from_utf8_lossy(value).into_owned())
+        self.values(name).next().map(|value| match str::from_utf8(value) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(value).into_owned(),
+        })
     }
 
     /// `HTTP/1.1`.
