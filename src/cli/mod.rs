@@ -166,9 +166,12 @@ impl Terminal {
 
     /// Writes JSON byte for byte; on a terminal, with the same meaning and nothing that controls it.
     pub(crate) fn json(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !io::stdout().is_terminal() {
+            return self.document(bytes);
+        }
         match std::str::from_utf8(bytes) {
-            Ok(text) if io::stdout().is_terminal() => self.document(json_for_eyes(text).as_bytes()),
-            _ => self.document(bytes),
+            Ok(text) => self.document(json_for_eyes(text).as_bytes()),
+            Err(_) => self.document(bytes),
         }
     }
 
