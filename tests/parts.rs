@@ -99,6 +99,20 @@ fn found_in(up: &Stream) -> Vec<Hit> {
 
 /// The same, and which bytes are understood.
 fn walked(up: &Stream) -> (Vec<Hit>, Vec<ByteRange>) {
+    let (hits, understood, _) = walk_all(up);
+    (hits, understood)
+}
+
+/// What is said of codings that bytes are not in.
+fn mismatches(sent: &[u8]) -> Vec<String> {
+    let (.., anomalies) = walk_all(&Stream::of_bytes(sent));
+    let coding =
+        |(kind, detail): (AnomalyKind, String)| (kind == AnomalyKind::CodingMismatch).then_some(detail);
+    anomalies.into_iter().filter_map(coding).collect()
+}
+
+/// Hits, what is understood, and what is odd.
+fn walk_all(up: &Stream) -> (Vec<Hit>, Vec<ByteRange>, Vec<(AnomalyKind, String)>) {
     let scratch = Scratch::new(std::env::temp_dir());
     let (limits, keys) = (Limits::default(), KeyLog::default());
     let files = photos().into_iter().enumerate();
@@ -117,8 +131,9 @@ fn walked(up: &Stream) -> (Vec<Hit>, Vec<ByteRange>) {
         .unwrap();
     let limited = leaves.anomalies.iter().any(|(kind, _)| *kind == AnomalyKind::LimitReached);
     assert!(!limited, "{:?}", leaves.anomalies);
-    let (harvest, understood) = (leaves.collector.finish().unwrap(), leaves.understood);
-    (conclude(&catalog, spool, vec![harvest], &limits).unwrap().hits, understood)
+    let Leaves { collector, anomalies, understood } = leaves;
+    let harvest = collector.finish().unwrap();
+    (conclude(&catalog, spool, vec![harvest], &limits).unwrap().hits, understood, anomalies)
 }
 
 fn found(sent: &[u8]) -> Vec<Hit> {
@@ -275,6 +290,57 @@ fn parts_behind_the_first_on_a_connection_of_their_own_are_not_found_and_not_und
                 assert!(ByteRange::covered(understood) <= framing, "{what}: more than what frames them");
             }
         }
+    }
+}
+
+#[test]
+fn parts_that_are_one_coding_together_are_not_called_damaged() {
+    let [photo, _] = photos();
+    for http in [Http::One, Http::OneInChunks, Http::Two] {
+        for naming in SCHEMES {
+            let codings = [("gzip", "gzip"), ("br", "br"), ("zlib", "deflate"), ("zstd", "zstd")];
+            // What differs between protocols is no matter of the coding.
+            let tried = if http == Http::One { 4 } else { 1 };
+            for (wrapper, coding) in codings.into_iter().take(tried) {
+                let what = format!("{coding} {naming:?} {http:?}");
+                let body = wrapped(wrapper, &photo);
+                let parts = in_parts(&body, 4, naming, Some(coding));
+                let said = |parts: &[Sent]| mismatches(&http.connection(parts));
+                assert_eq!(said(&parts), [""; 0], "{what}");
+                // A part that came twice is one of them; one of a whole file beside them is whole by itself.
+                let again = [&parts[..2], &parts[1..]].concat();
+                assert_eq!(said(&again), [""; 0], "{what}, one twice");
+                // Nothing is withheld where the end is missing, nor where only the middle is there.
+                assert!(said(&parts[..3]).len() >= 3, "{what}, without an end: {:?}", said(&parts[..3]));
+                assert!(said(&parts[1..3]).len() >= 2, "{what}, the middle: {:?}", said(&parts[1..3]));
+                // The whole is wrong: that is said of it, and of its parts. Brotli has no checksum that could tell.
+                let mut wrong = parts.clone();
+                let end = wrong[3].body.len();
+                wrong[3].body.truncate(end - 9);
+                wrong[3].body.extend([0x55; 9]);
+                let said = said(&wrong);
+                assert!(coding == "br" || said.len() >= 4, "{what}, damaged: {said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_not_in_the_coding_that_it_declares_is_odd_beside_others_that_are_joined() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    for naming in SCHEMES.into_iter().filter(|naming| *naming != Naming::None) {
+        let parts = in_parts(&body, 4, naming, Some("gzip"));
+        let noisy =
+            Sent { body: noise(7, 5_000), ..in_parts(&body, 1, Naming::None, Some("gzip"))[0].clone() };
+        let sent = [&parts[..2], &[noisy], &parts[2..]].concat();
+        assert_eq!(mismatches(&Http::One.connection(&sent)).len(), 1, "{naming:?}");
+        // One that says that it is in another coding than the first is wrong whatever it is a part of.
+        let mut other = parts.clone();
+        other[2].fields.iter_mut().filter(|(name, _)| name == "content-encoding").for_each(|(_, coding)| {
+            "zstd".clone_into(coding);
+        });
+        assert_eq!(mismatches(&Http::One.connection(&other)).len(), 1, "{naming:?}");
     }
 }
 

@@ -90,6 +90,8 @@ fn read(
     }
     parser.finish(&mut side);
     side.raw.close(&mut side.out);
+    let withheld = side.out.withheld();
+    side.out.say(withheld);
     let Side { out, uploads, switched, result, .. } = side;
     result?;
     let tally = out.tally();
@@ -278,6 +280,7 @@ impl Side<'_, '_, '_> {
             gapped: false,
             declared: body::declared(head),
             torn: None,
+            withheld: Vec::new(),
         };
         Some((name, part))
     }
@@ -301,6 +304,9 @@ impl Handler for Side<'_, '_, '_> {
         let has_body = matches!(framing, Framing::Length(_) | Framing::Chunked | Framing::UntilClose);
         self.body = has_body.then(|| Body::new(head, framing));
         self.part = self.body.is_some().then(|| self.part(head, framing)).flatten();
+        if self.part.is_some() {
+            self.out.withhold();
+        }
         framing
     }
 
@@ -340,9 +346,14 @@ impl Handler for Side<'_, '_, '_> {
             let detail = format!("the body ends after {} bytes, before its announced end", range.len());
             self.out.anomaly(AnomalyKind::HttpBodyIncomplete, Some(range.end.saturating_sub(1)), detail);
         }
-        if let Some((name, part)) = self.part.take() {
-            self.uploads.take(name, UploadPart { range, complete, gapped, torn, ..part });
-        }
+        let withheld = self.out.withheld();
+        let refused = match self.part.take() {
+            Some((name, part)) => {
+                self.uploads.take(name, UploadPart { range, complete, gapped, torn, withheld, ..part })
+            }
+            None => withheld,
+        };
+        self.out.say(refused);
         let end = if complete && !gapped { BodyEnd::Complete } else { BodyEnd::Incomplete };
         if let Some(transaction) = self.out.transaction {
             self.out.sink.body_end(transaction, self.out.direction, end, range.len());

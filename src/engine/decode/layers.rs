@@ -28,6 +28,10 @@ const MAX_HOSTS: usize = 4;
 /// Characters of a parameter in a step.
 const MAX_PARAM: usize = 128;
 
+/// What is said of the codings of one body and withheld: each of two that are declared can fail, and so can those of a few
+/// parts inside.
+const MAX_WITHHELD: usize = 8;
+
 /// Where everything goes, and what stands around it at the moment.
 pub(super) struct Out<'s> {
     pub(super) sink: &'s mut dyn Sink,
@@ -45,6 +49,15 @@ pub(super) struct Out<'s> {
     values: u32,
     /// Leaves of values that stand in their containers as they are.
     told: u32,
+    /// What is not said yet, where something is withheld.
+    withheld: Option<Vec<Withheld>>,
+}
+
+/// That bytes are not in the coding that is declared for them, said of a body that may go on in another one.
+#[derive(Clone, Debug)]
+pub(super) struct Withheld {
+    frame: Option<FrameNo>,
+    detail: String,
 }
 
 /// What is counted over all streams that one direction of a conversation holds: a thousand streams may not do more
@@ -178,7 +191,30 @@ impl<'s> Out<'s> {
             anomalies,
             values,
             told,
+            withheld: None,
         }
+    }
+
+    /// From here on what is said of codings is withheld: the body may be a part of an upload.
+    pub(super) fn withhold(&mut self) {
+        self.withheld = Some(Vec::new());
+    }
+
+    /// What was withheld; nothing is any more.
+    pub(super) fn withheld(&mut self) -> Vec<Withheld> {
+        self.withheld.take().unwrap_or_default()
+    }
+
+    /// Says what was withheld.
+    pub(super) fn say(&mut self, withheld: Vec<Withheld>) {
+        for Withheld { frame, detail } in withheld {
+            self.odd(AnomalyKind::CodingMismatch, frame, detail);
+        }
+    }
+
+    /// How often something odd of a kind was said of this direction.
+    pub(super) fn said(&self, kind: AnomalyKind) -> u32 {
+        self.anomalies.get(&kind).copied().unwrap_or_default()
     }
 
     /// What the next stream goes on with.
@@ -245,13 +281,20 @@ impl<'s> Out<'s> {
 
     /// Records odd traffic seen at a position of the stream.
     pub(super) fn anomaly(&mut self, kind: AnomalyKind, at: Option<u64>, detail: String) {
+        let frame = at.and_then(|at| self.frame(at));
+        match &mut self.withheld {
+            Some(withheld) if kind == AnomalyKind::CodingMismatch && withheld.len() < MAX_WITHHELD => {
+                withheld.push(Withheld { frame, detail });
+            }
+            _ => self.odd(kind, frame, detail),
+        }
+    }
+
+    fn odd(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
         let count = self.anomalies.entry(kind).or_default();
         *count += 1;
         match (*count).cmp(&MAX_ANOMALIES) {
-            std::cmp::Ordering::Less => {
-                let frame = at.and_then(|at| self.frame(at));
-                self.sink.anomaly(kind, frame, detail);
-            }
+            std::cmp::Ordering::Less => self.sink.anomaly(kind, frame, detail),
             std::cmp::Ordering::Equal => {
                 let detail = format!("more of {kind} in this direction is not listed");
                 self.sink.anomaly(AnomalyKind::LimitReached, None, detail);

@@ -284,9 +284,13 @@ impl<'c> Connection<'c> {
             let half = std::mem::take(exchange.half(role));
             if has_content(&half) {
                 let part = self.body(stream, role, transaction, &half, sink)?;
-                if let Some(name) = half.name.filter(|_| half.late.is_empty()) {
-                    self.uploads.take(name, UploadPart { content: half.content, ..part });
-                }
+                let refused = match half.name.filter(|_| half.late.is_empty()) {
+                    Some(name) => self.uploads.take(name, UploadPart { content: half.content, ..part }),
+                    None => part.withheld,
+                };
+                let mut out = self.out(role, self.stream(role), sink);
+                out.say(refused);
+                *self.tally(role) = out.tally();
             }
         }
         Ok(())
@@ -337,6 +341,9 @@ impl<'c> Connection<'c> {
         let mut out = self.out(role, &inner, &mut within);
         out.transaction = Some(transaction);
         let declared = half.head.as_ref().map(Facts::declared).unwrap_or_default();
+        if half.name.is_some() {
+            out.withhold();
+        }
         let mut body = Body::whole(BODY, declared.clone());
         let mut reader = inner.reader();
         while let Some(chunk) = reader.next_chunk()? {
@@ -346,6 +353,7 @@ impl<'c> Connection<'c> {
             }
         }
         let Finished { range, gapped, torn } = body.finish(&mut out)?;
+        let withheld = out.withheld();
         let announced = half.head.as_ref().and_then(Facts::length);
         let complete = half.end == End::Complete && half.late.is_empty() && !gapped;
         if !complete && !gapped {
@@ -377,7 +385,7 @@ impl<'c> Connection<'c> {
         let end = if complete { BodyEnd::Complete } else { BodyEnd::Incomplete };
         sink.body_end(transaction, direction, end, bytes);
         let (form, content) = (Form::Stream(stream), Vec::new());
-        Ok(UploadPart { transaction, form, range, content, complete, gapped, declared, torn })
+        Ok(UploadPart { transaction, form, range, content, complete, gapped, declared, torn, withheld })
     }
 
     /// Reads bodies that are parts of one as one.

@@ -10,7 +10,7 @@
 mod name;
 mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     engine::{
@@ -23,7 +23,7 @@ use crate::{
 use super::{
     body::Body,
     content::Declared,
-    layers::{Out, Tally},
+    layers::{Out, Tally, Withheld},
     sink::{PARTS, Sink, TransactionId},
     within::{Within, Wrap},
 };
@@ -64,6 +64,8 @@ pub(super) struct Part {
     pub(super) declared: Declared,
     /// The coding that its content is in and that does not end in it.
     pub(super) torn: Option<&'static str>,
+    /// What is to be said of its coding, unless it goes on in another part.
+    pub(super) withheld: Vec<Withheld>,
 }
 
 impl Part {
@@ -121,6 +123,8 @@ pub(super) struct Uploads {
     /// Those that the next part may belong to.
     open: BTreeMap<Digest, usize>,
     held: usize,
+    /// What is to be said of parts.
+    withheld: usize,
     beyond: bool,
 }
 
@@ -139,28 +143,37 @@ impl Uploads {
         name.is_told() || torn.is_some() || self.open.contains_key(&name.upload)
     }
 
-    /// Remembers the body of a request.
-    pub(super) fn take(&mut self, name: Name, part: Part) {
+    /// Remembers the body of a request. Gives back what is to be said of it now.
+    pub(super) fn take(&mut self, name: Name, mut part: Part) -> Vec<Withheld> {
         if !self.wants(&name, part.torn) || part.content.is_empty() {
-            return;
+            return part.withheld;
         }
         if self.held + part.content.len() > MAX_HELD {
             self.beyond = true;
-            return;
+            return part.withheld;
         }
         self.held += part.content.len();
+        let now = if self.withheld < MAX_PARTS { Vec::new() } else { std::mem::take(&mut part.withheld) };
+        self.withheld += part.withheld.len();
         let full = |upload: &Upload| upload.parts.len() >= MAX_PARTS;
         let known = self.open.get(&name.upload).copied();
         match known.and_then(|at| self.all.get_mut(at)) {
             Some(upload) if !full(upload) => upload.parts.push((name, part)),
-            Some(_) if name.is_told() => self.beyond = true,
+            Some(_) if name.is_told() => {
+                self.beyond = true;
+                return [now, part.withheld].concat();
+            }
             // Bodies that follow one another for so long are no upload; one that is torn may begin another.
-            Some(_) if part.torn.is_none() => drop(self.open.remove(&name.upload)),
+            Some(_) if part.torn.is_none() => {
+                self.open.remove(&name.upload);
+                return [now, part.withheld].concat();
+            }
             _ => {
                 self.open.insert(name.upload, self.all.len());
                 self.all.push(Upload { parts: vec![(name, part)] });
             }
         }
+        now
     }
 
     /// Puts the parts together and reads what they make.
@@ -174,12 +187,12 @@ impl Uploads {
         sink: &mut dyn Sink,
     ) -> Result<Tally, ReadError> {
         let mut effort = Effort::new(around.stream);
-        let mut tally = tally;
+        let mut joined = Joined { tally, whole: BTreeSet::new() };
         for upload in &self.all {
             let (named, unnamed): (Vec<_>, Vec<_>) =
                 upload.parts.iter().partition(|(name, _)| name.is_told());
-            for taken in order::named(around.stream, &named, &mut effort)? {
-                tally = join(around, &taken, tally, sink)?;
+            for ordered in order::named(around.stream, &named, &mut effort)? {
+                joined.join(around, &ordered.taken, &ordered.again, sink)?;
             }
             let bodies: Vec<&Part> = unnamed.into_iter().map(|(_, part)| part).collect();
             let mut rest = bodies.as_slice();
@@ -187,20 +200,52 @@ impl Uploads {
                 let chain = first.torn.map(|_| chain(around, rest, &mut effort)).transpose()?.flatten();
                 rest = match chain {
                     Some((taken, used)) => {
-                        tally = join(around, &taken, tally, sink)?;
-                        rest.get(used..).unwrap_or_default()
+                        let (bodies, after) = rest.split_at_checked(used).unwrap_or((rest, &[]));
+                        joined.join(around, &taken, bodies, sink)?;
+                        after
                     }
                     None => others,
                 };
             }
         }
+        let Joined { tally, whole } = joined;
+        let mut out = Out::going_on(sink, around.stream, around.direction, around.limits, tally);
+        let parts = self.all.into_iter().flat_map(|upload| upload.parts);
+        for (_, part) in parts.filter(|(_, part)| !whole.contains(&part.transaction)) {
+            out.say(part.withheld);
+        }
         if self.beyond || effort.is_spent() {
-            let mut out = Out::going_on(sink, around.stream, around.direction, around.limits, tally);
             let detail = "uploads in more parts, or with more repetitions, than are put together".to_owned();
             out.anomaly(AnomalyKind::LimitReached, None, detail);
-            tally = out.tally();
         }
-        Ok(tally)
+        Ok(out.tally())
+    }
+}
+
+/// What was joined so far.
+struct Joined {
+    tally: Tally,
+    /// Bodies that are parts of something that was read to its end.
+    whole: BTreeSet<TransactionId>,
+}
+
+impl Joined {
+    /// Reads parts as one body. Where that is whole, the coding of each part is that of the first: `again` are bodies that
+    /// came twice.
+    fn join(
+        &mut self,
+        around: &Around<'_>,
+        taken: &[Taken<'_>],
+        again: &[&Part],
+        sink: &mut dyn Sink,
+    ) -> Result<(), ReadError> {
+        let (whole, tally) = join(around, taken, self.tally.clone(), sink)?;
+        self.tally = tally;
+        let codings = taken.first().filter(|_| whole).map(|first| &first.part.declared.codings);
+        let bodies = taken.iter().map(|taken| taken.part).chain(again.iter().copied());
+        let alike = bodies.filter(|part| codings == Some(&part.declared.codings));
+        self.whole.extend(alike.map(|part| part.transaction));
+        Ok(())
     }
 }
 
@@ -248,14 +293,14 @@ fn coding(op: &str) -> Option<Box<dyn Coding>> {
     })
 }
 
-/// Reads parts, one after the other, as one body.
+/// Reads parts, one after the other, as one body; whether all of it came, and was decoded to its end.
 fn join(
     around: &Around<'_>,
     taken: &[Taken<'_>],
     tally: Tally,
     sink: &mut dyn Sink,
-) -> Result<Tally, ReadError> {
-    let (Some(first), true) = (taken.first(), taken.len() > 1) else { return Ok(tally) };
+) -> Result<(bool, Tally), ReadError> {
+    let (Some(first), true) = (taken.first(), taken.len() > 1) else { return Ok((false, tally)) };
     let (mut ranges, mut seams, mut at, mut words) = (Vec::new(), Vec::new(), 0, Vec::new());
     for Taken { part, skipped } in taken {
         seams.push(at);
@@ -268,6 +313,9 @@ fn join(
     let mut within = Within::new(sink, &wrap, &wrap);
     let mut out = Out::going_on(&mut within, &stream, around.direction, around.limits, tally);
     out.transaction = Some(first.part.transaction);
+    let wrong =
+        |out: &Out<'_>| [AnomalyKind::CodingMismatch, AnomalyKind::LimitReached].map(|kind| out.said(kind));
+    let before = wrong(&out);
     let mut body = Body::joined(around.op, first.part.declared.clone());
     let mut reader = stream.reader();
     while let Some(chunk) = reader.next_chunk()? {
@@ -276,6 +324,6 @@ fn join(
             Chunk::Gap(gap) => body.gap(&mut out, gap),
         }
     }
-    body.finish(&mut out)?;
-    Ok(out.tally())
+    let gapped = body.finish(&mut out)?.gapped;
+    Ok((!gapped && wrong(&out) == before, out.tally()))
 }

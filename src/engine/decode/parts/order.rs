@@ -17,6 +17,15 @@ pub(super) struct Taken<'p> {
     pub(super) skipped: u64,
 }
 
+/// The parts of one upload.
+#[derive(Debug)]
+pub(super) struct Ordered<'p> {
+    /// From the first byte on, as far as none is missing.
+    pub(super) taken: Vec<Taken<'p>>,
+    /// Those that bring no byte that others did not.
+    pub(super) again: Vec<&'p Part>,
+}
+
 /// Bytes of a connection that may be read again to hold parts against each other: a hostile one repeats each part with every
 /// other, and begins a compressed stream in each body. An honest one needs each byte once or twice.
 #[derive(Debug)]
@@ -47,25 +56,25 @@ pub(super) fn named<'p>(
     stream: &Stream,
     parts: &[&'p (Name, Part)],
     effort: &mut Effort,
-) -> Result<Vec<Vec<Taken<'p>>>, ReadError> {
-    let mut uploads: Vec<Vec<Placed<'p>>> = Vec::new();
+) -> Result<Vec<Ordered<'p>>, ReadError> {
+    let mut uploads: Vec<(Vec<Placed<'p>>, Vec<&'p Part>)> = Vec::new();
     for placed in parts.iter().filter_map(|(name, part)| Placed::of(name, part)) {
-        let Some(upload) = uploads.last_mut() else {
-            uploads.push(vec![placed]);
+        let Some((upload, again)) = uploads.last_mut() else {
+            uploads.push((vec![placed], Vec::new()));
             continue;
         };
         match meet(stream, upload, &placed, effort)? {
             Meeting::New => upload.push(placed),
-            Meeting::Known => {}
+            Meeting::Known => again.push(placed.part),
             Meeting::Mends(other) => {
                 if let Some(other) = upload.get_mut(other) {
                     *other = placed;
                 }
             }
-            Meeting::Differs => uploads.push(vec![placed]),
+            Meeting::Differs => uploads.push((vec![placed], Vec::new())),
         }
     }
-    Ok(uploads.into_iter().map(in_order).collect())
+    Ok(uploads.into_iter().map(|(parts, again)| Ordered { taken: in_order(parts), again }).collect())
 }
 
 /// A part with the place that it names: bytes, or numbers of parts.
