@@ -41,10 +41,10 @@ use exhibit::{
         proto::keylog::KeyLog,
     },
     evidence::{Anomaly, AnomalyKind, ByteRange, Direction, Limits, Scratch, Transport},
-    findings::{Grade, Step},
+    findings::{Findings, Grade, Step},
 };
 
-use support::packets;
+use support::{packets, quic};
 use uploads::{Http, Naming, SCHEMES, Sent, in_parts, noise};
 use wrap::WRAPPERS;
 
@@ -173,6 +173,126 @@ fn assert_of_parts(hit: &Hit, sent: &[u8], body: &[u8], what: &str) {
         held.len(),
         body.len()
     );
+}
+
+const PHONE: [u8; 4] = [192, 168, 43, 17];
+const SERVER: [u8; 4] = [203, 0, 113, 9];
+
+/// What is found in a capture of a phone with both photos.
+fn analysed(frames: &[Vec<u8>]) -> Findings {
+    let [photo, kept] = photos();
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("DCIM")).unwrap();
+    fs::write(folder.path().join("DCIM/sent.jpg"), &photo).unwrap();
+    fs::write(folder.path().join("DCIM/kept.jpg"), &kept).unwrap();
+    fs::write(folder.path().join("a.pcap"), packets::pcap(frames)).unwrap();
+    fs::write(folder.path().join("keys.log"), quic::key_log()).unwrap();
+    let scratch = Scratch::new(folder.path());
+    let phone = Phone { addresses: vec![Ipv4Addr::from(PHONE).into()], ..Phone::default() };
+    let parts = Parts {
+        captures: vec!["a.pcap".to_owned()],
+        keys: vec!["keys.log".to_owned()],
+        files: vec!["DCIM".to_owned()],
+        phone,
+    };
+    let case = Case::from_parts(&Disk::new(folder.path()), parts, &scratch).unwrap();
+    engine::analyze(&case, &scratch, &Limits::default()).unwrap().findings
+}
+
+/// What is found: names, grades, and how many bytes of each.
+fn listed(findings: &Findings) -> Vec<(&str, Grade, u64)> {
+    findings.findings.iter().map(|one| (one.artifact.as_str(), one.grade, one.matched_bytes)).collect()
+}
+
+/// A QUIC connection of HTTP/3 (RFC 9114) with these requests; packets of two streams that follow one another alternate. `ports`
+/// are those that the phone sends from, one after the other: it moves the connection (RFC 9000 section 9).
+fn http3(parts: &[Sent], ports: &[u16]) -> Vec<Vec<u8>> {
+    let server = (SERVER, 443);
+    let first = (PHONE, ports[0]);
+    let mut frames = vec![
+        packets::udp(first, server, &quic::opening("h3")),
+        packets::udp(server, first, &quic::answer("h3")),
+    ];
+    let sealer = quic::Sealer::of(quic::DATA, quic::From::Client);
+    let streams = uploads::http3(parts);
+    let pairs = streams.chunks(2).zip((0_u64..).step_by(8));
+    let mut payloads = vec![quic::stream(2, 0, &[0, 4, 0], false)];
+    for (pair, id) in pairs {
+        let mut ways: Vec<_> = (id..)
+            .step_by(4)
+            .zip(pair)
+            .map(|(id, bytes)| (id, bytes.chunks(1_000).enumerate().peekable()))
+            .collect();
+        while ways.iter_mut().any(|(_, chunks)| chunks.peek().is_some()) {
+            for (id, chunks) in &mut ways {
+                if let Some((no, chunk)) = chunks.next() {
+                    payloads.push(quic::stream(*id, no as u64 * 1_000, chunk, chunks.peek().is_none()));
+                }
+            }
+        }
+    }
+    for (number, payload) in payloads.iter().enumerate() {
+        let port = ports[number * ports.len() / payloads.len()];
+        let packet = quic::short(
+            &sealer,
+            &quic::SERVER_ID,
+            false,
+            number as u64,
+            2,
+            &quic::padded(payload.clone(), 4),
+        );
+        frames.push(packets::udp((PHONE, port), server, &packet));
+    }
+    frames
+}
+
+#[test]
+fn over_http3_parts_are_put_together_as_over_the_others() {
+    let [photo, other] = photos();
+    for (naming, wrapper, coding) in [
+        (Naming::ContentRange, "gzip", Some("gzip")),
+        (Naming::ContentRange, "br", Some("br")),
+        (Naming::UploadOffset, "zstd", None),
+        (Naming::PartNumber, "zlib", None),
+        (Naming::None, "gzip", Some("gzip")),
+        (Naming::None, "zstd", None),
+    ] {
+        let what = format!("{wrapper} {naming:?} {coding:?}");
+        let body = wrapped(wrapper, &photo);
+        let parts = in_parts(&body, 4, naming, coding);
+        let findings = analysed(&http3(&parts, &[40_000]));
+        assert_eq!(listed(&findings), [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)], "{what}");
+        assert_eq!(findings.anomalies, [], "{what}");
+        let [part] = &findings.findings[0].parts[..] else { panic!("{what}: one leaf holds it") };
+        let step = part.steps.iter().find(|step| step.op == "parts").unwrap();
+        assert_eq!(step.param.as_deref(), Some("stream 0, stream 4, stream 8, stream 12"), "{what}");
+        // It is told where they were captured, behind the client's hello.
+        assert!(step.input.start > 1_200, "{what}: {step:?}");
+        // What stands around the bytes of a packet, 64 at most of 1,000, may be among what was consumed for them.
+        let (matched, sent) = (findings.ledger.all.matched, body.len() as u64);
+        assert!((sent - 18..sent + sent / 10).contains(&matched), "{what}: {matched} of {sent}");
+
+        let mut gone = parts.clone();
+        gone.remove(2);
+        let findings = analysed(&http3(&gone, &[40_000]));
+        assert!(findings.findings.iter().all(|one| one.grade == Grade::Partial), "{what}");
+        let most = photo.len() as u64 * if naming == Naming::None { 1 } else { 2 } / 4 + 3_000;
+        assert!(
+            listed(&findings).iter().all(|(name, _, bytes)| *name == "DCIM/sent.jpg" && *bytes < most),
+            "{what}"
+        );
+        if naming != Naming::None {
+            let two = in_parts(&wrapped(wrapper, &other), 4, naming, coding)
+                .into_iter()
+                .map(|part| part.to("/other"));
+            let both: Vec<Sent> = parts.iter().cloned().zip(two).flat_map(|(one, two)| [one, two]).collect();
+            let findings = analysed(&http3(&both, &[40_000]));
+            let listed: Vec<_> =
+                listed(&findings).into_iter().map(|(name, grade, _)| (name, grade)).collect();
+            let both = ["DCIM/sent.jpg", "DCIM/kept.jpg"].map(|name| (name, Grade::Exact));
+            assert_eq!(listed, both, "{what}");
+        }
+    }
 }
 
 #[test]
@@ -426,27 +546,11 @@ fn bodies_that_are_no_upload_in_parts_are_not_put_together() {
 
 #[test]
 fn a_capture_of_an_upload_in_parts_is_analysed_to_its_frames_and_its_ledger() {
-    let [photo, kept] = photos();
+    let [photo, _] = photos();
     let body = wrapped("gzip", &photo);
     let parts = in_parts(&body, 4, Naming::ContentRange, None);
     let sent = Http::One.connection(&parts);
-    let (phone, server) = (([192, 168, 43, 17], 40_000), ([203, 0, 113, 9], 80));
-    let frames = packets::connection(phone, server, &sent, b"");
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("DCIM")).unwrap();
-    fs::write(folder.path().join("DCIM/sent.jpg"), &photo).unwrap();
-    fs::write(folder.path().join("DCIM/kept.jpg"), &kept).unwrap();
-    fs::write(folder.path().join("a.pcap"), packets::pcap(&frames)).unwrap();
-    let scratch = Scratch::new(folder.path());
-    let phone = Phone { addresses: vec![Ipv4Addr::new(192, 168, 43, 17).into()], ..Phone::default() };
-    let parts = Parts {
-        captures: vec!["a.pcap".to_owned()],
-        files: vec!["DCIM".to_owned()],
-        phone,
-        ..Parts::default()
-    };
-    let case = Case::from_parts(&Disk::new(folder.path()), parts, &scratch).unwrap();
-    let findings = engine::analyze(&case, &scratch, &Limits::default()).unwrap().findings;
+    let findings = analysed(&packets::connection((PHONE, 40_000), (SERVER, 80), &sent, b""));
     let listed: Vec<_> = findings.findings.iter().map(|one| (one.artifact.as_str(), one.grade)).collect();
     assert_eq!(listed, [("DCIM/sent.jpg", Grade::Exact)]);
     // Each compressed byte is matched once, no byte of a head is; nor are the 18 of gzip's own header and trailer (RFC 1952 section 2.3).

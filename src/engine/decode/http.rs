@@ -95,7 +95,7 @@ fn read(
     let Side { out, uploads, switched, result, .. } = side;
     result?;
     let tally = out.tally();
-    let around = parts::Around { stream, direction, limits: context.limits, op: BODY };
+    let around = parts::Around { stream, direction, limits: context.limits, op: BODY, places: None };
     uploads.finish(&around, tally, sink)?;
     Ok(switched)
 }

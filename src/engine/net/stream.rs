@@ -214,6 +214,17 @@ impl Stream {
         inner
     }
 
+    /// Adds all of another stream of the same bytes behind this one, by reference. Whether the bytes are those that were indexed is
+    /// not asked of it again.
+    pub fn append(&mut self, other: &Self) {
+        let end = self.end();
+        let moved = |range: ByteRange| ByteRange::new(end + range.start, end + range.end);
+        self.pieces.extend(other.pieces.iter().map(|piece| Piece { range: moved(piece.range), ..*piece }));
+        self.gaps.extend(other.gaps.iter().copied().map(moved));
+        self.checks.clear();
+        self.margins.clear();
+    }
+
     /// The next piece belongs to the datagram of the last one.
     pub(super) fn continue_datagram(&mut self) {
         self.continued.push(self.pieces.len());

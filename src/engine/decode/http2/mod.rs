@@ -384,7 +384,7 @@ impl<'c> Connection<'c> {
         }
         let end = if complete { BodyEnd::Complete } else { BodyEnd::Incomplete };
         sink.body_end(transaction, direction, end, bytes);
-        let (form, content) = (Form::Stream(stream), Vec::new());
+        let (form, content) = (Form::Stream(u64::from(stream)), Vec::new());
         Ok(UploadPart { transaction, form, range, content, complete, gapped, declared, torn, withheld })
     }
 
@@ -392,7 +392,8 @@ impl<'c> Connection<'c> {
     fn join(&mut self, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let uploads = std::mem::take(&mut self.uploads);
         let stream = self.stream(Role::Requests);
-        let around = Around { stream, direction: self.client, limits: self.context.limits, op: BODY };
+        let around =
+            Around { stream, direction: self.client, limits: self.context.limits, op: BODY, places: None };
         let tally = self.tally(Role::Requests).clone();
         *self.tally(Role::Requests) = uploads.finish(&around, tally, sink)?;
         Ok(())

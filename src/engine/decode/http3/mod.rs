@@ -30,14 +30,18 @@ use super::{
     facts::{self, Facts, text},
     heads,
     layers::{Bytes, Out, Stage, Tally},
+    parts::{Around, Form, Gathered, Name, Part as UploadPart, Uploads},
     raw::{self, Raw},
     sink::{BodyEnd, Keep, Place, Sink, TransactionId},
-    within::{Within, Wrap},
+    within::{Places, Within, Wrap},
 };
 use session::{Kept, Reading};
 use side::{Half, On, Side};
 
 pub(super) use session::Session;
+
+/// The step that gives the content of a stream.
+const BODY: &str = "http3.body";
 
 /// Tunnels of one connection that are walked. Browsers open one for each WebSocket; more are searched as content.
 const MAX_TUNNELS: u32 = 256;
@@ -85,13 +89,33 @@ pub(super) struct Streams<'w> {
     /// The streams of pushes that were seen.
     pushes: BTreeMap<u64, u64>,
     tunnels: u32,
+    /// Bodies of requests that may be parts of something.
+    uploads: Uploads,
+    gathered: Gathered,
 }
 
 impl<'w> Streams<'w> {
     pub(super) fn new(session: Session, client: Direction, context: &'w Context<'w>) -> Self {
         let tallies = ByRole { client: Tally::new(context.limits), server: Tally::new(context.limits) };
         let (promised, pushes) = (BTreeMap::new(), BTreeMap::new());
-        Self { session, context, client, tallies, promised, pushes, tunnels: 0 }
+        let (uploads, gathered) = (Uploads::default(), Gathered::default());
+        Self { session, context, client, tallies, promised, pushes, tunnels: 0, uploads, gathered }
+    }
+
+    /// Reads bodies that are parts of one as one; what they give is told with its place in what was captured.
+    ///
+    /// # Errors
+    /// When the capture can't be read.
+    pub(super) fn join(&mut self, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let (uploads, gathered) = (std::mem::take(&mut self.uploads), std::mem::take(&mut self.gathered));
+        let Some(stream) = gathered.stream.filter(|_| !uploads.is_empty()) else { return Ok(()) };
+        let wrap = Wrap { places: gathered.places, ..Wrap::default() };
+        let (direction, limits, places) = (self.client, self.context.limits, Some(&wrap.places));
+        let around = Around { stream: &stream, direction, limits, op: BODY, places };
+        let tally = self.tallies.get(Role::Client).clone();
+        let mut within = Within::new(sink, &wrap, &wrap);
+        *self.tallies.get_mut(Role::Client) = uploads.finish(&around, tally, &mut within)?;
+        Ok(())
     }
 
     /// What the next flow goes on with.
@@ -128,20 +152,20 @@ impl<'w> Streams<'w> {
         Ok(Turn::Last)
     }
 
-    /// Walks a stream.
+    /// Walks a stream; `places` say where the client's bytes stand in what was captured.
     ///
     /// # Errors
     /// When the capture can't be read.
     pub(super) fn stream(
         &mut self,
         id: u64,
-        conversation: &Conversation<'_>,
+        (conversation, places): (&Conversation<'_>, &Places),
         ends: &ByRole<Ended>,
         shared: &mut Shared,
         sink: &mut dyn Sink,
     ) -> Result<(), ReadError> {
         match id & 3 {
-            0 => self.exchange(id, conversation, ends, shared, sink),
+            0 => self.exchange(id, (conversation, places), ends, shared, sink),
             // Servers open no such streams (RFC 9114 section 6.1) but for extensions.
             1 => self.foreign(conversation, shared, sink),
             2 => self.alone(id, Role::Client, conversation, ends, shared, sink),
@@ -305,7 +329,7 @@ impl<'w> Streams<'w> {
     fn exchange(
         &mut self,
         id: u64,
-        conversation: &Conversation<'_>,
+        (conversation, places): (&Conversation<'_>, &Places),
         ends: &ByRole<Ended>,
         shared: &mut Shared,
         sink: &mut dyn Sink,
@@ -334,10 +358,40 @@ impl<'w> Streams<'w> {
             if half.has_content() {
                 let transaction = *transaction.get_or_insert_with(|| shared.transaction());
                 let from = (conversation.stream(self.direction(sender)), *ends.get(sender));
-                self.body((id, sender), transaction, half, from, sink)?;
+                let part = self.body((id, sender), transaction, half, from, sink)?;
+                if sender == Role::Client {
+                    self.part(part, half, (from.0, places), sink);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Remembers a request's body that may be a part of an upload.
+    fn part(
+        &mut self,
+        part: UploadPart,
+        half: &Half,
+        (stream, places): (&Stream, &Places),
+        sink: &mut dyn Sink,
+    ) {
+        let name = half.head.as_ref().filter(|_| half.may_be_part()).map(Facts::part);
+        let wanted = name.filter(|name| self.uploads.wants(name, part.torn));
+        let place =
+            |gathered: &mut Gathered, name: Name| Some((name, gathered.add(stream, places, &half.content)));
+        let refused = match wanted.and_then(|name| place(&mut self.gathered, name)) {
+            Some((name, Some(content))) => {
+                self.uploads.take(name, UploadPart { content: vec![content], ..part })
+            }
+            Some((_, None)) => {
+                self.uploads.refuse();
+                part.withheld
+            }
+            None => part.withheld,
+        };
+        let mut out = self.out(Role::Client, stream, sink);
+        out.say(refused);
+        *self.tallies.get_mut(Role::Client) = out.tally();
     }
 
     /// Reads the frames of one direction.
@@ -428,16 +482,19 @@ impl<'w> Streams<'w> {
         half: &Half,
         (outer, ended): (&Stream, Ended),
         sink: &mut dyn Sink,
-    ) -> Result<(), ReadError> {
+    ) -> Result<UploadPart, ReadError> {
         let direction = self.direction(sender);
         let (inner, wrap) = Wrap::parts(outer, &half.content, "http3.data", Some(format!("stream {id}")));
         let mut within = Within::new(sink, &wrap, &wrap);
         let mut out = self.out(sender, &inner, &mut within);
         out.transaction = Some(transaction);
         let begins = half.head.is_some() && half.before == 0;
-        let (bytes, gapped) = if begins {
-            let declared = half.head.as_ref().map(Facts::declared).unwrap_or_default();
-            let mut body = Body::whole("http3.body", declared);
+        let declared = half.head.as_ref().map(Facts::declared).unwrap_or_default();
+        let (bytes, gapped, torn) = if begins {
+            if sender == Role::Client && half.may_be_part() {
+                out.withhold();
+            }
+            let mut body = Body::whole(BODY, declared.clone());
             let mut reader = inner.reader();
             while let Some(chunk) = reader.next_chunk()? {
                 match chunk {
@@ -445,12 +502,13 @@ impl<'w> Streams<'w> {
                     Chunk::Gap(gap) => body.gap(&mut out, gap),
                 }
             }
-            let Finished { range, gapped, .. } = body.finish(&mut out)?;
-            (range.len(), gapped)
+            let Finished { range, gapped, torn } = body.finish(&mut out)?;
+            (range.len(), gapped, torn)
         } else {
             // Its start came in another flow, or its head is missing.
-            (after_gap(&inner, half.before, &mut out)?, true)
+            (after_gap(&inner, half.before, &mut out)?, true, None)
         };
+        let withheld = out.withheld();
         let announced = half.head.as_ref().and_then(Facts::length);
         let ends = ended.whole && half.between_frames && ended.length == Some(captured(outer));
         let complete = ends && half.is_sound() && !gapped;
@@ -473,13 +531,14 @@ impl<'w> Streams<'w> {
         }
         let end = if complete { BodyEnd::Complete } else { BodyEnd::Incomplete };
         sink.body_end(transaction, direction, end, bytes);
-        Ok(())
+        let (form, range, content) = (Form::Stream(id), ByteRange::new(0, bytes), Vec::new());
+        Ok(UploadPart { transaction, form, range, content, complete, gapped, declared, torn, withheld })
     }
 }
 
 /// Content whose start is not there, behind `before` bytes.
 fn after_gap(stream: &Stream, before: u64, out: &mut Out<'_>) -> Result<u64, ReadError> {
-    Stage::after_gap("http3.body", before).whole(stream, out)?;
+    Stage::after_gap(BODY, before).whole(stream, out)?;
     Ok(stream.end())
 }
 

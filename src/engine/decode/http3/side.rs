@@ -56,6 +56,11 @@ impl Half {
         !self.content.is_empty()
     }
 
+    /// Whether its content is a body from its first byte on, which may be a part of an upload.
+    pub(super) fn may_be_part(&self) -> bool {
+        self.head.is_some() && self.before == 0 && !self.lost && !self.content.is_empty()
+    }
+
     /// Whether all frames were found.
     pub(super) fn is_sound(&self) -> bool {
         !self.lost

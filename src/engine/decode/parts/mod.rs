@@ -7,6 +7,7 @@
 //! Where requests say nothing of parts, bodies of one method, authority and target are put together only where the first one
 //! begins as a compressed stream, and the stream ends, its checksum right, where one of those that follow does.
 
+mod gathered;
 mod name;
 mod order;
 
@@ -25,9 +26,10 @@ use super::{
     content::Declared,
     layers::{Out, Tally, Withheld},
     sink::{PARTS, Sink, TransactionId},
-    within::{Within, Wrap},
+    within::{Places, Within, Wrap},
 };
 
+pub(super) use gathered::Gathered;
 pub(super) use name::{Name, OFFSETS};
 use order::{Effort, Taken};
 
@@ -45,7 +47,7 @@ pub(super) enum Form {
     /// In chunks.
     Chunked,
     /// In frames of a stream.
-    Stream(u32),
+    Stream(u64),
 }
 
 /// The body of one request, which may be a part of an upload.
@@ -135,9 +137,21 @@ pub(super) struct Around<'a> {
     pub(super) limits: &'a Limits,
     /// What a whole body is called.
     pub(super) op: &'static str,
+    /// Where the stream's bytes stand in what was captured, where each body had a stream of its own.
+    pub(super) places: Option<&'a Places>,
 }
 
 impl Uploads {
+    /// Whether any body is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// A body that should be remembered is not.
+    pub(super) fn refuse(&mut self) {
+        self.beyond = true;
+    }
+
     /// Whether a body with this name is remembered.
     pub(super) fn wants(&self, name: &Name, torn: Option<&str>) -> bool {
         name.is_told() || torn.is_some() || self.open.contains_key(&name.upload)
@@ -309,7 +323,10 @@ fn join(
         words.push(part.by_hand(*skipped));
     }
     let (stream, wrap) = Wrap::parts(around.stream, &ranges, PARTS, Some(words.join(", ")));
-    let wrap = Wrap { seams, ..wrap };
+    let mut wrap = Wrap { seams, ..wrap };
+    for (step, places) in wrap.steps.iter_mut().zip(around.places) {
+        step.input = places.hull(step.input);
+    }
     let mut within = Within::new(sink, &wrap, &wrap);
     let mut out = Out::going_on(&mut within, &stream, around.direction, around.limits, tally);
     out.transaction = Some(first.part.transaction);

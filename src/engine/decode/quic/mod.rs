@@ -267,6 +267,7 @@ impl<'w> Walk<'w> {
         for (id, both) in last {
             self.of_http3((&name, id), both, client, &mut http3, Turn::Last)?;
         }
+        http3.join(self.sink)?;
         if let Some(known) = self.connections.get_mut(place) {
             known.http3 = http3.finish();
         }
@@ -312,8 +313,9 @@ impl<'w> Walk<'w> {
             Direction::Up => ByRole { client: up, server: down },
             Direction::Down => ByRole { client: down, server: up },
         };
+        let places = if client == Direction::Up { &up_wrap.places } else { &down_wrap.places };
         let mut within = Within::new(self.sink, up_wrap, down_wrap);
-        http3.stream(id, &inner, &ends, self.shared, &mut within)?;
+        http3.stream(id, (&inner, places), &ends, self.shared, &mut within)?;
         Ok(None)
     }
 

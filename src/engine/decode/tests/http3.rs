@@ -7,7 +7,10 @@ use super::{
     properties::assert_all_searched,
     *,
 };
-use crate::engine::proto::quic::{ByRole, Role};
+use crate::engine::{
+    decode::within::Places,
+    proto::quic::{ByRole, Role},
+};
 
 /// A variable-length integer of as many bytes as it needs.
 fn varint(value: u64) -> Vec<u8> {
@@ -126,7 +129,8 @@ fn walk_in(session: Session, all: &[Sent]) -> (BTreeMap<u64, Collected>, Session
             return true;
         }
         let mut collected = Collected::default();
-        streams.stream(id, &inner, &ends, &mut shared, &mut collected).unwrap();
+        let places = Places::default();
+        streams.stream(id, (&inner, &places), &ends, &mut shared, &mut collected).unwrap();
         assert_all_searched(&collected, &up, &down);
         assert!(collected.leaves.iter().all(|leaf| leaf.closed));
         got.insert(id, collected.settled());
