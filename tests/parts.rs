@@ -16,7 +16,7 @@ mod uploads;
 mod wrap;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -27,7 +27,7 @@ use exhibit::{
         Case, Parts,
         device::{Device, DeviceFile},
         folder::Disk,
-        scenario::plan::Phone,
+        scenario::plan::{Phone, Run},
     },
     engine::{
         self,
@@ -180,22 +180,39 @@ const SERVER: [u8; 4] = [203, 0, 113, 9];
 
 /// What is found in a capture of a phone with both photos.
 fn analysed(frames: &[Vec<u8>]) -> Findings {
+    analysed_in_runs(&[frames], &["find"])
+}
+
+/// The same of a capture for each run, with its phase.
+fn analysed_in_runs(captures: &[&[Vec<u8>]], phases: &[&str]) -> Findings {
     let [photo, kept] = photos();
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("DCIM")).unwrap();
     fs::write(folder.path().join("DCIM/sent.jpg"), &photo).unwrap();
     fs::write(folder.path().join("DCIM/kept.jpg"), &kept).unwrap();
-    fs::write(folder.path().join("a.pcap"), packets::pcap(frames)).unwrap();
+    let names: Vec<String> = (0..captures.len()).map(|no| format!("{no}.pcap")).collect();
+    for (name, frames) in names.iter().zip(captures) {
+        fs::write(folder.path().join(name), packets::pcap(frames)).unwrap();
+    }
     fs::write(folder.path().join("keys.log"), quic::key_log()).unwrap();
     let scratch = Scratch::new(folder.path());
     let phone = Phone { addresses: vec![Ipv4Addr::from(PHONE).into()], ..Phone::default() };
     let parts = Parts {
-        captures: vec!["a.pcap".to_owned()],
+        captures: names.clone(),
         keys: vec!["keys.log".to_owned()],
         files: vec!["DCIM".to_owned()],
         phone,
     };
-    let case = Case::from_parts(&Disk::new(folder.path()), parts, &scratch).unwrap();
+    let mut case = Case::from_parts(&Disk::new(folder.path()), parts, &scratch).unwrap();
+    if let ([run], true) = (&case.runs[..], phases.len() > 1) {
+        let one = |(name, phase): (&String, &&str)| Run {
+            id: format!("{phase}/{name}"),
+            phase: (*phase).to_owned(),
+            captures: vec![name.clone()],
+            ..run.clone()
+        };
+        case.runs = names.iter().zip(phases).map(one).collect();
+    }
     engine::analyze(&case, &scratch, &Limits::default()).unwrap().findings
 }
 
@@ -558,4 +575,212 @@ fn a_capture_of_an_upload_in_parts_is_analysed_to_its_frames_and_its_ledger() {
     assert_eq!(findings.ledger.all.total, sent.len() as u64);
     let anomalies: Vec<&Anomaly> = findings.anomalies.iter().collect();
     assert!(anomalies.is_empty(), "{anomalies:#?}");
+}
+
+/// A connection for each part, from ports that go up. `beside`: all at the same time.
+fn connections(http: Http, parts: &[Sent], beside: bool) -> Vec<Vec<u8>> {
+    connections_from(40_000, http, parts, beside)
+}
+
+fn connections_from(port: u16, http: Http, parts: &[Sent], beside: bool) -> Vec<Vec<u8>> {
+    let one = |(port, part): (u16, &Sent)| {
+        packets::connection((PHONE, port), (SERVER, 80), &http.connection(std::slice::from_ref(part)), b"")
+    };
+    let all: Vec<Vec<Vec<u8>>> = (port..).zip(parts).map(one).collect();
+    if !beside {
+        return all.concat();
+    }
+    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest).flat_map(|no| all.iter().filter_map(move |frames| frames.get(no).cloned())).collect()
+}
+
+const TOLD: [Naming; 4] = [Naming::ContentRange, Naming::OpenRange, Naming::UploadOffset, Naming::PartNumber];
+
+#[test]
+fn parts_that_are_named_are_put_together_over_connections() {
+    let [photo, _] = photos();
+    let whole = [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)];
+    for (no, naming) in TOLD.into_iter().enumerate() {
+        for (wrapper, coding) in [("gzip", Some("gzip")), ("gzip", None), ("br", Some("br")), ("zstd", None)]
+        {
+            let http = [Http::One, Http::OneInChunks, Http::Two][no % 3];
+            let body = wrapped(wrapper, &photo);
+            let parts = in_parts(&body, 4, naming, coding);
+            for (beside, order) in [(false, [0, 1, 2, 3]), (true, [0, 1, 2, 3]), (false, [2, 0, 3, 1])] {
+                let what = format!("{wrapper} {coding:?} {naming:?} {http:?}, beside: {beside}, {order:?}");
+                let sent: Vec<Sent> = order.iter().map(|&no: &usize| parts[no].clone()).collect();
+                let findings = analysed(&connections(http, &sent, beside));
+                assert_eq!(listed(&findings), whole, "{what}");
+                assert_eq!(findings.anomalies, [], "{what}");
+                let found = &findings.findings[0];
+                assert!(found.probative && found.probative_bytes == photo.len() as u64, "{what}: {found:#?}");
+                // Each connection carried bytes of its own, and says which.
+                let step = |part: &exhibit::findings::Part| {
+                    let step = part.steps.iter().find(|step| step.op == "parts.across");
+                    step.and_then(|step| step.param.clone()).unwrap_or_default()
+                };
+                let told: Vec<String> = found.parts.iter().map(step).collect();
+                let listed: Vec<String> = (0..4)
+                    .map(|no| (order.iter().position(|&at| at == no).unwrap() + 1).to_string())
+                    .collect();
+                let wanted: Vec<String> = (1..5).map(|no| format!("{no} of {}", listed.join(", "))).collect();
+                assert_eq!(told, wanted, "{what}");
+                let flows: BTreeSet<&str> = found.parts.iter().map(|part| part.flow.as_str()).collect();
+                assert_eq!((found.parts.len(), flows.len()), (4, 4), "{what}");
+                let hull = |sum: u64, part: &exhibit::findings::Part| sum + part.artifact_range.len();
+                let told = found.parts.iter().fold(0, hull);
+                // A block of zstd comes out when its last byte came in.
+                let most = photo.len() as u64 * if wrapper == "zstd" { 4 } else { 3 };
+                assert!((photo.len() as u64..=most).contains(&told), "{what}: {told}");
+                // Those 18 are gzip's own header and trailer (RFC 1952 section 2.3); others have less.
+                let (matched, sent) = (findings.ledger.all.matched, body.len() as u64);
+                let framing = if http == Http::One { 0 } else { 200 };
+                assert!((sent - 18..=sent + framing).contains(&matched), "{what}: {matched} of {sent}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_connections_carry_is_not_put_together_where_it_is_not_one_upload() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    for naming in TOLD {
+        let parts = in_parts(&body, 4, naming, Some("gzip"));
+        let findings = |parts: &[Sent]| analysed(&connections(Http::One, parts, false));
+        let apart = |findings: &Findings, most: u64, what: &str| {
+            let what = format!("{naming:?}, {what}");
+            let most = photo.len() as u64 * most / 4 + 3_000;
+            for (name, grade, bytes) in listed(findings) {
+                assert_eq!((name, grade), ("DCIM/sent.jpg", Grade::Partial), "{what}");
+                assert!(bytes < most, "{what}: {bytes}");
+            }
+            // What can't be joined is damaged as it stands.
+            let coding = |one: &&Anomaly| one.kind == AnomalyKind::CodingMismatch;
+            assert!(
+                findings.anomalies.iter().filter(coding).count() >= 2,
+                "{what}: {:?}",
+                findings.anomalies
+            );
+        };
+        let changed = |change: &dyn Fn(Sent) -> Sent| {
+            let rest = parts[1..].iter().cloned().map(change);
+            std::iter::once(parts[0].clone()).chain(rest).collect::<Vec<_>>()
+        };
+        apart(&findings(&changed(&|part| part.to("/other"))), 1, "another target");
+        apart(&findings(&changed(&|part| Sent { host: "other.example".into(), ..part })), 1, "another host");
+        apart(&findings(&changed(&|part| Sent { method: "POST".into(), ..part })), 1, "another method");
+        apart(&findings(&parts[1..]), 0, "no first part");
+        apart(&findings(&[&parts[..2], &parts[3..]].concat()), 2, "a part is missing");
+        // Of a part there are two versions; which one the file was made of nobody knows.
+        let mut other = parts[1].clone();
+        other.body[3_000] ^= 1;
+        apart(&findings(&[&parts[..2], &[other], &parts[2..]].concat()), 2, "versions differ");
+        // Another run, of another phase or of the same.
+        let halves = [(40_000, 0..2), (50_000, 2..4)];
+        let halves = halves.map(|(port, half)| connections_from(port, Http::One, &parts[half], false));
+        for phases in [["one", "two"], ["one", "one"]] {
+            apart(&analysed_in_runs(&[&halves[0], &halves[1]], &phases), 2, "another run");
+        }
+        // Another machine.
+        let mut frames = connections(Http::One, &parts[..1], false);
+        for (port, part) in (50_000..).zip(&parts[1..]) {
+            let sent = Http::One.connection(std::slice::from_ref(part));
+            frames.extend(packets::connection(([192, 168, 43, 99], port), (SERVER, 80), &sent, b""));
+        }
+        apart(&analysed(&frames), 1, "another machine");
+    }
+    // Those that say nothing are put together within one connection alone.
+    let parts = in_parts(&body, 4, Naming::None, Some("gzip"));
+    let findings = analysed(&connections(Http::One, &parts, false));
+    assert!(findings.findings.iter().all(|one| one.grade == Grade::Partial && one.matched_bytes < 14_000));
+}
+
+#[test]
+fn a_plain_file_in_named_parts_over_connections_is_found_whole() {
+    let [photo, _] = photos();
+    for naming in TOLD {
+        let parts = in_parts(&photo, 5, naming, None);
+        let findings = analysed(&connections(Http::One, &parts, true));
+        assert_eq!(listed(&findings), [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)], "{naming:?}");
+        assert_eq!(findings.ledger.all.matched, photo.len() as u64, "{naming:?}");
+    }
+}
+
+#[test]
+fn a_tiny_last_part_on_a_connection_of_its_own_is_not_lost() {
+    let [photo, _] = photos();
+    let body = wrapped("gzip", &photo);
+    let cuts = [0..9_000, 9_000..body.len() - 5, body.len() - 5..body.len()];
+    let parts = uploads::ranges(&body, &cuts, Naming::ContentRange, None);
+    let findings = analysed(&connections(Http::One, &parts, false));
+    assert_eq!(listed(&findings), [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)]);
+}
+
+#[test]
+fn named_parts_of_a_quic_connection_that_moves_are_put_together() {
+    let [photo, _] = photos();
+    let parts = in_parts(&wrapped("gzip", &photo), 4, Naming::ContentRange, Some("gzip"));
+    // Two streams alternate: the first pair ends where the client moves.
+    let findings = analysed(&http3(&parts, &[40_000, 40_001]));
+    assert_eq!(listed(&findings), [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)]);
+    assert_eq!(findings.anomalies, []);
+}
+
+#[test]
+fn parts_that_two_connections_carry_in_pairs_are_put_together() {
+    let [photo, _] = photos();
+    for http in [Http::One, Http::Two] {
+        let parts = in_parts(&wrapped("gzip", &photo), 4, Naming::UploadOffset, Some("gzip"));
+        for pairs in [[[0, 1], [2, 3]], [[0, 2], [1, 3]]] {
+            let one = |(port, pair): (u16, [usize; 2])| {
+                let sent = http.connection(&pair.map(|no| parts[no].clone()));
+                packets::connection((PHONE, port), (SERVER, 80), &sent, b"")
+            };
+            let frames: Vec<_> = (40_000..).zip(pairs).flat_map(one).collect();
+            let findings = analysed(&frames);
+            let whole = [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)];
+            assert_eq!(listed(&findings), whole, "{http:?} {pairs:?}");
+            assert_eq!(findings.anomalies, [], "{http:?} {pairs:?}");
+        }
+    }
+}
+
+#[test]
+fn a_plain_file_that_goes_over_connections_without_names_is_whole_where_every_byte_of_it_is_there() {
+    let [photo, _] = photos();
+    let parts = in_parts(&photo, 4, Naming::None, None);
+    let whole = [("DCIM/sent.jpg", Grade::Exact, photo.len() as u64)];
+    assert_eq!(listed(&analysed(&connections(Http::One, &parts, true))), whole);
+    // Over HTTP/3 while the client moves twice: parts, and one body. The hello names the host that requests name.
+    for parts in [4, 1] {
+        let parts = in_parts(&photo, parts, Naming::None, None).into_iter();
+        let parts: Vec<Sent> = parts.map(|part| Sent { host: "quic.example".into(), ..part }).collect();
+        assert_eq!(listed(&analysed(&http3(&parts, &[40_000, 40_001, 40_002]))), whole);
+    }
+    let partial = |frames: &[Vec<u8>], what: &str| {
+        let findings = analysed(frames);
+        assert!(!findings.findings.is_empty(), "{what}");
+        for (name, grade, bytes) in listed(&findings) {
+            assert_eq!((name, grade), ("DCIM/sent.jpg", Grade::Partial), "{what}: {bytes}");
+        }
+    };
+    let changed = |no: usize, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut parts = parts.clone();
+        change(&mut parts[no].body);
+        connections(Http::One, &parts, false)
+    };
+    partial(&changed(2, &|body| body[100] ^= 1), "a byte differs");
+    partial(&changed(3, &|body| body.truncate(body.len() - 1)), "the last byte is missing");
+    partial(&changed(0, &|body| *body = body.split_off(1)), "the first byte is missing");
+    partial(&changed(1, &|body| body.push(7)), "a byte more");
+    partial(&connections(Http::One, &[&parts[..2], &parts[3..]].concat(), false), "a part is missing");
+    let elsewhere = Sent { host: "other.test".into(), ..parts[3].clone() };
+    partial(&connections(Http::One, &[&parts[..3], &[elsewhere]].concat(), false), "another family");
+    let halves = [(40_000, 0..2), (50_000, 2..4)];
+    let halves = halves.map(|(port, half)| connections_from(port, Http::One, &parts[half], false));
+    for phases in [["one", "two"], ["one", "one"]] {
+        let findings = analysed_in_runs(&[&halves[0], &halves[1]], &phases);
+        assert!(findings.findings.iter().all(|one| one.grade == Grade::Partial), "{phases:?}");
+    }
 }

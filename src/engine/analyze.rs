@@ -23,7 +23,7 @@ use super::{
     declared::{Declared, Watch},
     decode::{self, Context, Conversation, Shared, sink::Sink},
     decoys,
-    endpoints::{HostTerms, NameBook},
+    endpoints::{self, HostTerms, NameBook},
     hidden,
     keys::keys,
     located,
@@ -94,6 +94,7 @@ pub fn analyze(case: &Case, scratch: &Scratch, limits: &Limits) -> Result<Analys
     let keys = keys(case, &indexes)?;
     let declared = Declared::of(case);
     let means = Means {
+        case,
         subject: &subject,
         catalog: &catalog,
         spool: &spool,
@@ -205,6 +206,7 @@ type Conversed = (BTreeMap<FlowRef, Observation>, Vec<Harvest>);
 /// What every conversation is walked with.
 #[derive(Clone, Copy)]
 struct Means<'m> {
+    case: &'m Case,
     subject: &'m Subject,
     catalog: &'m Catalog,
     spool: &'m Spool,
@@ -255,7 +257,55 @@ fn converse(indexes: &[Index], groups: &[Groups], means: &Means<'_>) -> Result<C
         observations.insert(task, seen);
         harvests.push(harvest);
     }
+    across(indexes, means, &mut observations, &mut harvests)?;
     Ok((observations, harvests))
+}
+
+/// Puts together uploads whose parts went over several flows: from one machine to one endpoint family, in one run.
+fn across(
+    indexes: &[Index],
+    means: &Means<'_>,
+    observations: &mut BTreeMap<FlowRef, Observation>,
+    harvests: &mut Vec<Harvest>,
+) -> Result<(), ReadError> {
+    let (timeline, names) = (Timeline::new(means.case), names(observations));
+    let terms = HostTerms::of(&means.case.plan.claims);
+    let whose = |of: FlowRef, first: Timestamp, last: Timestamp| {
+        let index = indexes.get(of.capture as usize)?;
+        let flow = index.flow(FlowId(of.flow))?;
+        let uplink = means.subject.uplink_side(flow);
+        let sender = match uplink {
+            Some(_) => "the phone".to_owned(),
+            None => flow.address(Side::Initiator).ip().to_string(),
+        };
+        let remote = flow.address(uplink.unwrap_or(Side::Initiator).other());
+        let family = endpoints::family(remote, observations.get(&of), &names, &terms);
+        let run = |time| timeline.run_at(&index.capture, time).map(|run| run.id.as_str());
+        // What goes on while one run ends and another begins is of neither.
+        let run = Some(run(first)).filter(|one| *one == run(last))?;
+        let family = family.unwrap_or_else(|| remote.ip().to_string());
+        let within = run.map_or_else(|| format!("capture {}", of.capture), |run| format!("run {run}"));
+        Some(format!("{sender}\n{family}\n{within}"))
+    };
+    let Means { catalog, spool, context, .. } = *means;
+    let across = correlate::across(catalog, spool, harvests, context.limits, &whose)?;
+    for (flow, frame, detail) in &across.settled {
+        if let Some(seen) = observations.get_mut(flow) {
+            seen.settle(AnomalyKind::CodingMismatch, *frame, detail);
+        }
+    }
+    let first = harvests.iter().find_map(Harvest::tells_of_parts).filter(|_| across.beyond);
+    let detail = "uploads in more parts than are put together over several connections".to_owned();
+    let beyond = first.map(|flow| (flow, AnomalyKind::LimitReached, None, detail));
+    for (of, kind, frame, detail) in across.odd.into_iter().chain(beyond) {
+        let index = indexes.get(of.capture as usize);
+        let flow = index.and_then(|index| Some((index, index.flow(FlowId(of.flow))?)));
+        let (Some((index, flow)), Some(seen)) = (flow, observations.get_mut(&of)) else { continue };
+        let (capture, flow) = (index.capture.clone(), Some(flow.name(&index.capture)));
+        seen.odd(Anomaly { kind, capture, frame, flow, detail });
+    }
+    harvests.extend(across.harvests);
+    Ok(())
 }
 
 fn conversation(
@@ -287,6 +337,10 @@ fn conversation(
         down: &down,
     };
     decode::walk(&conversation, &means.context, shared, &mut observer)?;
+    // What segments disagree about is no ground for what other connections carried.
+    if !up.conflicts.is_empty() {
+        observer.collector.forget_parts();
+    }
     if means.subject.uplink_side(flow).is_some() {
         let frame = up.pieces.first().map(|piece| piece.frame);
         if let Some(detail) = hidden::constant_rate(&up) {

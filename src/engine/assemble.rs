@@ -400,10 +400,37 @@ impl Finder<'_, '_> {
             .hits
             .iter()
             .filter(|hit| hit.leaf.direction == Direction::Up && carriage(hit).is_some());
-        let groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
+        let mut groups = correlate::unite(up, |hit| self.key(hit, carriage(hit)));
+        for group in groups.iter_mut().filter(|group| self.is_whole(group, &carriage)) {
+            group.grade = Grade::Exact;
+        }
         let findings: Vec<Finding> =
             groups.iter().map(|group| self.finding(group, &carriage, &provenance)).collect();
         findings
+    }
+
+    /// Whether leaves that are nothing but parts of one file, and were sent in one run, hold every byte of it: one after the
+    /// other they are the file. Bytes that other files hold too prove neither.
+    fn is_whole<'h>(&self, group: &Group<'h, Key>, carriage: &impl Fn(&Hit) -> Option<&'h Carriage>) -> bool
+    where
+        Self: 'h,
+    {
+        let Artifact::Content(id) = group.artifact else { return false };
+        let Some(content) = self.road.catalog.content(id) else { return false };
+        let is_part = |hit: &Hit| {
+            let whole = hit.leaf_range == ByteRange::new(0, hit.leaf.len);
+            hit.grade == Grade::Partial && whole && hit.shared_ranges.is_empty()
+        };
+        let mut by_run: BTreeMap<Option<&str>, Vec<ByteRange>> = BTreeMap::new();
+        for hit in group.hits.iter().copied().filter(|hit| is_part(hit)) {
+            let Some(carriage) = carriage(hit) else { continue };
+            let capture = self.road.index(hit.leaf.flow).map_or("", |index| &index.capture);
+            let run = self.road.timeline.run_at(capture, carriage.first).map(|run| run.id.as_str());
+            by_run.entry(run).or_default().push(hit.artifact_range);
+        }
+        let all = ByteRange::new(0, content.len);
+        let whole = by_run.into_values().any(|ranges| ByteRange::unite(ranges) == [all]);
+        whole && !group.key.ambiguous && group.probative && group.grade == Grade::Partial
     }
 
     /// Hashes of files that the phone sent, with what was answered.

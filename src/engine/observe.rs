@@ -12,8 +12,8 @@ use crate::{
         correlate::Collector,
         declared::{self, Declared, Seen, Watch},
         decode::sink::{
-            DnsMessage, LeafId, Origin, Place, QuicConnection, RequestHead, ResponseHead, Sink, Source,
-            TlsConnection, TlsHello,
+            DnsMessage, LeafId, NamedPart, Origin, Place, QuicConnection, RequestHead, ResponseHead, Sink,
+            Source, TlsConnection, TlsHello, TransactionId,
         },
         hidden,
         ledger::PlaceMap,
@@ -137,6 +137,29 @@ impl Observation {
     pub(super) fn names(&self) -> Vec<String> {
         let sni = self.sni.iter().map(|name| format!("{name} (sni)"));
         sni.chain(self.hosts.iter().map(|name| format!("{name} (http host)"))).collect()
+    }
+}
+
+impl Observation {
+    /// Takes odd traffic.
+    pub(super) fn odd(&mut self, anomaly: Anomaly) {
+        self.limits_reached += u64::from(anomaly.kind == AnomalyKind::LimitReached);
+        if matches!(anomaly.kind, AnomalyKind::ConstantRate | AnomalyKind::DeltaProtocol) {
+            self.signs.insert(anomaly.kind);
+        }
+        if self.anomalies.len() >= MAX_ANOMALIES {
+            self.more_anomalies += 1;
+        } else {
+            self.anomalies.push(anomaly);
+        }
+    }
+
+    /// Takes back what was said, where it is listed: what was seen since shows that it does not hold.
+    pub(super) fn settle(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: &str) {
+        let said = |one: &Anomaly| one.kind == kind && one.frame == frame && one.detail == detail;
+        if let Some(place) = self.anomalies.iter().position(said) {
+            self.anomalies.remove(place);
+        }
     }
 }
 
@@ -294,21 +317,16 @@ impl Sink for Observer<'_, '_> {
     }
 
     fn anomaly(&mut self, kind: AnomalyKind, frame: Option<FrameNo>, detail: String) {
-        self.seen.limits_reached += u64::from(kind == AnomalyKind::LimitReached);
-        if matches!(kind, AnomalyKind::ConstantRate | AnomalyKind::DeltaProtocol) {
-            self.seen.signs.insert(kind);
-        }
-        if self.seen.anomalies.len() >= MAX_ANOMALIES {
-            self.seen.more_anomalies += 1;
-            return;
-        }
-        self.seen.anomalies.push(Anomaly {
-            kind,
-            capture: self.capture.to_owned(),
-            frame,
-            flow: Some(self.flow.to_owned()),
-            detail,
-        });
+        let (capture, flow) = (self.capture.to_owned(), Some(self.flow.to_owned()));
+        self.seen.odd(Anomaly { kind, capture, frame, flow, detail });
+    }
+
+    fn part(&mut self, transaction: TransactionId, direction: Direction, part: &NamedPart) {
+        self.collector.part(transaction, direction, part);
+    }
+
+    fn part_said(&mut self, transaction: TransactionId, said: &(Option<FrameNo>, String)) {
+        self.collector.part_said(transaction, said);
     }
 }
 

@@ -634,7 +634,8 @@ fn is_zero(number: &u64) -> bool {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Grade {
-    /// A decoded leaf is the file (SHA-256).
+    /// A decoded leaf is the file (SHA-256), or several that were sent in one run to one endpoint family are, one after the
+    /// other: each of them is a part of it, and together they hold every byte.
     Exact,
     /// Identical runs of it.
     Partial,

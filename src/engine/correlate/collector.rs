@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    across::{Legs, StoredPart},
     catalog::{Catalog, ContentId, PREFIX},
     hit::{Artifact, FlowRef, Found, Leaf},
     needles::{self, Form, MAX_HITS, Scanner, Spotted},
@@ -14,8 +15,8 @@ use super::{
     tokens::{MAX_TOKENS, Token, Tokens},
 };
 use crate::{
-    engine::decode::sink::{Keep, LeafId, Origin, Source, TransactionId},
-    evidence::{ByteRange, Digest, Direction, Limits, ReadError, Step},
+    engine::decode::sink::{Keep, LeafId, NamedPart, Origin, Source, TransactionId},
+    evidence::{ByteRange, Digest, Direction, FrameNo, Limits, ReadError, Step},
     findings::Grade,
 };
 
@@ -45,6 +46,19 @@ pub struct Harvest {
     /// Leaves among them that are fields named like one that holds a number or a device's name.
     pub named_fields: u64,
     pub(super) omitted: u64,
+    /// Parts of uploads that requests name, with the flow that they went over.
+    pub(super) parts: Option<(FlowRef, Extent)>,
+    /// Whether there were more than are remembered.
+    pub(super) more_parts: bool,
+    /// Of an upload that went over several flows: its place among flows, and its parts.
+    pub(super) legs: Option<(FlowRef, Legs)>,
+}
+
+impl Harvest {
+    /// The flow, where named parts of uploads went over it.
+    pub fn tells_of_parts(&self) -> Option<FlowRef> {
+        self.parts.map(|(flow, _)| flow)
+    }
 }
 
 /// Takes leaves as [`crate::engine::decode::sink::Sink`] gives them; the engine's sink hands them on.
@@ -65,7 +79,25 @@ pub struct Collector<'c> {
     /// A buffer to be used again.
     spare: Vec<u8>,
     failure: Option<ReadError>,
+    /// The last content of a request's body, which may be a part of an upload.
+    body: Option<Content>,
+    parts: Vec<StoredPart>,
 }
+
+/// A leaf as it was kept.
+struct Content {
+    transaction: TransactionId,
+    serial: u32,
+    len: u64,
+    origin: Extent,
+    extents: Vec<Extent>,
+}
+
+/// Parts of uploads that are remembered of one conversation: four times as many as are put together of one upload.
+const MAX_PARTS: usize = 4_096;
+
+/// What is said of a part and of others together: a few words of each.
+const MAX_SAID: usize = 16;
 
 struct OpenLeaf {
     origin: Origin,
@@ -109,7 +141,36 @@ impl<'c> Collector<'c> {
             hits: BTreeMap::new(),
             spare: Vec::new(),
             failure: None,
+            body: None,
+            parts: Vec::new(),
         }
+    }
+
+    /// A body that came to its end says that it is a part of an upload. One that is a whole file by itself, or of which
+    /// bytes are missing, is not remembered.
+    pub fn part(&mut self, transaction: TransactionId, direction: Direction, part: &NamedPart) {
+        let body = self.body.take().filter(|body| body.transaction == transaction && body.len == part.len);
+        let Some(body) = body.filter(|_| direction == Direction::Up) else { return };
+        if self.parts.len() >= MAX_PARTS {
+            self.harvest.more_parts = true;
+            return;
+        }
+        let Content { serial, origin, extents, .. } = body;
+        let (TransactionId(transaction), part) = (transaction, part.clone());
+        self.parts.push(StoredPart { part, transaction, serial, origin, extents });
+    }
+
+    /// More is said of such a body, and of others together with it.
+    pub fn part_said(&mut self, transaction: TransactionId, said: &(Option<FrameNo>, String)) {
+        let part = self.parts.iter_mut().find(|part| part.transaction == transaction.0);
+        if let Some(part) = part.filter(|part| part.part.said.len() < MAX_SAID) {
+            part.part.said.push(said.clone());
+        }
+    }
+
+    /// Forgets the parts that it was told of.
+    pub fn forget_parts(&mut self) {
+        self.parts.clear();
     }
 
     /// Opens a leaf.
@@ -175,6 +236,7 @@ impl<'c> Collector<'c> {
             transaction: leaf.origin.transaction,
             steps: steps.to_vec(),
             len: leaf.len,
+            joined: None,
         });
         self.harvest.leaves += 1;
         if let Some(content) = content {
@@ -242,8 +304,10 @@ impl<'c> Collector<'c> {
         facts: &Leaf,
         content: Option<ContentId>,
     ) -> Result<(), ReadError> {
-        let searchable = self.catalog.longest() >= self.min_run && leaf.len >= self.min_run;
-        if content.is_some() || !searchable || self.failure.is_some() {
+        let body = leaf.origin.direction == Direction::Up && !self.flow.is_joined() && is_body(&facts.steps);
+        let held = self.catalog.longest() >= self.min_run && leaf.len > 0;
+        let searchable = held && leaf.len >= self.min_run;
+        if content.is_some() || !held || !(searchable || body) || self.failure.is_some() {
             self.spool.release(mem::take(&mut leaf.spilled));
             return Ok(());
         }
@@ -259,13 +323,16 @@ impl<'c> Collector<'c> {
         let text =
             serde_json::to_vec(&provenance).map_err(|error| ReadError::new(SCRATCH, 0, error.into()))?;
         let origin = self.spool.append(&text)?;
-        self.spool.keep(Stored {
-            flow: self.flow,
-            serial: facts.serial,
-            len: leaf.len,
-            origin,
-            extents: mem::take(&mut leaf.spilled).into(),
-        });
+        let extents = mem::take(&mut leaf.spilled);
+        if let Some(transaction) = facts.transaction.filter(|_| body) {
+            let (serial, len, extents) = (facts.serial, leaf.len, extents.clone());
+            self.body = Some(Content { transaction, serial, len, origin, extents });
+        }
+        // What is shorter is kept as the part of an upload alone.
+        if searchable {
+            let (flow, serial, len, extents) = (self.flow, facts.serial, leaf.len, extents.into());
+            self.spool.keep(Stored { flow, serial, len, origin, extents });
+        }
         Ok(())
     }
 
@@ -277,6 +344,11 @@ impl<'c> Collector<'c> {
         while let Some((&id, leaf)) = self.open.first_key_value() {
             let steps = leaf.origin.steps.clone();
             self.close(id, &steps);
+        }
+        if !self.parts.is_empty() {
+            let text =
+                serde_json::to_vec(&self.parts).map_err(|error| ReadError::new(SCRATCH, 0, error.into()))?;
+            self.harvest.parts = Some((self.flow, self.spool.append(&text)?));
         }
         match self.failure {
             Some(error) => Err(error),
@@ -348,6 +420,7 @@ impl OpenLeaf {
         artifact_range: ByteRange,
     ) -> Found {
         let (stream_ranges, transformed) = self.map.trace(leaf_range);
+        let runs = if leaf.flow.is_joined() { self.map.runs(leaf_range).to_vec() } else { Vec::new() };
         Found {
             leaf: leaf.clone(),
             artifact,
@@ -363,8 +436,15 @@ impl OpenLeaf {
             distance: None,
             weight: 0,
             in_context: false,
+            runs,
         }
     }
+}
+
+/// Whether a leaf is the content of a request's body.
+fn is_body(steps: &[Step]) -> bool {
+    const BODIES: [&str; 4] = ["http1.body", "chunked", "http2.body", "http3.body"];
+    steps.last().is_some_and(|step| BODIES.contains(&step.op.as_str()))
 }
 
 /// The name of the field that a leaf is, where it is one.

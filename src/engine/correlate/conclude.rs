@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    across::Splitter,
     catalog::{Catalog, ContentId},
     chance::Chance,
     collector::{Harvest, Provenance},
@@ -20,7 +21,7 @@ use super::{
     weight::Weight,
 };
 use crate::{
-    engine::decode::sink::{PARTS, TransactionId},
+    engine::decode::sink::{ACROSS, PARTS, TransactionId},
     evidence::{ByteRange, Limits, ReadError},
     findings::Grade,
 };
@@ -44,10 +45,11 @@ pub struct Outcome {
 pub fn conclude(
     catalog: &Catalog,
     spool: Spool,
-    harvests: Vec<Harvest>,
+    mut harvests: Vec<Harvest>,
     limits: &Limits,
 ) -> Result<Outcome, ReadError> {
     let store = spool.close()?;
+    let mut splitter = Splitter::new(&store, &mut harvests);
     let leaves = store.leaves.iter().map(|leaf| leaf.len).sum();
     let effort = Effort::new(limits.min_run, limits.threads, leaves);
     let runs = partial::search(catalog, &store, effort)?;
@@ -72,8 +74,12 @@ pub fn conclude(
     let scales = Scales::new(catalog, &found)?;
     let beside = Beside::new(catalog, &found);
     let lists = Lists::new(catalog, &found, totals.searched);
-    let mut hits: Vec<Hit> =
-        found.into_iter().map(|found| weigh(found, catalog, &scales, (&totals, &beside, &lists))).collect();
+    let mut hits: Vec<Hit> = Vec::with_capacity(found.len());
+    for mut found in found {
+        let runs = std::mem::take(&mut found.runs);
+        let hit = weigh(found, catalog, &scales, (&totals, &beside, &lists));
+        hits.extend(splitter.split(hit, &runs)?);
+    }
     hits.sort_by(|one, other| one.key().cmp(&other.key()));
     let hits = each_part_once(each_place_once(hits));
     Ok(Outcome { hits, searched: totals.searched, limits_reached })
@@ -82,7 +88,7 @@ pub fn conclude(
 /// What is found in a part of an upload is found again in the parts together. Content that lies in what was found there of
 /// the same file, byte for byte, is listed with that; a value is listed with the part.
 fn each_part_once(hits: Vec<Hit>) -> Vec<Hit> {
-    let joined = |hit: &Hit| hit.leaf.steps.iter().any(|step| step.op == PARTS);
+    let joined = |hit: &Hit| hit.leaf.steps.iter().any(|step| step.op == PARTS || step.op == ACROSS);
     if !hits.iter().any(joined) {
         return hits;
     }
@@ -207,6 +213,7 @@ fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
         let common = common(runs);
         for run in runs {
             let (stream_ranges, transformed) = map.trace(run.leaf_range());
+            let runs = if leaf.flow.is_joined() { map.runs(run.leaf_range()).to_vec() } else { Vec::new() };
             found.push(Found {
                 leaf: leaf.clone(),
                 artifact: Artifact::Content(run.content),
@@ -222,6 +229,7 @@ fn describe(store: &Store, runs: &[Run]) -> Result<Vec<Found>, ReadError> {
                 distance: None,
                 weight: 0,
                 in_context: false,
+                runs,
             });
         }
     }
@@ -240,6 +248,7 @@ fn provenance(store: &Store, no: usize) -> Result<Option<(Arc<Leaf>, StreamMap)>
         transaction: origin.transaction.map(TransactionId),
         steps: origin.steps,
         len: stored.len,
+        joined: None,
     });
     Ok(Some((leaf, origin.map)))
 }
@@ -267,6 +276,7 @@ fn describe_copies(catalog: &Catalog, store: &Store, copies: &Copies) -> Result<
             distance: Some(copy.likeness.distance()),
             weight: copy.likeness.weight(),
             in_context: false,
+            runs: Vec::new(),
         });
     }
     Ok(found)
@@ -293,6 +303,7 @@ fn describe_digests(catalog: &Catalog, tokens: &[Token], threads: usize) -> Resu
             // 301 thousandths of a decade a bit; more than MD5 has adds nothing.
             weight: (token.value.len() as u64 * 8 * 301).min(38_500),
             in_context: false,
+            runs: Vec::new(),
         })
     });
     Ok(found.collect())

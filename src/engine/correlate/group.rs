@@ -62,7 +62,19 @@ fn group<K>(artifact: Artifact, key: K, hits: Vec<&Hit>) -> Group<'_, K> {
     };
     let in_all = |caveat: &Caveat| hits.iter().all(|hit| hit.caveats.contains(caveat));
     let any = hits.iter().flat_map(|hit| &hit.caveats).copied().collect::<BTreeSet<_>>();
-    let grade = hits.iter().map(|hit| hit.grade).min().unwrap_or(Grade::Partial);
+    let best = hits.iter().map(|hit| hit.grade).min().unwrap_or(Grade::Partial);
+    // What several flows carried of a whole is the whole where all of it is here.
+    let part = |hit: &&Hit| hit.grade == Grade::Exact && hit.leaf.joined.is_some();
+    let alone = hits.iter().any(|hit| hit.grade == best && !part(hit));
+    let mut together: BTreeMap<Option<u32>, (u64, Vec<ByteRange>)> = BTreeMap::new();
+    for hit in hits.iter().copied().filter(part) {
+        let (len, ranges) = together.entry(hit.leaf.joined).or_default();
+        *len = hit.leaf.len;
+        ranges.push(hit.artifact_range);
+    }
+    let whole = |(len, ranges): (u64, Vec<ByteRange>)| ByteRange::unite(ranges) == [ByteRange::new(0, len)];
+    let is_whole = alone || together.into_values().any(whole);
+    let grade = if best == Grade::Exact && !is_whole { Grade::Partial } else { best };
     let chance = hits.iter().map(|hit| hit.chance).min();
     Group {
         artifact,

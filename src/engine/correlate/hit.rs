@@ -8,6 +8,7 @@ use super::{
     catalog::ContentId,
     chance::Chance,
     needles::{Form, ValueId},
+    origin::Run,
 };
 use crate::{
     engine::decode::sink::TransactionId,
@@ -39,6 +40,8 @@ pub struct Leaf {
     pub steps: Vec<Step>,
     /// Its bytes.
     pub len: u64,
+    /// Where it was put together from parts that went over several flows, of which this is one: the number of the whole.
+    pub joined: Option<u32>,
 }
 
 /// What was found.
@@ -154,4 +157,6 @@ pub(super) struct Found {
     pub(super) weight: u64,
     /// Whether the leaf is a field whose name says that it holds such a value, and nothing else stands in it.
     pub(super) in_context: bool,
+    /// Where a leaf's bytes came from, of one that was put together from parts of several flows.
+    pub(super) runs: Vec<Run>,
 }

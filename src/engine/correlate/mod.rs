@@ -8,6 +8,7 @@
 //! This room doesn't know phases, endpoints or verdicts. It says how likely a hit is by chance and which of
 //! its bytes carry weight; what follows from that is decided above.
 
+mod across;
 mod anchor;
 mod catalog;
 mod chance;
@@ -28,6 +29,7 @@ mod spool;
 mod tokens;
 mod weight;
 
+pub use across::{Across, across};
 pub use catalog::{Catalog, Content, ContentId, Name};
 pub use chance::Chance;
 pub use collector::{Closed, Collector, Harvest};

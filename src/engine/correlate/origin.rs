@@ -10,11 +10,20 @@ const MAX_RUNS: usize = 65_536;
 
 /// Bytes of a leaf that came from one range of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Run {
+pub(super) struct Run {
     leaf: ByteRange,
     stream: ByteRange,
     /// Whether the bytes are the stream's, one for one.
     copied: bool,
+}
+
+impl Run {
+    /// Which bytes of the leaf came from a range of the stream.
+    pub(super) fn within(&self, range: ByteRange) -> Option<ByteRange> {
+        let part = self.stream.intersection(range)?;
+        let from = |at: u64| self.leaf.start + (at - self.stream.start);
+        Some(if self.copied { ByteRange::new(from(part.start), from(part.end)) } else { self.leaf })
+    }
 }
 
 /// A leaf's bytes traced to the stream: sorted runs without gaps in the leaf.
@@ -58,6 +67,13 @@ impl StreamMap {
             let leaf = last.leaf;
             self.runs.push(Run { leaf, stream, copied: false });
         }
+    }
+
+    /// The runs that hold bytes of a range of the leaf.
+    pub(super) fn runs(&self, leaf: ByteRange) -> &[Run] {
+        let first = self.runs.partition_point(|run| run.leaf.end <= leaf.start);
+        let last = self.runs.partition_point(|run| run.leaf.start < leaf.end);
+        self.runs.get(first..last).unwrap_or_default()
     }
 
     /// The ranges of the stream behind a range of the leaf, and whether any of its bytes were transformed

@@ -5,9 +5,11 @@
 
 use std::{
     fs::File,
-    io::{self, Seek as _, SeekFrom, Write as _},
-    sync::{Mutex, PoisonError},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    sync::{Arc, Mutex, PoisonError},
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::hit::FlowRef;
 use crate::evidence::{Blob, FileBlob, ReadError, Scratch, read_exact_at};
@@ -23,7 +25,7 @@ const GATHER: usize = 256 << 10;
 pub(super) const SCRATCH: &str = "the scratch file";
 
 /// Bytes that were put into a spool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Extent {
     pub(super) at: u64,
     pub(super) len: u64,
@@ -43,7 +45,7 @@ pub(super) struct Stored {
 /// Takes the leaves of all conversations, from any thread. The order in which they come never shows.
 pub struct Spool {
     scratch: Scratch,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -60,13 +62,26 @@ struct State {
 impl Spool {
     /// Will make its file in `scratch` when memory no longer does.
     pub fn new(scratch: Scratch) -> Self {
-        Self { scratch, state: Mutex::default() }
+        Self { scratch, state: Arc::default() }
     }
 
     pub(super) fn append(&self, bytes: &[u8]) -> Result<Extent, ReadError> {
         let mut state = self.lock();
         let at = state.end;
         state.append(bytes, &self.scratch).map_err(|error| ReadError::new(SCRATCH, at, error))
+    }
+
+    /// All that was put in so far, by its place, to be read while more is put in.
+    pub(super) fn blob(&self) -> Arc<dyn Blob> {
+        Arc::new(Open(self.state.clone()))
+    }
+
+    /// A whole extent.
+    pub(super) fn read(&self, extent: Extent) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = vec![0; usize::try_from(extent.len).unwrap_or(0)];
+        read_exact_at(&*self.blob(), &mut bytes, extent.at)
+            .map_err(|error| ReadError::new(SCRATCH, extent.at, error))?;
+        Ok(bytes)
     }
 
     /// Gives extents back that hold nothing of interest any more.
@@ -80,7 +95,7 @@ impl Spool {
 
     /// Ends writing. Leaves are then sorted by flow and serial number.
     pub(super) fn close(self) -> Result<Store, ReadError> {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = std::mem::take(&mut *self.lock());
         let end = state.end;
         let failed = |error| ReadError::new(SCRATCH, end, error);
         state.flush().map_err(failed)?;
@@ -100,7 +115,30 @@ impl Spool {
     }
 }
 
+/// A spool that is still written to.
+struct Open(Arc<Mutex<State>>);
+
+impl Blob for Open {
+    fn len(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).end
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).read_at(buf, offset)
+    }
+}
+
 impl State {
+    fn read_at(&mut self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let Some(from) = at.checked_sub(self.memory.len() as u64) else {
+            return self.memory.read_at(buf, at);
+        };
+        self.flush()?;
+        let Some(file) = &mut self.file else { return Ok(0) };
+        file.seek(SeekFrom::Start(from))?;
+        file.read(buf)
+    }
+
     fn append(&mut self, bytes: &[u8], scratch: &Scratch) -> io::Result<Extent> {
         let len = bytes.len() as u64;
         if let Some(extent) = self.reuse(bytes)? {

@@ -349,7 +349,11 @@ impl Handler for Side<'_, '_, '_> {
         let withheld = self.out.withheld();
         let refused = match self.part.take() {
             Some((name, part)) => {
-                self.uploads.take(name, UploadPart { range, complete, gapped, torn, withheld, ..part })
+                let part = UploadPart { range, complete, gapped, torn, withheld, ..part };
+                if let Some(told) = part.told(&name, BODY, (self.out.stream, &part.content)) {
+                    self.out.sink.part(part.transaction, self.out.direction, &told);
+                }
+                self.uploads.take(name, part)
             }
             None => withheld,
         };

@@ -60,6 +60,13 @@ pub(super) struct Withheld {
     detail: String,
 }
 
+impl Withheld {
+    /// Where it is said, and what.
+    pub(super) fn words(&self) -> (Option<FrameNo>, String) {
+        (self.frame, self.detail.clone())
+    }
+}
+
 /// What is counted over all streams that one direction of a conversation holds: a thousand streams may not do more
 /// than one.
 #[derive(Clone, Debug)]

@@ -48,6 +48,7 @@ mod websocket;
 pub mod within;
 mod xmpp;
 
+pub use parts::{Sent, across};
 pub use raw::disputed;
 pub use telling::{is_telling, says};
 

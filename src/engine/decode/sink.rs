@@ -6,9 +6,11 @@ use std::{
     ops::Range,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     engine::{net::stream::Stream, proto::tls},
-    evidence::{AnomalyKind, ByteRange, Direction, FrameNo, ReadError, Step, Timestamp},
+    evidence::{AnomalyKind, ByteRange, Digest, Direction, FrameNo, ReadError, Step, Timestamp},
 };
 
 /// A leaf while it is open; given by the sink.
@@ -95,8 +97,57 @@ pub const CONTENT_CODINGS: [&str; 6] = ["gzip", "zlib", "deflate", "br", "zstd",
 /// The step that puts bodies of several requests together: its parameter lists them.
 pub const PARTS: &str = "parts";
 
+/// The same of bodies that several connections carried: of which part it is told, and the order of all.
+pub const ACROSS: &str = "parts.across";
+
 /// The last step of a leaf that begins after bytes that are missing: its parameter says how many bytes of the layer stand before it.
 pub const AFTER_GAP: &str = "after-gap";
+
+/// The body of a request that says of which upload it is a part, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedPart {
+    /// The step that gave it: `http1.body`.
+    pub op: String,
+    /// Of the method, the authority and the target without the part's number.
+    pub upload: Digest,
+    /// Where in the upload it stands.
+    pub position: Position,
+    /// Bytes of its content.
+    pub len: u64,
+    /// Whether it came to its announced end.
+    pub complete: bool,
+    /// The codings that are declared, in the order in which they were applied.
+    pub codings: Vec<String>,
+    /// The Content-Type.
+    pub media: Option<String>,
+    /// The frame that carries its first byte.
+    pub frame: FrameNo,
+    /// The earliest frame's time.
+    pub first: Timestamp,
+    /// The latest frame's time.
+    pub last: Timestamp,
+    /// That its bytes are not in the coding that is declared, as it is said where no other part shows more: the anomaly's
+    /// frame and detail.
+    pub said: Vec<(Option<FrameNo>, String)>,
+}
+
+/// Where in its upload a part stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Position {
+    /// From a byte on.
+    Offset {
+        /// The first byte.
+        start: u64,
+        /// Bytes of the part, where they are said.
+        length: Option<u64>,
+        /// Bytes of the whole, where they are said.
+        total: Option<u64>,
+    },
+    /// One of those that are counted from 1.
+    Number(u64),
+    /// Nothing is said: it may go on with what came before.
+    Unnamed,
+}
 
 /// A message of a protocol that does not pair requests with responses: a WebSocket message, an MQTT packet, a
 /// command or a reply of SMTP or FTP, a mail. Leaves of its content name its transaction; [`Sink::body_end`] ends it.
@@ -482,6 +533,18 @@ pub trait Sink {
     /// The end of a body or of a message's content; `wire` is its length as framed on the wire.
     fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {
         let _ = (transaction, direction, end, wire);
+    }
+
+    /// A whole body of a request says that it is a part of an upload. It comes when the body is at its end, the last leaf of
+    /// which that is searched is its content.
+    fn part(&mut self, transaction: TransactionId, direction: Direction, part: &NamedPart) {
+        let _ = (transaction, direction, part);
+    }
+
+    /// Of such a body, and of others that go on where it ends, it is said that they are not in their coding: an anomaly's frame
+    /// and detail.
+    fn part_said(&mut self, transaction: TransactionId, said: &(Option<FrameNo>, String)) {
+        let _ = (transaction, said);
     }
 
     /// A DNS message.

@@ -9,8 +9,8 @@ use crate::{
 };
 
 use super::sink::{
-    BodyEnd, DnsMessage, Inner, LeafId, Message, Origin, Place, QuicConnection, RequestHead, ResponseHead,
-    Sink, Source, TlsConnection, TlsHello, TransactionId,
+    BodyEnd, DnsMessage, Inner, LeafId, Message, NamedPart, Origin, Place, QuicConnection, RequestHead,
+    ResponseHead, Sink, Source, TlsConnection, TlsHello, TransactionId,
 };
 
 /// As many bytes of an inner stream as of the stream around it.
@@ -237,6 +237,14 @@ impl Sink for Within<'_> {
 
     fn body_end(&mut self, transaction: TransactionId, direction: Direction, end: BodyEnd, wire: u64) {
         self.sink.body_end(transaction, direction, end, wire);
+    }
+
+    fn part(&mut self, transaction: TransactionId, direction: Direction, part: &NamedPart) {
+        self.sink.part(transaction, direction, part);
+    }
+
+    fn part_said(&mut self, transaction: TransactionId, said: &(Option<FrameNo>, String)) {
+        self.sink.part_said(transaction, said);
     }
 
     fn dns(&mut self, message: &DnsMessage) {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     case::scenario::plan::{Claim, Predicate, Term},
+    engine::decode::sink::ACROSS,
     evidence::{ByteRange, Digest, Direction, Timestamp, Transport},
     findings::{
         ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, MADE_BY, Part, RunSummary,
@@ -325,7 +326,15 @@ impl<'a> Evaluation<'a> {
     fn is_enough(&self, finding: &Finding, some: &[&Part], of: usize) -> bool {
         let whole = ByteRange::new(0, finding.artifact_bytes);
         match finding.grade {
-            Grade::Exact => some.iter().any(|part| part.artifact_range == whole),
+            Grade::Exact => {
+                // What several connections carried together none of them did by itself.
+                let across = |part: &&Part| part.steps.iter().any(|step| step.op == ACROSS);
+                let count = |parts: &mut dyn Iterator<Item = &Part>| parts.filter(across).count();
+                let all = count(&mut some.iter().copied())
+                    == count(&mut finding.parts.iter().filter(|part| part.direction == Direction::Up));
+                let counted = some.iter().copied().filter(|part| all || !across(part));
+                ByteRange::unite(counted.map(|part| part.artifact_range)) == [whole]
+            }
             Grade::Identifier | Grade::Record | Grade::Derived => !some.is_empty(),
             Grade::Partial | Grade::Statistical => {
                 let covered = ByteRange::covered(some.iter().map(|part| part.artifact_range));

@@ -285,7 +285,12 @@ impl<'c> Connection<'c> {
             if has_content(&half) {
                 let part = self.body(stream, role, transaction, &half, sink)?;
                 let refused = match half.name.filter(|_| half.late.is_empty()) {
-                    Some(name) => self.uploads.take(name, UploadPart { content: half.content, ..part }),
+                    Some(name) => {
+                        if let Some(told) = part.told(&name, BODY, (self.stream(role), &half.content)) {
+                            sink.part(transaction, self.direction(role), &told);
+                        }
+                        self.uploads.take(name, UploadPart { content: half.content, ..part })
+                    }
                     None => part.withheld,
                 };
                 let mut out = self.out(role, self.stream(role), sink);

@@ -376,6 +376,9 @@ impl<'w> Streams<'w> {
         sink: &mut dyn Sink,
     ) {
         let name = half.head.as_ref().filter(|_| half.may_be_part()).map(Facts::part);
+        if let Some(told) = name.and_then(|name| part.told(&name, BODY, (stream, &half.content))) {
+            sink.part(part.transaction, self.client, &told);
+        }
         let wanted = name.filter(|name| self.uploads.wants(name, part.torn));
         let place =
             |gathered: &mut Gathered, name: Name| Some((name, gathered.add(stream, places, &half.content)));

@@ -7,6 +7,7 @@
 //! Where requests say nothing of parts, bodies of one method, authority and target are put together only where the first one
 //! begins as a compressed stream, and the stream ends, its checksum right, where one of those that follow does.
 
+mod across;
 mod gathered;
 mod name;
 mod order;
@@ -25,10 +26,11 @@ use super::{
     body::Body,
     content::Declared,
     layers::{Out, Tally, Withheld},
-    sink::{PARTS, Sink, TransactionId},
+    sink::{NamedPart, PARTS, Sink, TransactionId},
     within::{Places, Within, Wrap},
 };
 
+pub use across::{Sent, across};
 pub(super) use gathered::Gathered;
 pub(super) use name::{Name, OFFSETS};
 use order::{Effort, Taken};
@@ -48,6 +50,8 @@ pub(super) enum Form {
     Chunked,
     /// In frames of a stream.
     Stream(u64),
+    /// On a connection of its own: the number of the part.
+    Told(u32),
 }
 
 /// The body of one request, which may be a part of an upload.
@@ -82,6 +86,28 @@ impl Part {
         }
     }
 
+    /// What is told of it where it says of which upload it is a part; `content` is where it stands in a stream. One of which
+    /// bytes are missing or disputed is not told of.
+    pub(super) fn told(
+        &self,
+        name: &Name,
+        op: &str,
+        (stream, content): (&Stream, &[ByteRange]),
+    ) -> Option<NamedPart> {
+        let Name { upload, position } = *name;
+        let hull = ByteRange::new(content.first()?.start, content.last()?.end);
+        let (first, last) = stream.times(hull)?;
+        let frame = stream.pieces_in(hull).first()?.frame;
+        let said = self.withheld.iter().map(Withheld::words).collect();
+        let len = content.iter().map(|range| range.len()).sum();
+        let Declared { codings, media, .. } = self.declared.clone();
+        let (op, complete) = (op.to_owned(), self.complete);
+        let told =
+            NamedPart { op, upload, position, len, complete, codings, media, frame, first, last, said };
+        let disputed = stream.conflicts.iter().any(|conflict| conflict.range.intersection(hull).is_some());
+        (name.is_told() && !self.gapped && !disputed).then_some(told)
+    }
+
     fn len(&self) -> u64 {
         self.content.iter().map(|range| range.len()).sum()
     }
@@ -108,6 +134,7 @@ impl Part {
             Form::Plain => format!("{}-{end}", start + skipped),
             Form::Chunked => format!("chunked {start}-{end}{from}"),
             Form::Stream(stream) => format!("stream {stream}{from}"),
+            Form::Told(number) => format!("{number}{from}"),
         }
     }
 }
@@ -333,6 +360,7 @@ fn join(
     let wrong =
         |out: &Out<'_>| [AnomalyKind::CodingMismatch, AnomalyKind::LimitReached].map(|kind| out.said(kind));
     let before = wrong(&out);
+    out.withhold();
     let mut body = Body::joined(around.op, first.part.declared.clone());
     let mut reader = stream.reader();
     while let Some(chunk) = reader.next_chunk()? {
@@ -342,5 +370,10 @@ fn join(
         }
     }
     let gapped = body.finish(&mut out)?.gapped;
+    let withheld = out.withheld();
+    for said in withheld.iter().map(Withheld::words) {
+        out.sink.part_said(first.part.transaction, &said);
+    }
+    out.say(withheld);
     Ok((!gapped && wrong(&out) == before, out.tally()))
 }

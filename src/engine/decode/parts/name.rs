@@ -1,6 +1,6 @@
 //! What a request says about the part that its body is: of which upload, and where in it.
 
-use crate::evidence::Digest;
+use crate::{engine::decode::sink::Position, evidence::Digest};
 
 /// Fields that say at which byte of an upload the body begins: of tus 1.0.0 and draft-ietf-httpbis-resumable-upload, and of
 /// Google's resumable uploads.
@@ -12,23 +12,6 @@ pub(in crate::engine::decode) struct Name {
     /// Of the method, the authority and the target without the part's number.
     pub(super) upload: Digest,
     pub(super) position: Position,
-}
-
-/// Where in its upload a part stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    /// From a byte on.
-    Offset {
-        start: u64,
-        /// Bytes of the part, where they are said.
-        length: Option<u64>,
-        /// Bytes of the whole, where they are said.
-        total: Option<u64>,
-    },
-    /// One of those that are counted from 1.
-    Number(u64),
-    /// Nothing is said: it may go on with what came before.
-    Unnamed,
 }
 
 impl Name {

@@ -5,10 +5,7 @@ use crate::{
     evidence::ReadError,
 };
 
-use super::{
-    Part,
-    name::{Name, Position},
-};
+use super::{super::sink::Position, Part, name::Name};
 
 /// A part, and how many of its first bytes the parts before it gave.
 #[derive(Clone, Copy, Debug)]
