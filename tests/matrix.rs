@@ -13,6 +13,9 @@
 
 #[path = "support/carry.rs"]
 mod carry;
+#[allow(dead_code, reason = "another test's part")]
+#[path = "support/uploads.rs"]
+mod uploads;
 #[path = "support/wrap.rs"]
 mod wrap;
 
@@ -28,34 +31,22 @@ use std::{
 use exhibit::{
     case::device::{Device, DeviceFile},
     engine::{
-        correlate::{Artifact, Catalog, Collector, FlowRef, Harvest, Hit, Spool, conclude},
+        correlate::{Artifact, Catalog, Collector, FlowRef, Harvest, Hit, Spool, across, conclude},
         decode::{
             Context, Conversation, Shared,
-            sink::{Keep, LeafId, Origin, Sink, Source},
+            sink::{Keep, LeafId, NamedPart, Origin, Sink, Source, TransactionId},
             walk,
         },
         net::stream::Stream,
         proto::keylog::KeyLog,
     },
-    evidence::{ByteRange, Digest, Limits, Scratch, Transport},
+    evidence::{ByteRange, Digest, Direction, Limits, Scratch, Transport},
     findings::{Grade, Step},
 };
 
 use carry::{CARRIERS, Carrier, Cut, Declared};
+use uploads::{Http, Naming, SCHEMES, Sent, in_parts, noise};
 use wrap::WRAPPERS;
-
-/// Bytes that look random and are the same on each machine (splitmix64).
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(len).collect()
-}
 
 /// A picture as far as first bytes go, then bytes without pattern, as compressed pixels are.
 fn photo() -> Vec<u8> {
@@ -268,6 +259,27 @@ impl Sink for Leaves<'_> {
     }
 }
 
+/// Gives leaves to one collector, and tells it of parts of uploads.
+struct Uploaded<'c>(Collector<'c>);
+
+impl Sink for Uploaded<'_> {
+    fn open(&mut self, origin: Origin) -> LeafId {
+        self.0.open(origin)
+    }
+
+    fn write(&mut self, leaf: LeafId, bytes: &[u8], from: Source) {
+        self.0.write(leaf, bytes, from);
+    }
+
+    fn close(&mut self, leaf: LeafId, steps: &[Step]) {
+        self.0.close(leaf, steps);
+    }
+
+    fn part(&mut self, transaction: TransactionId, direction: Direction, part: &NamedPart) {
+        self.0.part(transaction, direction, part);
+    }
+}
+
 /// Keeps what was taken off each leaf, to be shown where something is missed.
 #[derive(Default)]
 struct Paths(Vec<String>);
@@ -404,6 +416,31 @@ impl Lab {
         [sorted(&self.own, own_spool, own), sorted(&self.decoys, decoy_spool, decoys)]
     }
 
+    /// Whether a file is found whole that goes up in four parts; `over` so many connections.
+    fn uploads(&self, kind: Kind, coding: &str, naming: Naming, http: Http, over: usize) -> bool {
+        // On the wire "deflate" is zlib (RFC 9110 section 8.4.1.2).
+        let wrapper = if coding == "deflate" { "zlib" } else { coding };
+        let wrapper = WRAPPERS.iter().find(|one| one.name == wrapper).unwrap();
+        let body = wrapper.wrap(&content(kind)).unwrap();
+        let parts: Vec<Sent> = in_parts(&body, 4, naming, Some(coding));
+        let spool = Spool::new(Scratch::new(self.folder.path()));
+        let walked = |(flow, parts): (u32, &[Sent])| {
+            let flow = FlowRef { capture: 0, flow };
+            let mut sink = Uploaded(Collector::new(&self.own, &spool, flow, &self.limits));
+            self.walk_to(&(http.connection(parts), Vec::new()), &mut sink);
+            sink.0.finish().unwrap()
+        };
+        let mut harvests: Vec<Harvest> = (0..).zip(parts.chunks(4 / over)).map(walked).collect();
+        let one = |_: FlowRef, _, _| Some(String::new());
+        let joined = across(&self.own, &spool, &harvests, &self.limits, &one).unwrap();
+        harvests.extend(joined.harvests);
+        let hits = conclude(&self.own, spool, harvests, &self.limits).unwrap().hits;
+        assert!(hits.iter().all(|hit| self.is(hit, kind)), "another file");
+        let exact = hits.iter().filter(|hit| hit.grade == Grade::Exact && hit.probative);
+        let ranges = ByteRange::unite(exact.map(|hit| hit.artifact_range));
+        ranges == [ByteRange::new(0, content(kind).len() as u64)]
+    }
+
     fn is(&self, hit: &Hit, kind: Kind) -> bool {
         let file = |id| self.own.content(id).unwrap().names[0].path.as_str();
         match (hit.artifact, kind) {
@@ -513,8 +550,50 @@ fn everything_is_found_in_every_wrapper_and_nothing_else() {
     }
     assert!(missed.is_empty(), "{} of {} cells were missed", missed.len(), tally.len());
     assert!(wrong.is_empty(), "{} probative findings of what was not sent: {:?}", wrong.len(), wrong.first());
-    compare("docs/matrix.md", &table(&tally, decoys));
+    compare("docs/matrix.md", &(table(&tally, decoys) + &in_parts_table(&lab)));
 }
+
+/// Uploads in parts that were compressed before they were cut, by how requests name parts and by what carries them.
+fn in_parts_table(lab: &Lab) -> String {
+    let mut text = String::from(IN_PARTS);
+    for (naming, name) in SCHEMES.into_iter().zip(NAMINGS) {
+        write!(text, "| {name} |").unwrap();
+        for over in [1, 2, 4] {
+            for http in [Http::One, Http::OneInChunks, Http::Two] {
+                let tried = ["gzip", "deflate", "br", "zstd"].into_iter();
+                let tried = tried.flat_map(|coding| [Kind::Photo, Kind::Note].map(|kind| (coding, kind)));
+                let all: Vec<bool> =
+                    tried.map(|(coding, kind)| lab.uploads(kind, coding, naming, http, over)).collect();
+                let found = all.iter().filter(|found| **found).count();
+                let expected = if naming == Naming::None && over > 1 { 0 } else { all.len() };
+                assert_eq!(found, expected, "{name} over {over} connections, {http:?}");
+                write!(text, " {found}/{} |", all.len()).unwrap();
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What [`SCHEMES`] are called.
+const NAMINGS: [&str; 5] = [
+    "`Content-Range: bytes 0-9/30`",
+    "`Content-Range: bytes 0-9/*`",
+    "`Upload-Offset: 10`",
+    "`?partNumber=2&uploadId=x`",
+    "nothing",
+];
+
+const IN_PARTS: &str = "
+## Uploads in parts
+
+The photo and the text file are compressed (gzip, zlib, Brotli, zstd), then cut into four parts, each the body of a request that declares the coding, and come out as `exact`
+over one connection, over two and over four. Rows are what a request says of its part.
+`tests/parts.rs` holds more: HTTP/3, other orders, parts that come twice, overlap or are missing, and what must not be put together.
+
+| | one connection: HTTP/1 | in chunks | HTTP/2 | two connections: HTTP/1 | in chunks | HTTP/2 | four connections: HTTP/1 | in chunks | HTTP/2 |
+|---|---|---|---|---|---|---|---|---|---|
+";
 
 /// Compares a document with what it should say; with EXHIBIT_BLESS set it is written.
 fn compare(path: &str, text: &str) {

@@ -784,3 +784,52 @@ fn a_plain_file_that_goes_over_connections_without_names_is_whole_where_every_by
         assert!(findings.findings.iter().all(|one| one.grade == Grade::Partial), "{phases:?}");
     }
 }
+
+#[test]
+fn parts_that_a_service_names_in_its_own_way_are_put_together() {
+    let [photo, other] = photos();
+    for (naming, wrapper, coding) in [
+        (Naming::ChunkNumber, "gzip", Some("gzip")),
+        (Naming::ChunkNumber, "zstd", None),
+        (Naming::Session, "gzip", Some("gzip")),
+        (Naming::Session, "zlib", None),
+        (Naming::Session, "zstd", None),
+    ] {
+        let body = wrapped(wrapper, &photo);
+        let parts = in_parts(&body, 4, naming, coding);
+        for http in [Http::One, Http::OneInChunks, Http::Two] {
+            let what = format!("{naming:?} {wrapper} {coding:?} {http:?}");
+            let hits = found(&http.connection(&parts));
+            assert_honest(&hits, &what);
+            assert_eq!((hits.len(), whole(&hits).len()), (1, 1), "{what}: {hits:#?}");
+            assert_eq!(mismatches(&http.connection(&parts)), [""; 0], "{what}");
+            let order = [0, 2, 1, 3].map(|no: usize| parts[no].clone());
+            assert_eq!(whole(&found(&http.connection(&order))).len(), 1, "{what}, in another order");
+            assert!(whole(&found(&http.connection(&parts[1..]))).is_empty(), "{what}, without the first");
+            assert!(whole(&found(&http.connection(&parts[..3]))).is_empty(), "{what}, without the last");
+        }
+    }
+    // Two sessions at once: which first part is whose is told by its length, and by what comes out.
+    let session = |whole: &[u8], id: &str, size: usize| {
+        let cuts: Vec<_> =
+            (0..whole.len()).step_by(size).map(|start| start..(start + size).min(whole.len())).collect();
+        let named = uploads::ranges(whole, &cuts, Naming::Session, Some("gzip")).into_iter();
+        let field = |(name, value): (String, String)| (name, value.replace("AAAA", id));
+        named
+            .map(|part| Sent { fields: part.fields.into_iter().map(field).collect(), ..part })
+            .collect::<Vec<_>>()
+    };
+    for (sizes, expected) in [([8_000, 9_000], 2), ([8_000, 8_000], 2)] {
+        let one = session(&wrapped("gzip", &photo), "one", sizes[0]);
+        let two = session(&wrapped("gzip", &other), "two", sizes[1]);
+        let both: Vec<Sent> = one.into_iter().zip(two).flat_map(|(one, two)| [two, one]).collect();
+        assert_eq!(whole(&found(&Http::One.connection(&both))).len(), expected, "{sizes:?}");
+    }
+    // The client asked twice for a session, and one answer was lost.
+    let one = session(&wrapped("gzip", &photo), "one", 8_000);
+    let again = [&one[..1], &one[..]].concat();
+    assert_eq!(whole(&found(&Http::One.connection(&again))).len(), 1);
+    // A first part that belongs to another file.
+    let two = session(&wrapped("gzip", &other), "two", 8_000);
+    assert!(whole(&found(&Http::One.connection(&[&two[..1], &one[1..]].concat()))).is_empty());
+}

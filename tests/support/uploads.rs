@@ -26,6 +26,10 @@ pub(crate) enum Naming {
     UploadOffset,
     /// `?partNumber=1&uploadId=x`.
     PartNumber,
+    /// `?resumableChunkNumber=1&resumableIdentifier=x`, and how long the part is (resumable.js).
+    ChunkNumber,
+    /// An upload session of Dropbox, which the first part opens.
+    Session,
     None,
 }
 
@@ -77,6 +81,28 @@ pub(crate) fn ranges(whole: &[u8], cuts: &[Range<usize>], naming: Naming, coding
                 ("PATCH", "/up/24e533e0".to_owned(), Some(("upload-offset", start.to_string())))
             }
             Naming::PartNumber => ("PUT", format!("/up?partNumber={}&uploadId=VXBsb2Fk", no + 1), None),
+            Naming::ChunkNumber => (
+                "POST",
+                format!(
+                    "/up?resumableChunkNumber={}&resumableCurrentChunkSize={}&resumableIdentifier=9-a",
+                    no + 1,
+                    cut.len()
+                ),
+                None,
+            ),
+            Naming::Session if start == 0 => (
+                "POST",
+                "/2/files/upload_session/start".to_owned(),
+                Some(("dropbox-api-arg", r#"{"close":false}"#.to_owned())),
+            ),
+            Naming::Session => (
+                "POST",
+                "/2/files/upload_session/append_v2".to_owned(),
+                Some((
+                    "dropbox-api-arg",
+                    format!(r#"{{"cursor":{{"session_id":"AAAA","offset":{start}}},"close":false}}"#),
+                )),
+            ),
             Naming::None => ("POST", "/up".to_owned(), None),
         };
         let coding = coding.map(|coding| ("content-encoding", coding.to_owned()));

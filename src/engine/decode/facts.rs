@@ -11,7 +11,7 @@ use crate::{
 use super::{
     content::Declared,
     layers::Out,
-    parts::{Name, OFFSETS},
+    parts::{DROPBOX, Name, OFFSETS},
     sink::TransactionId,
     upgrade::Upgrade,
 };
@@ -39,6 +39,8 @@ pub(super) struct Facts {
     /// Content-Range, and the offsets of [`OFFSETS`]: which part of an upload follows.
     range: Option<Rc<[u8]>>,
     offsets: [Option<Rc<[u8]>>; OFFSETS.len()],
+    /// The same as an argument of [`DROPBOX`].
+    argument: Option<Rc<[u8]>>,
     codings: Vec<Rc<[u8]>>,
     lengths: Vec<Rc<[u8]>>,
 }
@@ -53,6 +55,7 @@ impl Facts {
         let place = match name {
             _ if let Some(place) = offset.and_then(|no| self.offsets.get_mut(no)) => place,
             b"content-range" => &mut self.range,
+            name if name == DROPBOX.as_bytes() => &mut self.argument,
             b":method" => &mut self.method,
             b":path" => &mut self.path,
             b":authority" => &mut self.authority,
@@ -99,7 +102,11 @@ impl Facts {
                 let no = OFFSETS.iter().position(|offset| *offset == name)?;
                 self.offsets.get(no)?.as_deref()
             };
-            let value = if name == "content-range" { self.range.as_deref() } else { offset() };
+            let value = match name {
+                "content-range" => self.range.as_deref(),
+                DROPBOX => self.argument.as_deref(),
+                _ => offset(),
+            };
             value.map(<[u8]>::to_vec)
         };
         Name::of(&plain(&self.method), &plain(&self.authority), &plain(&self.path), field)

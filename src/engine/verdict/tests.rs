@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     case::scenario::plan::{Action, Claim, Phase, Plan, PlannedSpikes, Predicate, Role, Term},
+    engine::decode::sink::ACROSS,
     evidence::{ByteRange, Direction, FrameNo, Timestamp, Transport},
     findings::{
         ActionSummary, ArtifactSummary, CaptureSummary, DeclaredSummary, EndpointSummary, Finding,
@@ -663,6 +664,30 @@ fn encrypted_is_refuted_by_what_went_in_the_clear() {
         world.findings[0].parts[1].steps.insert(0, tls);
     });
     open(&mostly.decide(&encrypted, &["stock"]), Code::NotProbative);
+}
+
+#[test]
+fn what_connections_carried_together_is_whole_where_all_of_it_passes() {
+    let encrypted = Predicate::Encrypted { what: photos() };
+    let step = |op: &str| Step { op: op.into(), param: None, input: ByteRange::new(0, 1), output: 1 };
+    // Each of two parts of one compressed block stands for all of the file.
+    let carried = |sealed: usize| {
+        World::new().change(|world| {
+            let finding = &mut world.findings[0];
+            finding.parts = [110, 111].map(|time| part("stock", time, ByteRange::new(0, SIZE))).to_vec();
+            finding.parts.iter_mut().for_each(|part| part.steps.push(step(ACROSS)));
+            finding.parts.iter_mut().take(sealed).for_each(|part| part.steps.insert(0, step("tls13")));
+        })
+    };
+    assert_eq!(carried(0).decide(&encrypted, &["stock"]).truth, Some(false));
+    open(&carried(1).decide(&encrypted, &["stock"]), Code::NotProbative);
+    // Parts that hold their bytes as they are are whole together.
+    let mut tiled = World::new();
+    ranges(&mut tiled.findings[0], &[("stock", 110, 0, SIZE / 2), ("stock", 111, SIZE / 2, SIZE)]);
+    tiled.findings[0].grade = Grade::Exact;
+    assert_eq!(tiled.decide(&encrypted, &["stock"]).truth, Some(false));
+    tiled.findings[0].parts[1].steps.insert(0, step("tls13"));
+    open(&tiled.decide(&encrypted, &["stock"]), Code::NotProbative);
 }
 
 #[test]

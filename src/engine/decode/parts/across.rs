@@ -76,7 +76,7 @@ fn part(no: u32, Sent { part, content, .. }: &Sent<'_>) -> (Name, Part) {
         torn: None,
         withheld: Vec::new(),
     };
-    (Name { upload: *upload, position: *position }, body)
+    (Name { upload: *upload, position: *position, opening: None }, body)
 }
 
 /// The step that gave a body.

@@ -32,7 +32,7 @@ use super::{
 
 pub use across::{Sent, across};
 pub(super) use gathered::Gathered;
-pub(super) use name::{Name, OFFSETS};
+pub(super) use name::{DROPBOX, Name, OFFSETS};
 use order::{Effort, Taken};
 
 /// Parts of one upload: 5 GB in the smallest that Amazon S3 takes (5 MiB), and a list that can still be read.
@@ -94,7 +94,7 @@ impl Part {
         op: &str,
         (stream, content): (&Stream, &[ByteRange]),
     ) -> Option<NamedPart> {
-        let Name { upload, position } = *name;
+        let Name { upload, position, .. } = *name;
         let hull = ByteRange::new(content.first()?.start, content.last()?.end);
         let (first, last) = stream.times(hull)?;
         let frame = stream.pieces_in(hull).first()?.frame;
@@ -232,8 +232,14 @@ impl Uploads {
         for upload in &self.all {
             let (named, unnamed): (Vec<_>, Vec<_>) =
                 upload.parts.iter().partition(|(name, _)| name.is_told());
+            let opening = named.iter().find_map(|(name, _)| name.opening);
             for ordered in order::named(around.stream, &named, &mut effort)? {
-                joined.join(around, &ordered.taken, &ordered.again, sink)?;
+                let opened = match opening.filter(|_| ordered.taken.is_empty()) {
+                    Some(opening) => self.opened(around, opening, &ordered.late, &mut effort)?,
+                    None => None,
+                };
+                let taken = opened.as_ref().unwrap_or(&ordered.taken);
+                joined.join(around, taken, &ordered.again, sink)?;
             }
             let bodies: Vec<&Part> = unnamed.into_iter().map(|(_, part)| part).collect();
             let mut rest = bodies.as_slice();
@@ -260,6 +266,46 @@ impl Uploads {
             out.anomaly(AnomalyKind::LimitReached, None, detail);
         }
         Ok(out.tally())
+    }
+}
+
+impl Uploads {
+    /// Parts of an upload behind its first one, with that: of those that do not know their upload the only one that is as long as
+    /// what is missing, and with which the parts are one compressed stream to its end.
+    fn opened<'p>(
+        &'p self,
+        around: &Around<'_>,
+        opening: Digest,
+        late: &[(u64, Taken<'p>)],
+        effort: &mut Effort,
+    ) -> Result<Option<Vec<Taken<'p>>>, ReadError> {
+        let Some((missing, _)) = late.first() else { return Ok(None) };
+        if late.iter().any(|(_, taken)| taken.skipped > 0) {
+            return Ok(None);
+        }
+        let parts = self.all.iter().flat_map(|upload| &upload.parts);
+        let firsts = parts.filter(|(name, part)| {
+            name.upload == opening && part.len() == *missing && !part.gapped && part.complete
+        });
+        let mut found: Option<Vec<Taken<'p>>> = None;
+        for (_, first) in firsts {
+            // One that came twice fits twice.
+            if let Some(other) = found.as_ref().and_then(|found| found.first())
+                && order::same(around.stream, (other.part, 0), (first, 0), *missing, effort)?
+            {
+                continue;
+            }
+            let bodies: Vec<&Part> =
+                std::iter::once(first).chain(late.iter().map(|(_, taken)| taken.part)).collect();
+            let chain = chain(around, &bodies, effort)?.filter(|(_, used)| *used == bodies.len());
+            // Where others fit too, which it was is not known.
+            if let Some((taken, _)) = chain
+                && found.replace(taken).is_some()
+            {
+                return Ok(None);
+            }
+        }
+        Ok(found)
     }
 }
 

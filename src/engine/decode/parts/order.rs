@@ -19,6 +19,8 @@ pub(super) struct Taken<'p> {
 pub(super) struct Ordered<'p> {
     /// From the first byte on, as far as none is missing.
     pub(super) taken: Vec<Taken<'p>>,
+    /// Where the first byte is missing: the same from the first one that is there, each with its place.
+    pub(super) late: Vec<(u64, Taken<'p>)>,
     /// Those that bring no byte that others did not.
     pub(super) again: Vec<&'p Part>,
 }
@@ -71,7 +73,15 @@ pub(super) fn named<'p>(
             Meeting::Differs => uploads.push((vec![placed], Vec::new())),
         }
     }
-    Ok(uploads.into_iter().map(|(parts, again)| Ordered { taken: in_order(parts), again }).collect())
+    let ordered = |(mut parts, again): (Vec<Placed<'p>>, Vec<&'p Part>)| {
+        parts.sort_by_key(|placed| placed.start);
+        let first = parts.first().map_or(0, |first| first.start);
+        let numbered = u64::from(parts.first().is_some_and(|first| first.numbered));
+        let taken = in_order(&parts, numbered).into_iter().map(|(_, taken)| taken).collect();
+        let late = if first > numbered { in_order(&parts, first) } else { Vec::new() };
+        Ordered { taken, late, again }
+    };
+    Ok(uploads.into_iter().map(ordered).collect())
 }
 
 /// A part with the place that it names: bytes, or numbers of parts.
@@ -147,21 +157,19 @@ fn meet(
     Ok(if known { Meeting::Known } else { Meeting::New })
 }
 
-/// Takes parts from the first byte on as far as none is missing.
-fn in_order(mut parts: Vec<Placed<'_>>) -> Vec<Taken<'_>> {
-    parts.sort_by_key(|placed| placed.start);
-    let mut next = u64::from(parts.first().is_some_and(|first| first.numbered));
-    let mut taken = Vec::new();
+/// Takes parts, which are sorted, from a place on as far as none is missing; each with its own place.
+fn in_order<'p>(parts: &[Placed<'p>], from: u64) -> Vec<(u64, Taken<'p>)> {
+    let (mut next, mut taken) = (from, Vec::new());
     for Placed { part, start, end, numbered, .. } in parts {
-        if end <= next {
+        if *end <= next {
             continue;
         }
-        if start > next {
+        if *start > next {
             break;
         }
-        taken.push(Taken { part, skipped: if numbered { 0 } else { next - start } });
-        next = end;
-        if part.gapped || (numbered && !part.complete) {
+        taken.push((next, Taken { part, skipped: if *numbered { 0 } else { next - start } }));
+        next = *end;
+        if part.gapped || (*numbered && !part.complete) {
             break;
         }
     }
