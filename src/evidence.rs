@@ -352,6 +352,12 @@ pub struct Step {
     pub output: u64,
 }
 
+impl Step {
+    /// What it is called that bodies which several connections carried are one content together. Its parameter says which of
+    /// the parts this one is, and the order of all.
+    pub const ACROSS: &'static str = "parts.across";
+}
+
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

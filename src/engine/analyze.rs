@@ -268,6 +268,7 @@ fn across(
     observations: &mut BTreeMap<FlowRef, Observation>,
     harvests: &mut Vec<Harvest>,
 ) -> Result<(), ReadError> {
+    let Some(first) = harvests.iter().find_map(Harvest::tells_of_parts) else { return Ok(()) };
     let (timeline, names) = (Timeline::new(means.case), names(observations));
     let terms = HostTerms::of(&means.case.plan.claims);
     let whose = |of: FlowRef, first: Timestamp, last: Timestamp| {
@@ -294,9 +295,8 @@ fn across(
             seen.settle(AnomalyKind::CodingMismatch, *frame, detail);
         }
     }
-    let first = harvests.iter().find_map(Harvest::tells_of_parts).filter(|_| across.beyond);
     let detail = "uploads in more parts than are put together over several connections".to_owned();
-    let beyond = first.map(|flow| (flow, AnomalyKind::LimitReached, None, detail));
+    let beyond = across.beyond.then_some((first, AnomalyKind::LimitReached, None, detail));
     for (of, kind, frame, detail) in across.odd.into_iter().chain(beyond) {
         let index = indexes.get(of.capture as usize);
         let flow = index.and_then(|index| Some((index, index.flow(FlowId(of.flow))?)));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     catalog::Catalog,
-    collector::{Collector, Harvest, Provenance},
+    collector::{Collector, Harvest, Provenance, Told},
     hit::{Artifact, FlowRef, Hit, Leaf},
     origin::Run,
     spool::{Extent, SCRATCH, Spool, Store},
@@ -19,7 +19,7 @@ use crate::{
     engine::{
         decode::{
             self, Sent,
-            sink::{ACROSS, LeafId, NamedPart, Origin, PARTS, Sink, Source, TransactionId},
+            sink::{LeafId, NamedPart, Origin, PARTS, Sink, Source, TransactionId},
         },
         net::stream::{Piece, Stream},
     },
@@ -100,9 +100,11 @@ pub fn across(
     let mut all = Across::default();
     let mut uploads: BTreeMap<(String, Digest), Vec<(FlowRef, StoredPart)>> = BTreeMap::new();
     let mut held = 0;
-    for (flow, told) in harvests.iter().filter_map(|harvest| harvest.parts) {
-        let parts: Vec<StoredPart> = serde_json::from_slice(&spool.read(told)?)
-            .map_err(|error| ReadError::new(SCRATCH, told.at, error.into()))?;
+    for Told { flow, listed, more } in harvests.iter().filter_map(|harvest| harvest.parts.as_deref()) {
+        all.beyond |= *more;
+        let (flow, listed) = (*flow, *listed);
+        let parts: Vec<StoredPart> = serde_json::from_slice(&spool.read(listed)?)
+            .map_err(|error| ReadError::new(SCRATCH, listed.at, error.into()))?;
         for stored in parts {
             if held >= MAX_PARTS {
                 all.beyond = true;
@@ -114,7 +116,6 @@ pub fn across(
             uploads.entry((whose, upload)).or_default().push((flow, stored));
         }
     }
-    all.beyond |= harvests.iter().any(|harvest| harvest.more_parts);
     let mut number = 0;
     for mut parts in uploads.into_values() {
         let flows: BTreeSet<FlowRef> = parts.iter().map(|(flow, _)| *flow).collect();
@@ -165,7 +166,7 @@ impl Across {
         let settled = decode::across(&stream, &sent, limits, &mut taker)?;
         let Taker { collector, odd } = taker;
         let mut harvest = collector.finish()?;
-        harvest.legs = Some((joined, legs));
+        harvest.legs = Some(Box::new((joined, legs)));
         self.harvests.push(harvest);
         if let Some((first, _)) = parts.first() {
             self.odd.extend(odd.into_iter().map(|(kind, frame, detail)| (*first, kind, frame, detail)));
@@ -212,7 +213,8 @@ pub(super) struct Splitter<'s> {
 
 impl<'s> Splitter<'s> {
     pub(super) fn new(store: &'s Store, harvests: &mut [Harvest]) -> Self {
-        let uploads = harvests.iter_mut().filter_map(|harvest| harvest.legs.take()).collect();
+        let uploads =
+            harvests.iter_mut().filter_map(|harvest| harvest.legs.take()).map(|legs| *legs).collect();
         Self { store, uploads, leaves: BTreeMap::new() }
     }
 
@@ -268,7 +270,7 @@ impl<'s> Splitter<'s> {
         let mut steps = hit.leaf.steps.clone();
         for step in steps.iter_mut().filter(|step| step.op == PARTS) {
             let listed = step.param.take().unwrap_or_default();
-            ACROSS.clone_into(&mut step.op);
+            Step::ACROSS.clone_into(&mut step.op);
             step.param = Some(format!("{} of {listed}", no + 1));
             step.input = ByteRange::new(0, leg.range.len());
         }

@@ -46,18 +46,16 @@ pub struct Harvest {
     /// Leaves among them that are fields named like one that holds a number or a device's name.
     pub named_fields: u64,
     pub(super) omitted: u64,
-    /// Parts of uploads that requests name, with the flow that they went over.
-    pub(super) parts: Option<(FlowRef, Extent)>,
-    /// Whether there were more than are remembered.
-    pub(super) more_parts: bool,
+    /// Parts of uploads that requests name; few conversations have any.
+    pub(super) parts: Option<Box<Told>>,
     /// Of an upload that went over several flows: its place among flows, and its parts.
-    pub(super) legs: Option<(FlowRef, Legs)>,
+    pub(super) legs: Option<Box<(FlowRef, Legs)>>,
 }
 
 impl Harvest {
     /// The flow, where named parts of uploads went over it.
     pub fn tells_of_parts(&self) -> Option<FlowRef> {
-        self.parts.map(|(flow, _)| flow)
+        self.parts.as_ref().map(|told| told.flow)
     }
 }
 
@@ -82,6 +80,16 @@ pub struct Collector<'c> {
     /// The last content of a request's body, which may be a part of an upload.
     body: Option<Content>,
     parts: Vec<StoredPart>,
+    more_parts: bool,
+}
+
+/// Where it is written which parts of uploads went over a flow.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) flow: FlowRef,
+    pub(super) listed: Extent,
+    /// Whether there were more.
+    pub(super) more: bool,
 }
 
 /// A leaf as it was kept.
@@ -143,6 +151,7 @@ impl<'c> Collector<'c> {
             failure: None,
             body: None,
             parts: Vec::new(),
+            more_parts: false,
         }
     }
 
@@ -152,7 +161,7 @@ impl<'c> Collector<'c> {
         let body = self.body.take().filter(|body| body.transaction == transaction && body.len == part.len);
         let Some(body) = body.filter(|_| direction == Direction::Up) else { return };
         if self.parts.len() >= MAX_PARTS {
-            self.harvest.more_parts = true;
+            self.more_parts = true;
             return;
         }
         let Content { serial, origin, extents, .. } = body;
@@ -348,7 +357,8 @@ impl<'c> Collector<'c> {
         if !self.parts.is_empty() {
             let text =
                 serde_json::to_vec(&self.parts).map_err(|error| ReadError::new(SCRATCH, 0, error.into()))?;
-            self.harvest.parts = Some((self.flow, self.spool.append(&text)?));
+            let (flow, listed, more) = (self.flow, self.spool.append(&text)?, self.more_parts);
+            self.harvest.parts = Some(Box::new(Told { flow, listed, more }));
         }
         match self.failure {
             Some(error) => Err(error),

@@ -21,8 +21,8 @@ use super::{
     weight::Weight,
 };
 use crate::{
-    engine::decode::sink::{ACROSS, PARTS, TransactionId},
-    evidence::{ByteRange, Limits, ReadError},
+    engine::decode::sink::{PARTS, TransactionId},
+    evidence::{ByteRange, Limits, ReadError, Step},
     findings::Grade,
 };
 
@@ -88,7 +88,7 @@ pub fn conclude(
 /// What is found in a part of an upload is found again in the parts together. Content that lies in what was found there of
 /// the same file, byte for byte, is listed with that; a value is listed with the part.
 fn each_part_once(hits: Vec<Hit>) -> Vec<Hit> {
-    let joined = |hit: &Hit| hit.leaf.steps.iter().any(|step| step.op == PARTS || step.op == ACROSS);
+    let joined = |hit: &Hit| hit.leaf.steps.iter().any(|step| step.op == PARTS || step.op == Step::ACROSS);
     if !hits.iter().any(joined) {
         return hits;
     }

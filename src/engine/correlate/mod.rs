@@ -3,7 +3,7 @@
 //! Enter the device's files and the phone's identifiers ([`Catalog`]) and, conversation by conversation,
 //! the leaves that decoding gives ([`Collector`]); leave [`Hit`]s, sorted, each with the place in the
 //! artifact, in the leaf and in the stream. The road: a catalogue is built, each conversation's collector
-//! gives a [`Harvest`], [`conclude`] looks for parts of files in what was no whole file and weighs every hit.
+//! gives a [`Harvest`], [`across`] puts together what went over several of them, [`conclude`] looks for parts of files in what was no whole file and weighs every hit.
 //!
 //! This room doesn't know phases, endpoints or verdicts. It says how likely a hit is by chance and which of
 //! its bytes carry weight; what follows from that is decided above.

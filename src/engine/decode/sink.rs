@@ -97,9 +97,6 @@ pub const CONTENT_CODINGS: [&str; 6] = ["gzip", "zlib", "deflate", "br", "zstd",
 /// The step that puts bodies of several requests together: its parameter lists them.
 pub const PARTS: &str = "parts";
 
-/// The same of bodies that several connections carried: of which part it is told, and the order of all.
-pub const ACROSS: &str = "parts.across";
-
 /// The last step of a leaf that begins after bytes that are missing: its parameter says how many bytes of the layer stand before it.
 pub const AFTER_GAP: &str = "after-gap";
 

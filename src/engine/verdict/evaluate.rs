@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     case::scenario::plan::{Claim, Predicate, Term},
-    engine::decode::sink::ACROSS,
-    evidence::{ByteRange, Digest, Direction, Timestamp, Transport},
+    evidence::{ByteRange, Digest, Direction, Step, Timestamp, Transport},
     findings::{
         ArtifactSummary, EndpointSummary, Finding, FlowSummary, GateState, Grade, MADE_BY, Part, RunSummary,
         TestOutcome, codes::Code,
@@ -328,7 +327,7 @@ impl<'a> Evaluation<'a> {
         match finding.grade {
             Grade::Exact => {
                 // What several connections carried together none of them did by itself.
-                let across = |part: &&Part| part.steps.iter().any(|step| step.op == ACROSS);
+                let across = |part: &&Part| part.steps.iter().any(|step| step.op == Step::ACROSS);
                 let count = |parts: &mut dyn Iterator<Item = &Part>| parts.filter(across).count();
                 let all = count(&mut some.iter().copied())
                     == count(&mut finding.parts.iter().filter(|part| part.direction == Direction::Up));

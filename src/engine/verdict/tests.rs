@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     case::scenario::plan::{Action, Claim, Phase, Plan, PlannedSpikes, Predicate, Role, Term},
-    engine::decode::sink::ACROSS,
     evidence::{ByteRange, Direction, FrameNo, Timestamp, Transport},
     findings::{
         ActionSummary, ArtifactSummary, CaptureSummary, DeclaredSummary, EndpointSummary, Finding,
@@ -675,7 +674,7 @@ fn what_connections_carried_together_is_whole_where_all_of_it_passes() {
         World::new().change(|world| {
             let finding = &mut world.findings[0];
             finding.parts = [110, 111].map(|time| part("stock", time, ByteRange::new(0, SIZE))).to_vec();
-            finding.parts.iter_mut().for_each(|part| part.steps.push(step(ACROSS)));
+            finding.parts.iter_mut().for_each(|part| part.steps.push(step(Step::ACROSS)));
             finding.parts.iter_mut().take(sealed).for_each(|part| part.steps.insert(0, step("tls13")));
         })
     };
