@@ -861,3 +861,26 @@ fn parts_that_a_service_names_in_its_own_way_are_put_together() {
     let two = session(&wrapped("gzip", &other), "two", 8_000);
     assert!(whole(&found(&Http::One.connection(&[&two[..1], &one[1..]].concat()))).is_empty());
 }
+
+#[test]
+fn parts_of_a_connection_whose_segments_disagree_are_no_ground_for_what_others_carried() {
+    let [photo, _] = photos();
+    let parts = in_parts(&wrapped("gzip", &photo), 4, Naming::ContentRange, None);
+    let frames = connections(Http::One, &parts, false);
+    let grades = |frames: &[Vec<u8>]| -> Vec<Grade> {
+        analysed(frames).findings.into_iter().map(|one| one.grade).collect()
+    };
+    assert_eq!(grades(&frames), [Grade::Exact]);
+    // A segment of the second connection comes again, and says something else: in the target that names the upload (behind 54 bytes
+    // of headers and the method), or in the body.
+    let port = 40_001_u16.to_be_bytes();
+    let sends = |frame: &Vec<u8>| frame.len() > 1_000 && frame[34..36] == port;
+    let at = frames.iter().position(sends).unwrap();
+    for place in [54 + 5, frames[at].len() - 1] {
+        let mut frames = frames.clone();
+        let mut other = frames[at].clone();
+        other[place] ^= 1;
+        frames.insert(at + 1, other);
+        assert!(!grades(&frames).contains(&Grade::Exact), "{place}: {:?}", grades(&frames));
+    }
+}
