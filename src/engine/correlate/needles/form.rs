@@ -76,6 +76,8 @@ pub enum Written {
     Hex,
     /// In base64.
     Base64,
+    /// Sixteen digits from the middle of its hexadecimal: what many programs in China call MD5 of 16 digits.
+    Middle,
 }
 
 impl Form {
@@ -112,6 +114,7 @@ impl fmt::Display for Form {
                     Written::Bytes => "bytes",
                     Written::Hex => "hex",
                     Written::Base64 => "base64",
+                    Written::Middle => "hex, digits 9 to 24",
                 };
                 return write!(f, "{hash} in {written}");
             }
@@ -297,12 +300,12 @@ fn varint(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The hashes of a spelling, alone and with each salt before and after it.
-pub(super) fn hashed(spelling: &Spelling, salts: &[String]) -> Vec<Coded> {
+/// The hashes of a text, alone and with each salt before and after it.
+pub(super) fn hashed(text: &[u8], salts: &[String]) -> Vec<Coded> {
     let mut all = Vec::new();
     // Programs hash what they hold: letters as they stand, in lower or in upper case.
-    let mut texts = vec![spelling.text.clone()];
-    for other in [spelling.text.to_ascii_lowercase(), spelling.text.to_ascii_uppercase()] {
+    let mut texts = vec![text.to_vec()];
+    for other in [text.to_ascii_lowercase(), text.to_ascii_uppercase()] {
         if !texts.contains(&other) {
             texts.push(other);
         }
@@ -345,6 +348,13 @@ fn written(hash: Hash, digest: &[u8]) -> Vec<Coded> {
     ];
     if url != standard {
         all.push(coded(Written::Base64, url, Edge::Base64, false, LEAST_HASH_BITS.div_ceil(6)));
+    }
+    if let Some(middle) = digest.get(4..12).filter(|_| hash == Hash::Md5) {
+        let weight = middle.len() as u64 * 8 * 301;
+        all.push(Coded {
+            weight,
+            ..coded(Written::Middle, hex(middle), Edge::Hex, true, LEAST_HASH_BITS / 4)
+        });
     }
     all
 }
@@ -416,20 +426,19 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_the_standards() {
-        let spelling = Spelling { text: b"abc".to_vec(), edge: Edge::Any, any_case: true, weight: 0 };
-        let all = hashed(&spelling, &[]);
+        let all = hashed(b"abc", &[]);
         let hex = |digits: &str| all.iter().any(|coded| coded.text == digits.as_bytes());
         // RFC 1321 appendix A.5, FIPS 180 examples.
-        assert!(hex("900150983cd24fb0d6963f7d28e17f72"));
+        assert!(hex("900150983cd24fb0d6963f7d28e17f72") && hex("3cd24fb0d6963f7d"));
         assert!(hex("a9993e364706816aba3e25717850c26c9cd0d89d"));
         assert!(hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
         assert_eq!(
             all.iter().filter(|coded| coded.form == Form::Hash(Hash::Sha512, Written::Hex)).count(),
             2
         );
-        let salted = hashed(&spelling, &["s".to_owned()]);
+        let salted = hashed(b"abc", &["s".to_owned()]);
         let sabc = crate::evidence::hex(&Sha256::digest(b"sabc"));
         assert!(salted.iter().any(|coded| coded.text == sabc.as_bytes()));
-        assert!(all.iter().all(|coded| coded.least < coded.text.len() || coded.text.len() == 8));
+        assert!(all.iter().all(|coded| coded.least < coded.text.len() || matches!(coded.text.len(), 8 | 16)));
     }
 }

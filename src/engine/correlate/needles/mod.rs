@@ -4,7 +4,7 @@
 //! Each needle is found by a few of its bytes, its anchor (one automaton over all of them, letters in either case),
 //! and then compared in full. One pass over the data looks for all needles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 
@@ -16,7 +16,7 @@ mod value;
 
 pub use form::{Form, Hash, Written};
 pub(super) use value::is_package;
-use value::{Edge, is_placeholder, spell};
+use value::{Edge, is_placeholder, spell, written_out};
 pub use value::{Value, ValueId};
 
 /// Bytes by which a needle is found at most: enough that few other bytes begin like it.
@@ -94,7 +94,10 @@ impl Needles {
             forms = forms.into_iter().map(form::Coded::with_beginning).collect();
         }
         if let Some(salts) = salts {
-            forms.extend(spellings.iter().flat_map(|spelling| form::hashed(spelling, salts)));
+            let spelled = spellings.iter().map(|spelling| spelling.text.clone());
+            let texts: BTreeSet<Vec<u8>> =
+                spelled.chain(written_out(kind, value).into_iter().map(String::into_bytes)).collect();
+            forms.extend(texts.iter().flat_map(|text| form::hashed(text, salts)));
         }
         forms.sort_unstable();
         forms.dedup();

@@ -85,9 +85,10 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
         return place::spell(value);
     }
     if is_package(kind) {
-        // Single words hold 2.6 bits a letter (Shannon 1951, F-word); two are the careful figure.
-        let letters = value.bytes().filter(u8::is_ascii_alphanumeric).count() as u64;
-        return vec![Spelling { any_case: false, weight: letters * 602, ..Spelling::new(value, Edge::Name) }];
+        return vec![Spelling { any_case: false, weight: names(value), ..Spelling::new(value, Edge::Name) }];
+    }
+    if is_mail(value) {
+        return vec![Spelling { weight: names(value), ..Spelling::new(value, Edge::Digits) }];
     }
     if kind == "call" || kind.starts_with("call-") {
         // Ten digits are the milliseconds of four months; before them stands what the times of all calls begin with.
@@ -123,6 +124,34 @@ pub(super) fn spell(kind: &str, value: &str) -> Vec<Spelling> {
         all.insert(Spelling::new(text, if hex { Edge::Hex } else { Edge::Digits }));
     }
     all.into_iter().filter(|spelling| spelling.text.len() >= SHORTEST).collect()
+}
+
+/// The value as programs hash it where they don't leave out what spellings do: as declared, and a number as E.164
+/// writes it, with its plus.
+pub(super) fn written_out(kind: &str, value: &str) -> Vec<String> {
+    let value = value.trim();
+    let mut all = vec![value.to_owned()];
+    if value.starts_with('+') && is_number(kind, value) {
+        let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+        all.push(format!("+{digits}"));
+    }
+    all.retain(|text| (SHORTEST..=LONGEST).contains(&text.len()));
+    all.dedup();
+    all
+}
+
+/// Whether a value is an address of mail, as far as that matters: two words around one `@`.
+fn is_mail(value: &str) -> bool {
+    let word = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'+'))
+    };
+    value.split_once('@').is_some_and(|(user, host)| word(user) && word(host))
+}
+
+/// What names weigh. Single words hold 2.6 bits a letter (Shannon 1951, F-word); two are the careful figure.
+fn names(value: &str) -> u64 {
+    value.bytes().filter(u8::is_ascii_alphanumeric).count() as u64 * 602
 }
 
 /// Whether a value of this kind is the name of a program that is installed.
@@ -273,17 +302,17 @@ fn national(digits: &str) -> Option<&str> {
 
 /// Whether a value identifies nobody.
 pub(super) fn is_placeholder(value: &str) -> bool {
-    let text: Vec<u8> = value.bytes().filter(u8::is_ascii_alphanumeric).collect();
-    let steps = |by: u8| {
+    // Letters of any script: a message need not hold one of ASCII.
+    let text: Vec<char> = value.chars().filter(|char| char.is_alphanumeric()).collect();
+    let steps = |by: u32| {
         text.windows(2).all(|pair| match pair {
-            [one, next] if one.is_ascii_digit() && next.is_ascii_digit() => {
-                (one - b'0' + by) % 10 == next - b'0'
-            }
+            [one, next] => one.to_digit(10).is_some_and(|digit| next.to_digit(10) == Some((digit + by) % 10)),
             _ => false,
         })
     };
     let same = text.windows(2).all(|pair| matches!(pair, [one, next] if one.eq_ignore_ascii_case(next)));
-    same || steps(1) || steps(9) || text.eq_ignore_ascii_case(ANDROID_PLACEHOLDER.as_bytes())
+    let android = text.iter().copied().eq(ANDROID_PLACEHOLDER.chars());
+    same || steps(1) || steps(9) || android
 }
 
 /// Thousandths of a decade of one value: a decimal digit weighs 1000; a hex digit 1204 (log10 16) where the
@@ -408,5 +437,35 @@ mod tests {
         assert_eq!(weight(b"64:09:8a:00:00:01"), 12 * 1_204);
         assert_eq!(weight(b"64:09:80:00:00:01"), 12_000);
         assert_eq!(weight(b"good evening"), 11 * 301);
+        let mail = spell("account", "chan.tai-man@mail.example");
+        assert_eq!(mail.iter().map(|spelling| spelling.weight).collect::<Vec<_>>(), [21 * 602]);
+        assert_eq!(spell("account", "a name @ home")[0].weight, 9 * 301 + 301, "words, and a sign");
+    }
+
+    #[test]
+    fn programs_hash_numbers_with_their_plus() {
+        assert_eq!(written_out("own_number", "+852 9876-5432"), ["+852 9876-5432", "+85298765432"]);
+        assert_eq!(written_out("own_number", "+85298765432"), ["+85298765432"]);
+        assert_eq!(written_out("imei", "867622014512347"), ["867622014512347"]);
+        assert_eq!(written_out("imei", "123"), [""; 0]);
+    }
+
+    #[test]
+    fn text_of_any_script_is_no_placeholder_but_one_sign_over_and_over_is() {
+        for value in [
+            "今晚八點喺旺角地鐵站E出口等",
+            "你好",
+            "До свидания",
+            "chan@example.hk",
+            "9774d56d682e549c",
+            "1239",
+        ] {
+            assert!(!is_placeholder(value), "{value}");
+        }
+        for value in
+            ["哈哈哈哈哈哈", "000000000000000", "0123456789", "98765", "AaaA", "02:00:00:00:00:00", "--"]
+        {
+            assert!(is_placeholder(value), "{value}");
+        }
     }
 }
