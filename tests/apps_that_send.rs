@@ -160,20 +160,23 @@ fn a_photo_that_is_sent_in_parts_is_found() {
         over_tcp(&[parts.iter().enumerate().flat_map(each).collect()])
     };
     let coded = in_json(photo.chunks(4_096).map(|part| STANDARD.encode(part)).collect());
-    finds_photo(&coded, photo.len(), Grade::Partial);
+    finds_photo(&coded, photo.len(), Grade::Exact);
     // The whole is coded first and cut anywhere: a letter that two parts share is lost.
     for size in [1_000, 1_001, 1_002, 1_003] {
         let letters = base64.as_bytes().chunks(size);
         let cut: Vec<String> = letters.map(|part| str::from_utf8(part).unwrap().to_owned()).collect();
         let parts = cut.len();
-        finds_photo(&in_json(cut), photo.len() - 2 * parts, Grade::Partial);
+        // Whole groups of four letters lose nothing.
+        let grade = if size % 4 == 0 { Grade::Exact } else { Grade::Partial };
+        finds_photo(&in_json(cut), photo.len() - 2 * parts, grade);
     }
     // Resumed: ranges (RFC 9110 section 14.4) over three connections, the second one sent twice.
     let ranges = [0..15_000, 15_000..31_000, 15_000..31_000, 31_000..photo.len()].map(|range| {
         let field = format!("Content-Range: bytes {}-{}/{}\r\n", range.start, range.end - 1, photo.len());
         post("application/octet-stream", &field, &photo[range])
     });
-    finds_photo(&over_tcp(&ranges), photo.len(), Grade::Partial);
+    finds_photo(&over_tcp(&ranges), photo.len(), Grade::Exact);
+    finds_photo(&over_tcp(&ranges[1..]), photo.len() - 15_000, Grade::Partial);
     let datagrams: Vec<Vec<u8>> = (0_u8..)
         .zip(photo.chunks(1_000))
         .map(|(no, part)| udp(PHONE, (SERVER.0, 9_999), &[&[7, 1, no, 0], part].concat()))

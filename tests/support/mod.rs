@@ -18,6 +18,7 @@ pub mod quic;
 pub mod recording;
 pub mod servers;
 pub mod soak;
+pub mod streams;
 
 /// Whether peers must be there.
 pub fn required() -> bool {
