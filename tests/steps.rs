@@ -112,6 +112,11 @@ fn ways() -> Vec<Way> {
                 find(&catalog, (name, sent, received), digest, &mut ways);
             }
         }
+        if str::from_utf8(&content).is_err() {
+            // A "binary string": no wrapper for any bytes, since text without control characters is text as it stands.
+            let sent = content.iter().copied().map(char::from).collect::<String>().into_bytes();
+            find(&catalog, ("latin-1".to_owned(), sent, Vec::new()), digest, &mut ways);
+        }
         for (http, coding) in HTTPS.into_iter().flat_map(|http| [(http, "gzip"), (http, "zstd")]) {
             let wrapper = WRAPPERS.iter().find(|wrapper| wrapper.name == coding).unwrap();
             let payload = wrapper.wrap(&content).unwrap();
