@@ -4,7 +4,10 @@
 
 use std::io::Write as _;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use exhibit::{
     evidence::{ByteRange, Digest},
     findings::{Finding, Findings, Grade},
@@ -238,6 +241,14 @@ fn a_photo_in_what_programs_put_around_it_is_found() {
             part("Content-Transfer-Encoding: base64", lines.join("\r\n").as_bytes()),
         ),
         ("zip in a form", zip),
+        (
+            "gzip behind its length",
+            post(
+                "application/octet-stream",
+                "",
+                &[&u32::try_from(gzip(&photo).len()).unwrap().to_be_bytes()[..], &gzip(&photo)].concat(),
+            ),
+        ),
         ("a binary string", post("text/plain;charset=UTF-8", "", binary_string.as_bytes())),
         ("a binary string in JSON", json(&format!("{{\"d\":\"{quoted}\"}}"))),
         ("a binary string in JSON, all escaped", json(&format!("{{\"d\":\"{escaped}\"}}"))),
@@ -266,6 +277,18 @@ fn a_photo_in_what_programs_put_around_it_is_found() {
     }
     // More than is held of a value in a form.
     finds_photo(&over_tcp(&[form(&hex)]), photo.len(), Grade::Partial);
+    // Heads hold less, but as deep.
+    let part = &photo[..6_000];
+    let digits: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+    let packed = STANDARD.encode(gzip(format!("{{\"img\":\"{}\"}}", STANDARD.encode(part)).as_bytes()));
+    let url_safe = URL_SAFE_NO_PAD.encode(part);
+    for head in [
+        post("text/plain", &format!("X-Data: {digits}\r\n"), b""),
+        post("text/plain", &format!("X-Data: {packed}\r\n"), b""),
+        format!("GET /track/{url_safe}/1.gif HTTP/1.1\r\nHost: up.example\r\n\r\n").into_bytes(),
+    ] {
+        finds_photo(&over_tcp(&[head]), part.len(), Grade::Partial);
+    }
     // Exif was written anew.
     let other = [&photo[..2], b"\xff\xe1\0\x10Exif\0\0new one!", &photo[422..]].concat();
     finds_photo(&over_tcp(&[post("image/jpeg", "", &other)]), photo.len() - 422, Grade::Partial);

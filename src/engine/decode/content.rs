@@ -23,7 +23,7 @@ use super::{
     multipart::Multipart,
     runs::Runs,
     sink::{Keep, Place},
-    sniff::{LOOK, SNIFF, Shape, Verdict, WORTH, delimiter, is_base64, sniff},
+    sniff::{LOOK, Packed, SNIFF, Shape, Verdict, WORTH, delimiter, is_base64, sniff},
     values::Values,
 };
 
@@ -479,6 +479,14 @@ impl Reading {
             Shape::Zstd => guess("zstd", Box::<Zstd>::default()),
             Shape::Utf16(Endian::Big) => guess("utf-16be", Box::new(Utf16::new(Endian::Big))),
             Shape::Utf16(Endian::Little) => guess("utf-16le", Box::new(Utf16::new(Endian::Little))),
+            Shape::Behind(skip, packed) => {
+                let (op, coding): (_, Box<dyn Coding>) = match packed {
+                    Packed::Gzip => ("gzip", Box::new(Inflate::new(Wrapper::Gzip))),
+                    Packed::Zlib => ("zlib", Box::new(Inflate::new(Wrapper::ZlibOrNone))),
+                    Packed::Zstd => ("zstd", Box::<Zstd>::default()),
+                };
+                Self::Coded(Box::new(Coded::guess_behind(skip, op, coding, inner()).doubted(doubt)))
+            }
             Shape::Latin1 => guess("latin-1", Box::<Latin1>::default()),
             Shape::DataUrl => guess("data-url", Box::<DataUrl>::default()),
             Shape::Percent => guess("percent", Box::new(Percent::uri())),
@@ -622,6 +630,8 @@ pub(super) struct Coded {
     pending: Option<u64>,
     /// How far the layer before was taken in.
     seen: u64,
+    /// Bytes before its first one that are still to come.
+    skip: usize,
     guessed: bool,
     /// Whether it is one of several readings of the same bytes.
     doubt: bool,
@@ -641,6 +651,7 @@ impl Coded {
             aside: Stage::new(aside, None, 0, Keep::Search),
             pending: None,
             seen: 0,
+            skip: 0,
             guessed: false,
             doubt: false,
             opaque: false,
@@ -652,6 +663,11 @@ impl Coded {
     pub(super) fn guess_at(op: &'static str, coding: Box<dyn Coding>, inner: Declared, at: u64) -> Self {
         let plain = Self::new(op, coding, inner.clone());
         Self { guessed: true, content: Content::new(Stage::new(op, None, at, Keep::Search), inner), ..plain }
+    }
+
+    /// A coding that nobody declared, behind the first `skip` bytes.
+    fn guess_behind(skip: usize, op: &'static str, coding: Box<dyn Coding>, inner: Declared) -> Self {
+        Self { skip, ..Self::guess_at(op, coding, inner, skip as u64) }
     }
 
     /// One of several readings.
@@ -668,6 +684,15 @@ impl Coded {
 
     /// Takes encoded bytes, which stand at `at` of the layer before. Where the coding fails: how many were used.
     pub(super) fn push(&mut self, out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) -> Option<usize> {
+        if self.skip > 0 {
+            let skipped = self.skip.min(bytes.data.len());
+            self.skip -= skipped;
+            let rest = bytes.part(skipped..bytes.data.len());
+            if rest.data.is_empty() {
+                return None;
+            }
+            return self.push(out, rest, at + skipped as u64).map(|used| used + skipped);
+        }
         let Some(coding) = &mut self.coding else {
             self.unread(out, bytes);
             return None;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::Range, rc::Rc};
 
 use crate::{
     engine::{
-        codec::{Base64, Coding as _, Output, Percent},
+        codec::{Base64, Coding, Hex, Output, Percent},
         proto::{
             hpack,
             http1::{Field, Framing, Head, StartLine},
@@ -14,9 +14,11 @@ use crate::{
 };
 
 use super::{
+    content::{Coded, Declared},
     doh,
     form::Form,
     layers::{Bytes, Out, Stage},
+    runs::is_hex,
     sink::{Keep, Place},
     sniff::SNIFF,
 };
@@ -184,6 +186,17 @@ pub(super) fn list(
 fn in_target(out: &mut Out<'_>, bytes: Bytes<'_>) {
     percent_leaf(out, bytes);
     doh::target(out, bytes);
+    let path = memchr::memchr(b'?', bytes.data).unwrap_or(bytes.data.len());
+    let mut start = 0;
+    while start < path {
+        let rest = bytes.data.get(start..path).unwrap_or_default();
+        let end = start + memchr::memchr(b'/', rest).unwrap_or(rest.len());
+        for run in base64_runs(bytes.data.get(start..end).unwrap_or_default()) {
+            let run = start + run.start..start + run.end;
+            run_leaves(out, bytes.part(run.clone()), run.start as u64);
+        }
+        start = end + 1;
+    }
     if let Some(mark) = memchr::memchr(b'?', bytes.data) {
         let query = bytes.part(mark + 1..bytes.data.len());
         let mut form = Form::new("query.value", mark as u64 + 1);
@@ -200,8 +213,23 @@ fn is_coded(value: &[u8]) -> bool {
 fn in_value(out: &mut Out<'_>, bytes: Bytes<'_>) {
     percent_leaf(out, bytes);
     for run in base64_runs(bytes.data) {
-        base64_leaf(out, bytes.part(run.clone()), run.start as u64);
+        run_leaves(out, bytes.part(run.clone()), run.start as u64);
     }
+}
+
+/// What a run of base64 or hexadecimal holds, and what is encoded in that.
+fn run_leaves(out: &mut Out<'_>, bytes: Bytes<'_>, at: u64) {
+    if !out.admits_value() {
+        return;
+    }
+    let (op, coding): (_, Box<dyn Coding>) = if bytes.data.len() >= SNIFF && is_hex(bytes.data) {
+        ("hex", Box::<Hex>::default())
+    } else {
+        ("base64", Box::<Base64>::default())
+    };
+    let mut coded = Coded::guess_at(op, coding, Declared::default(), at);
+    coded.push(out, bytes, at);
+    coded.finish(out);
 }
 
 fn percent_leaf(out: &mut Out<'_>, bytes: Bytes<'_>) {

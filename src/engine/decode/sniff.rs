@@ -2,7 +2,7 @@
 
 use crate::engine::codec::{
     Base64, Brotli, Budget, Cbor, Coding, Container, DATA_URL, Damage, Endian, Event, Hex, Inflate, Json,
-    Latin1, MessagePack, Output, Protobuf, TAR_BLOCK, Tar, Wrapper, ZIP_MAGIC, ZSTD_MAGIC, is_zlib,
+    Latin1, MessagePack, Output, Protobuf, TAR_BLOCK, Tar, Wrapper, ZIP_MAGIC, ZSTD_MAGIC, Zstd, is_zlib,
 };
 
 /// Bytes that tell text and most formats. Also the shortest base64 or hexadecimal that is decoded wherever it stands:
@@ -35,6 +35,8 @@ pub(super) enum Shape {
     Utf16(Endian),
     /// Bytes that were sent as characters of UTF-8.
     Latin1,
+    /// Compressed behind a head of so many bytes: a length, a kind, a number of one program.
+    Behind(usize, Packed),
     DataUrl,
     /// Parts between delimiter lines that the first line shows.
     Multipart,
@@ -53,6 +55,14 @@ pub(super) enum Shape {
     Cbor,
     /// Text or unknown bytes, in which runs of base64 or hexadecimal may stand.
     Runs,
+}
+
+/// How what stands behind a head is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    Gzip,
+    Zlib,
+    Zstd,
 }
 
 /// What first bytes say.
@@ -126,10 +136,43 @@ pub(super) fn sniff(first: &[u8], whole: bool, media: &str) -> Verdict {
         .chain(compressed)
         .chain(utf16(first, whole).map(Shape::Utf16))
         .collect();
+    if let Some(behind) = behind(first, whole) {
+        shapes.insert(0, behind);
+    }
     if shapes.is_empty() {
         shapes.push(Shape::Runs);
     }
     Verdict::Shapes(shapes)
+}
+
+/// The longest head before something compressed that is looked behind.
+const MAX_HEAD: usize = 64;
+/// Bytes that have to stand behind it: of fewer, luck would make a beginning now and then.
+const MIN_BEHIND: usize = 24;
+
+/// Something compressed that says what it is, behind a head, if it gives anything.
+fn behind(first: &[u8], whole: bool) -> Option<Shape> {
+    (1..=MAX_HEAD).find_map(|skip| {
+        let rest = first.get(skip..).filter(|rest| rest.len() >= MIN_BEHIND)?;
+        let packed = match rest {
+            // RFC 1952 section 2.3.1: three of the flags are reserved.
+            [0x1f, 0x8b, 8, 0..=0x1f, ..] => Packed::Gzip,
+            _ if rest.starts_with(&ZSTD_MAGIC) => Packed::Zstd,
+            &[cmf, flags, ..] if is_zlib(cmf, flags) => Packed::Zlib,
+            _ => return None,
+        };
+        let mut coding: Box<dyn Coding> = match packed {
+            Packed::Gzip => Box::new(Inflate::new(Wrapper::Gzip)),
+            Packed::Zlib => Box::new(Inflate::new(Wrapper::ZlibOrNone)),
+            Packed::Zstd => Box::<Zstd>::default(),
+        };
+        let (mut given, budget) = (0, Budget::new(PROBED));
+        let taken = coding.push(rest, &budget, &mut |output: Output<'_>| given += output.bytes.len());
+        let goes_on = matches!(taken, Ok(()) | Err(Damage::Budget));
+        // A block of zstd gives nothing before its end, but its mark is long.
+        let gives = given > 0 || packed == Packed::Zstd;
+        (goes_on && gives && (!whole || coding.is_at_end())).then_some(Shape::Behind(skip, packed))
+    })
 }
 
 /// Formats that say what they are.
@@ -499,6 +542,25 @@ mod tests {
         assert_eq!(shapes(&wide), [Shape::Utf16(Endian::Big)]);
         assert_eq!(shapes(b"\0\x01binary\r\nGET"), [Shape::Runs]);
         assert_eq!(sniff(&[0; 64], false, ""), Verdict::More);
+    }
+
+    #[test]
+    fn what_is_compressed_behind_a_head_is_known_if_it_holds_together() {
+        use std::io::Write as _;
+        let text = b"{\"model\":\"Redmi Note\",\"text\":\"some words that a phone sends, some words again\"}";
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(text).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(text).unwrap();
+        let zlib = zlib.finish().unwrap();
+        let behind = |head: &[u8], rest: &[u8]| shapes(&[head, rest].concat())[0];
+        let lost = |head: &[u8], rest: &[u8]| !matches!(behind(head, rest), Shape::Behind(..));
+        assert_eq!(behind(b"\0\0\0\x60", &gzip), Shape::Behind(4, Packed::Gzip));
+        assert_eq!(behind(&[0xee; MAX_HEAD], &zlib), Shape::Behind(MAX_HEAD, Packed::Zlib));
+        assert!(lost(&[0xee; MAX_HEAD + 1], &gzip));
+        assert!(lost(b"\0\0\0\x60", &[&gzip[..10], &[0xff; 80]].concat()), "a mark and nothing behind it");
+        assert!(lost(b"\0\0\0\x60", &gzip[..40]), "whole, and cut off");
     }
 
     #[test]
