@@ -8,7 +8,7 @@ use std::{
 
 use exhibit::{
     engine::net::{
-        self, FlowId, Index, Side,
+        self, FlowId, Side,
         stream::{Chunk, Stream},
     },
     evidence::{AnomalyKind, Blob, ByteRange, FrameNo},

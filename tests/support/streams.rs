@@ -130,5 +130,5 @@ pub(crate) fn after_syn(isn: u32, frames: &[Vec<u8>]) -> Index {
 
 /// Which version each receiver takes of the first disputed bytes.
 pub(crate) fn receivers(stream: &Stream) -> [&'static str; 4] {
-    stream.conflicts[0].receivers.unwrap().0.map(|version| version.name())
+    stream.conflicts.first().unwrap().receivers.unwrap().0.map(|version| version.name())
 }

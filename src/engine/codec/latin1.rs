@@ -1,7 +1,7 @@
 //! Bytes that were sent as characters: U+0000 to U+00FF of UTF-8, one for each byte (ISO 8859-1 made UTF-8). That is what
 //! becomes of a "binary string", and of text in UTF-8 that is taken for Latin-1 and encoded once more.
 
-use super::{Budget, Coding, Damage, Kind, Output};
+use super::{Budget, Coding, Damage, Output, give};
 
 /// Takes it off: each character is a byte again.
 #[derive(Debug, Default)]
@@ -27,31 +27,17 @@ impl Latin1 {
         }
         Ok(())
     }
-
-    fn give(
-        &mut self,
-        consumed: usize,
-        budget: &Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage> {
-        budget.output(self.decoded.len())?;
-        if !self.decoded.is_empty() {
-            out(Output { consumed: 0..consumed, bytes: &self.decoded, kind: Kind::Content });
-        }
-        self.decoded.clear();
-        Ok(())
-    }
 }
 
 impl Coding for Latin1 {
     fn push(&mut self, input: &[u8], budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         for (index, &byte) in input.iter().enumerate() {
             if let Err(damage) = self.byte(byte) {
-                self.give(index, budget, out)?;
+                give(&mut self.decoded, index, budget, out)?;
                 return Err(damage);
             }
         }
-        self.give(input.len(), budget, out)
+        give(&mut self.decoded, input.len(), budget, out)
     }
 
     fn finish(&mut self, _: &Budget, _: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {

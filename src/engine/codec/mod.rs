@@ -76,6 +76,21 @@ pub trait Coding {
     }
 }
 
+/// Gives what was decoded as content, out of `consumed` bytes of this push.
+fn give(
+    decoded: &mut Vec<u8>,
+    consumed: usize,
+    budget: &Budget,
+    out: &mut dyn FnMut(Output<'_>),
+) -> Result<(), Damage> {
+    budget.output(decoded.len())?;
+    if !decoded.is_empty() {
+        out(Output { consumed: 0..consumed, bytes: decoded, kind: Kind::Content });
+    }
+    decoded.clear();
+    Ok(())
+}
+
 /// Decoded bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output<'a> {

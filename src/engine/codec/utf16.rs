@@ -1,6 +1,6 @@
 //! UTF-16 (RFC 2781) made UTF-8, so that text is found in the spelling that files and identifiers have.
 
-use super::{Budget, Coding, Damage, Kind, Output};
+use super::{Budget, Coding, Damage, Output, give};
 
 /// Which byte of a unit comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +48,6 @@ impl Utf16 {
     fn char(&mut self, char: char) {
         self.decoded.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
     }
-
-    fn give(
-        &mut self,
-        consumed: usize,
-        budget: &Budget,
-        out: &mut dyn FnMut(Output<'_>),
-    ) -> Result<(), Damage> {
-        budget.output(self.decoded.len())?;
-        if !self.decoded.is_empty() {
-            out(Output { consumed: 0..consumed, bytes: &self.decoded, kind: Kind::Content });
-        }
-        self.decoded.clear();
-        Ok(())
-    }
 }
 
 impl Coding for Utf16 {
@@ -76,12 +62,12 @@ impl Coding for Utf16 {
                 Endian::Little => u16::from_le_bytes([first, byte]),
             });
         }
-        self.give(input.len(), budget, out)
+        give(&mut self.decoded, input.len(), budget, out)
     }
 
     fn finish(&mut self, budget: &Budget, out: &mut dyn FnMut(Output<'_>)) -> Result<(), Damage> {
         let cut = self.first.take().is_some() | self.high.take().is_some();
-        self.give(0, budget, out)?;
+        give(&mut self.decoded, 0, budget, out)?;
         if cut { Err(Damage::CutOff) } else { Ok(()) }
     }
 }
